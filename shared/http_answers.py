@@ -1,0 +1,71 @@
+"""HTTP answers in plain values: a status, headers and a body."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shared.errors import ServiceError
+from shared.identifiers import is_request_id
+from shared.outcomes import Outcome
+from shared.problems import MEDIA_TYPE, retry_after_header, to_problem
+from shared.strict_json import Json
+
+JSON = "application/json"
+_CLIENT_REQUEST_ID = "x-ms-client-request-id"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What goes back to the caller. Its body may hold a link, so its repr does not show it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def read_client_request_id(headers: Mapping[str, str]) -> str | None:
+    """Read the caller's own id, to hand it back; an odd one is left out, a long one cut.
+
+    Args:
+        headers: by name in lower case.
+    """
+    value = headers.get(_CLIENT_REQUEST_ID, "")[:128]
+    return value if is_request_id(value) else None
+
+
+def json_answer(
+    status: int,
+    members: Mapping[str, Json],
+    *,
+    media_type: str = JSON,
+    client_request_id: str | None = None,
+) -> HttpAnswer:
+    """Answer with JSON that no cache may keep: it may hold a link, or be true for now only."""
+    headers = {"Content-Type": media_type, "Cache-Control": "no-store"}
+    if client_request_id is not None:
+        headers[_CLIENT_REQUEST_ID] = client_request_id
+    return HttpAnswer(status, headers, json.dumps(members).encode())
+
+
+def problem_answer(
+    error: ServiceError, *, request_id: str | None = None, client_request_id: str | None = None
+) -> HttpAnswer:
+    """Answer with an error's problem details, and Retry-After where waiting is an answer."""
+    answer = json_answer(
+        error.status,
+        to_problem(error, request_id=request_id),
+        media_type=MEDIA_TYPE,
+        client_request_id=client_request_id,
+    )
+    if (seconds := retry_after_header(error)) is None:
+        return answer
+    return HttpAnswer(answer.status, {**answer.headers, "Retry-After": seconds}, answer.body)
+
+
+def outcome_answer(outcome: Outcome, *, client_request_id: str | None = None) -> HttpAnswer:
+    """Answer with a result, or with the problem of what went wrong."""
+    if outcome.error is not None:
+        return problem_answer(
+            outcome.error, request_id=outcome.request_id, client_request_id=client_request_id
+        )
+    return json_answer(200, outcome.members, client_request_id=client_request_id)

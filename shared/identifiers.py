@@ -1,0 +1,36 @@
+"""The forms of the identifiers that callers and Microsoft use."""
+
+import re
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,128}")
+_LANGUAGE_TAG = re.compile(r"(?:[A-Za-z]{2,8}|[xXiI](?=-))(?:-[A-Za-z0-9]{1,8})*")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_USER_PRINCIPAL_NAME = re.compile(
+    r"[^\s@/\\?%\x00-\x1f\x7f]{1,200}@[^\s@/\\?%#\x00-\x1f\x7f]{1,120}"
+)
+
+
+def is_guid(text: str) -> bool:
+    """Say whether this is a GUID in its usual form, as Entra writes object ids."""
+    return _GUID.fullmatch(text) is not None
+
+
+def is_request_id(text: str) -> bool:
+    """Say whether this may serve as a request id: 1 to 128 visible ASCII characters."""
+    return _VISIBLE_ASCII.fullmatch(text) is not None
+
+
+def is_language_tag(text: str) -> bool:
+    """Say whether this is a well-formed language tag (BCP 47, RFC 5646) of sensible length."""
+    return len(text) <= 64 and _LANGUAGE_TAG.fullmatch(text) is not None
+
+
+def is_user_principal_name(text: str) -> bool:
+    """Say whether this looks like a user principal name or an e-mail address."""
+    return _USER_PRINCIPAL_NAME.fullmatch(text) is not None
+
+
+def is_traceparent(text: str) -> bool:
+    """Say whether this is a traceparent header (W3C Trace Context, version 00)."""
+    return _TRACEPARENT.fullmatch(text) is not None

@@ -1,0 +1,111 @@
+"""Events: one JSON object in one log record for each outcome.
+
+Alerts, the workbook and a person with a query read nothing else, so the names are pinned by a
+test. No field may identify a patient or open a meeting: no link, no key, no e-mail address, no
+meeting id, no body.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+from shared.budget import Budget
+from shared.errors import ServiceError
+
+Trigger = Literal["http", "queue", "webhook"]
+
+EVENTS = frozenset(
+    {
+        "join_link.resolved",
+        "join_link.failed",
+        "join_link.retried",
+        "join_link.dead_lettered",
+        "webhook.accepted",
+        "webhook.ignored",
+        "webhook.refused",
+        "settings.invalid",
+    }
+)
+"""Every event the app emits; one outcome of a request or message is one event."""
+
+_logger = logging.getLogger("virtual_appointment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One outcome. `attempts` counts deliveries of the message, `graph_calls` calls to Graph."""
+
+    event: str
+    trigger: Trigger | None = None
+    code: str | None = None
+    source: str | None = None
+    duration_ms: float | None = None
+    attempts: int = 1
+    graph_calls: int = 0
+    request_id: str | None = None
+    graph_request_id: str | None = None
+    graph_client_request_id: str | None = None
+    graph_diagnostic: str | None = None
+    client_request_id: str | None = None
+    note: str | None = None
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+_NAMES = {field.name: _camel_case(field.name) for field in fields(Event)}
+FIELDS = frozenset(_NAMES.values())
+"""The members of an event's JSON: what queries may name."""
+
+
+def emit(event: Event) -> None:
+    """Write one event: INFO for a success, WARNING for what is tried again, else ERROR."""
+    if event.code is None:
+        level = logging.INFO
+    elif event.event == "join_link.retried":
+        level = logging.WARNING
+    else:
+        level = logging.ERROR
+    members = {_NAMES[name]: value for name, value in asdict(event).items()}
+    _logger.log(level, "%s", json.dumps(members, separators=(",", ":")))
+
+
+def outcome_event(
+    trigger: Trigger,
+    error: ServiceError | None,
+    budget: Budget,
+    *,
+    request_id: str,
+    attempts: int = 1,
+    final: bool = True,
+    source: str | None = None,
+    client_request_id: str | None = None,
+) -> Event:
+    """Make the event of one try: resolved, failed for good, or to be tried again."""
+    name = "join_link.resolved" if error is None else "join_link.failed"
+    return Event(
+        event=name if final else "join_link.retried",
+        trigger=trigger,
+        code=None if error is None else error.code,
+        source=source,
+        duration_ms=budget.elapsed_ms(),
+        attempts=attempts,
+        graph_calls=budget.graph_calls,
+        request_id=request_id,
+        graph_request_id=budget.graph_request_id,
+        graph_client_request_id=budget.graph_client_request_id,
+        graph_diagnostic=budget.graph_diagnostic,
+        client_request_id=client_request_id,
+        note=" ".join(budget.notes) or None,
+    )
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from logging a line or two for each call: it costs time and money."""
+    for name in ("azure", "msal", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warning about odd headers quotes the URL, and with it the ids and links in there.
+    logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
