@@ -16,14 +16,14 @@ app = func.FunctionApp()
 
 @app.function_name("join_link")
 @app.route("join-link", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
-def join_link(request: func.HttpRequest) -> func.HttpResponse:
+def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
-    return _response(http_api.join_link(application, request.headers, request.get_body()))
+    return _response(http_api.join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("health")
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(request: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
+def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
     """Say whether the app has loaded and its settings are valid."""
     return _response(http_api.health(application))
 

@@ -1,0 +1,76 @@
+"""The one command of the project: `python dev.py demo`, `serve`, `test` and others.
+
+Needs Python 3.13 and Node; makes everything else itself. This file has to be readable for
+Python 3.6, so that whichever `python` there is can find the one that is needed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+ROOT = Path(__file__).resolve().parent
+VERSION = (3, 13)
+MISSING = (
+    "This project runs on Python 3.13, and none was found here. "
+    "Install it from python.org, or with: uv python install 3.13"
+)
+# A Python without these (Debian splits them off) can make no environment.
+NEEDED = ("ensurepip", "venv")
+PROBE = "import ensurepip, sys, venv; print(sys.version_info[:2] == %r)" % (VERSION,)
+
+
+def main() -> int:
+    """Find Python 3.13 and let it go on with dev/environment.py."""
+    python = find_python()
+    if python is None:
+        print(MISSING, file=sys.stderr)
+        return 1
+    os.chdir(str(ROOT))
+    command = [python, "-m", "dev.environment", *sys.argv[1:]]
+    if os.name != "nt":
+        os.execv(python, command)  # noqa: S606 - this process has nothing left to do
+    # On Windows the caller would not wait for a process that replaces this one.
+    return subprocess.call(command)
+
+
+def find_python() -> Optional[str]:
+    """Return the path of a Python 3.13, or None."""
+    if sys.version_info[:2] == VERSION and all(find_spec(name) for name in NEEDED):
+        return sys.executable
+    return next(filter(works, candidates()), None)
+
+
+def candidates() -> Iterator[str]:
+    """Yield where a Python 3.13 may be; some of it may not exist."""
+    name = "python%d.%d" % VERSION
+    yield shutil.which(name) or ""
+    if os.name == "nt":
+        yield output(["py", "-%d.%d" % VERSION, "-c", "import sys; print(sys.executable)"])
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for found in (pyenv / "versions").glob("%d.%d*/bin/%s" % (*VERSION, name)):
+        yield str(found)
+    yield output(["uv", "python", "find", "%d.%d" % VERSION])
+
+
+def works(python: str) -> bool:
+    """Tell whether a path leads to a complete Python 3.13."""
+    return bool(python) and output([python, "-c", PROBE]) == "True"
+
+
+def output(command: List[str]) -> str:
+    """Return what a command prints, or nothing where it is missing or fails."""
+    try:
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,133 @@
+"""Azurite's queue service: Microsoft's storage emulator, in a process of its own."""
+
+import base64
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from dev.stand_ins.certificates import TlsFiles
+
+MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "queue" / "main.js"
+ACCOUNT = "devstoreaccount1"
+START_LIMIT = 30.0  # seconds
+# Preloaded into the process: its standard input ends when we do, however we end, and so does it.
+END_WITH_PARENT = "data:text/javascript,process.stdin.resume().on('end',()=>process.exit())"
+LISTENING = re.compile(r"successfully listens on https?://[^\s:]+:(\d+)")
+
+
+class AzuriteError(Exception):
+    """Azurite did not start; the text holds the end of its log."""
+
+
+class Azurite:
+    """A queue service of its own, on a free loopback port. A context manager.
+
+    What its queues hold is in memory and gone when it ends. The account key is made up anew.
+
+    Args:
+        folder: Where its log goes; made if need be.
+        tls: Serve https, for `localhost`, and take tokens as well as the account key.
+
+    Attributes:
+        port: Where it listens, once started.
+    """
+
+    def __init__(self, *, folder: Path, tls: TlsFiles | None = None) -> None:
+        self._folder = folder
+        self._log = folder / "azurite.log"
+        self._tls = tls
+        self._key = base64.b64encode(secrets.token_bytes(64)).decode("ascii")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def queue_service_uri(self) -> str:
+        """The queue service's address, as `<connection>__queueServiceUri` wants it."""
+        origin = "https://localhost" if self._tls else "http://127.0.0.1"
+        return f"{origin}:{self.port}/{ACCOUNT}"
+
+    @property
+    def connection_string(self) -> str:
+        """The queue service's connection string; holds the account key."""
+        return (
+            f"DefaultEndpointsProtocol={'https' if self._tls else 'http'};"
+            f"AccountName={ACCOUNT};AccountKey={self._key};QueueEndpoint={self.queue_service_uri}"
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it listens.
+
+        Raises:
+            AzuriteError: Node or Azurite is not there, or it did not begin to listen.
+        """
+        node = shutil.which("node")
+        if not node:
+            raise AzuriteError("Node is not on the PATH. Install Node 20 or newer.")
+        if not MAIN.exists():
+            raise AzuriteError("Azurite is not installed. Run: python dev.py")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [node, "--import", END_WITH_PARENT, str(MAIN), *self._options()],
+                cwd=self._folder,
+                env=os.environ | {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self._key}"},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for us: what uses the queues has to end before they do.
+                start_new_session=True,
+            )
+        try:
+            self.port = self._wait_for_port(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it; without effect where it has ended."""
+        process, self._process = self._process, None
+        if not process:
+            return
+        if process.stdin:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _options(self) -> list[str]:
+        # The newest SDKs speak newer versions of the service than Azurite knows by name.
+        options = ["--queueHost", "127.0.0.1", "--queuePort", "0", "--inMemoryPersistence"]
+        options += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        if self._tls:
+            # One file holds both the certificate and its key.
+            pem = str(self._tls.certificate.resolve())
+            options += ["--oauth", "basic", "--cert", pem, "--key", pem]
+        return options
+
+    def _wait_for_port(self, process: subprocess.Popen[bytes]) -> int:
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            log = self._log.read_text(errors="replace")
+            if listening := LISTENING.search(log):
+                return int(listening[1])
+            if ended:
+                raise AzuriteError(f"Azurite ended with exit code {process.returncode}:\n{log}")
+            time.sleep(0.05)
+        raise AzuriteError(f"Azurite did not listen within {START_LIMIT:.0f} seconds:\n{log}")

@@ -1,0 +1,43 @@
+"""The made-up clinic that the local run serves: who works there, and which meetings there are."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from dev.stand_ins.graph_data import GraphData, Meeting, User
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A tenant with one of everything.
+
+    Attributes:
+        doctor: Organizes meetings, and the app may act for her.
+        locum: Organizes a meeting, but no access policy covers him yet.
+        meeting: The doctor's, with a short Teams link, as is normal by now.
+        older_meeting: The doctor's, with a Teams link of the long form.
+        locum_meeting: The locum's.
+        deleted_meeting: Was the doctor's; Graph knows it no longer.
+    """
+
+    doctor: User
+    locum: User
+    meeting: Meeting
+    older_meeting: Meeting
+    locum_meeting: Meeting
+    deleted_meeting: Meeting
+
+    @classmethod
+    def open(cls, data: GraphData) -> Self:
+        """Add the clinic to a tenant."""
+        doctor = data.add_user("dr.meyer@clinic.example")
+        locum = data.add_user("dr.locum@clinic.example", covered=False)
+        deleted = data.add_meeting(doctor)
+        data.remove_meeting(deleted)
+        return cls(
+            doctor=doctor,
+            locum=locum,
+            meeting=data.add_meeting(doctor),
+            older_meeting=data.add_meeting(doctor, long_link=True),
+            locum_meeting=data.add_meeting(locum),
+            deleted_meeting=deleted,
+        )

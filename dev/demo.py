@@ -1,0 +1,181 @@
+"""`python dev.py demo`: the main job, shown: what goes in, what comes out, and is it right."""
+
+import json
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from dev.local_run import FUNCTION_KEY, LocalRun
+from dev.stand_ins.graph_faults import throttle
+
+_WAIT = 30.0  # seconds for a result on the queue
+_COLUMNS = 78
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to show: what it is, how it is done, and what has to come out."""
+
+    title: str
+    run: Callable[[LocalRun], Mapping[str, Any]]
+    expected: Callable[[LocalRun, Mapping[str, Any]], bool]
+
+
+def demo() -> int:
+    """Show every step and return 0 if all came out right."""
+    print("Starting the app, its queues and its stand-ins ...", flush=True)
+    with LocalRun() as run:
+        print(f"The app is up at {run.url}.", flush=True)
+        wrong = [step.title for step in STEPS if not _show(step, run)]
+    print()
+    if wrong:
+        print(f"{len(wrong)} of {len(STEPS)} came out wrong: {'; '.join(wrong)}.")
+        return 1
+    print(f"All {len(STEPS)} came out right. To try it yourself: python dev.py serve")
+    return 0
+
+
+def _show(step: Step, run: LocalRun) -> bool:
+    print(f"\n== {step.title}", flush=True)
+    answer = step.run(run)
+    for name in ("code", "detail", "fix", "virtualAppointmentJoinWebUrl"):
+        if answer.get(name):
+            print(_wrapped(f"   {name}: {answer[name]}"))
+    right = step.expected(run, answer)
+    print("   as it should be" if right else f"   WRONG: {json.dumps(answer)}", flush=True)
+    return right
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(
+        text, _COLUMNS, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _brief(body: Mapping[str, Any]) -> str:
+    """Show a request's members, the long ones cut."""
+    shown = {
+        name: f"{value[:32]}…" if isinstance(value, str) and len(value) > 40 else value
+        for name, value in body.items()
+    }
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _post(run: LocalRun, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    print(_wrapped(f"   in:  POST /api/join-link {_brief(body)}"))
+    answer = requests.post(
+        f"{run.url}/api/join-link",
+        json=body,
+        headers={"x-functions-key": FUNCTION_KEY},
+        timeout=30,
+    )
+    print(f"   out: {answer.status_code} {answer.headers['Content-Type']}")
+    members: Mapping[str, Any] = answer.json()
+    return members
+
+
+def _enqueue(run: LocalRun, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    print(_wrapped(f"   in:  join-link-requests <- {_brief(body)}"))
+    run.queue("join-link-requests").send_message(json.dumps(body))
+    results = run.queue("join-link-results")
+    deadline = time.monotonic() + _WAIT
+    while time.monotonic() < deadline:
+        if (message := results.receive_message()) is None:
+            time.sleep(0.1)
+            continue
+        results.delete_message(message)
+        event = json.loads(message.content)
+        print(f"   out: join-link-results -> {event['type']}")
+        members: Mapping[str, Any] = event["data"]
+        return members
+    print(f"   out: nothing on join-link-results within {_WAIT:.0f} seconds")
+    return {}
+
+
+def _by_ids(run: LocalRun) -> dict[str, Any]:
+    clinic = run.clinic
+    return {"userId": clinic.doctor.object_id, "onlineMeetingId": clinic.meeting.id}
+
+
+def _http(run: LocalRun) -> Mapping[str, Any]:
+    return _post(run, {**_by_ids(run), "context": {"booking": 1}})
+
+
+def _queue(run: LocalRun) -> Mapping[str, Any]:
+    return _enqueue(run, {**_by_ids(run), "requestId": "booking-2"})
+
+
+def _teams_link(run: LocalRun) -> Mapping[str, Any]:
+    clinic = run.clinic
+    return _post(
+        run,
+        {
+            "userId": clinic.doctor.user_principal_name,
+            "joinWebUrl": clinic.meeting.join_web_url,
+        },
+    )
+
+
+def _deleted(run: LocalRun) -> Mapping[str, Any]:
+    clinic = run.clinic
+    return _post(
+        run, {"userId": clinic.doctor.object_id, "onlineMeetingId": clinic.deleted_meeting.id}
+    )
+
+
+def _no_policy(run: LocalRun) -> Mapping[str, Any]:
+    clinic = run.clinic
+    return _post(
+        run, {"userId": clinic.locum.object_id, "onlineMeetingId": clinic.locum_meeting.id}
+    )
+
+
+def _throttled(run: LocalRun) -> Mapping[str, Any]:
+    run.graph.order(throttle("1"))
+    run.graph.clear()
+    started = time.monotonic()
+    answer = _post(run, _by_ids(run))
+    seconds = time.monotonic() - started
+    print(f"   {run.graph.count()} calls to Graph in {seconds:.1f} s: 429, then 200")
+    return {**answer, "calls": run.graph.count()}
+
+
+def _is_link(run: LocalRun, answer: Mapping[str, Any]) -> bool:
+    return answer.get("virtualAppointmentJoinWebUrl") == run.graph.join_link(run.clinic.meeting)
+
+
+def _is_problem(code: str) -> Callable[[LocalRun, Mapping[str, Any]], bool]:
+    return lambda _, answer: answer.get("code") == code
+
+
+STEPS = (
+    Step(
+        "HTTP: a meeting by its ids",
+        _http,
+        lambda run, answer: _is_link(run, answer) and answer["context"] == {"booking": 1},
+    ),
+    Step(
+        "Queue: the same meeting, asked for by a workflow",
+        _queue,
+        lambda run, answer: _is_link(run, answer) and answer["requestId"] == "booking-2",
+    ),
+    Step("HTTP: what people have, a Teams link and an e-mail address", _teams_link, _is_link),
+    Step("HTTP: a meeting that does not exist", _deleted, _is_problem("meeting_not_found")),
+    Step(
+        "HTTP: an organizer whom no access policy covers",
+        _no_policy,
+        lambda run, answer: (
+            answer.get("code") == "access_policy_missing"
+            and run.clinic.locum.object_id in answer["fix"]
+        ),
+    ),
+    Step(
+        "HTTP: Graph is busy at first",
+        _throttled,
+        lambda run, answer: _is_link(run, answer) and answer["calls"] == 2,
+    ),
+)

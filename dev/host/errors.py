@@ -1,0 +1,28 @@
+"""What can go wrong with a host.
+
+HostError              it could not be started; says which part, and shows the log's end
+InvocationError        a function did not succeed
+├── FunctionFailed     it raised, or what it returned could not be used
+├── WorkerExited       the worker process ended under it
+└── HostStopped        the host was stopped before it came to an end
+"""
+
+
+class HostError(Exception):
+    """The host, or a part of it, could not be started."""
+
+
+class InvocationError(Exception):
+    """A function did not succeed."""
+
+
+class FunctionFailed(InvocationError):
+    """The function raised, or what it returned could not be used."""
+
+
+class WorkerExited(InvocationError):
+    """The worker process ended while the function ran."""
+
+
+class HostStopped(InvocationError):
+    """The host was stopped before the function came to an end."""

@@ -1,0 +1,46 @@
+"""The frames that go between the host and its worker process, and what they hold.
+
+A frame is four bytes of length (big-endian) and that much JSON. Bytes travel as base64.
+Data to and from a function is a mapping with one member that names its kind, as in the
+host's own protocol: `{"string": …}`, `{"json": …}`, `{"bytes": …}`, `{"http": …}`.
+"""
+
+import base64
+import json
+import struct
+from collections.abc import Mapping
+from typing import IO, Any
+
+LENGTH = struct.Struct(">I")
+
+type Frame = dict[str, Any]
+type Data = Mapping[str, Any]
+
+
+def encode_frame(frame: Mapping[str, Any]) -> bytes:
+    """Write a frame as bytes that have to be written in one piece."""
+    payload = json.dumps(frame, separators=(",", ":")).encode("ascii")
+    return LENGTH.pack(len(payload)) + payload
+
+
+def read_frame(stream: IO[bytes]) -> Frame | None:
+    """Read one frame, or None when the other side has gone."""
+    length = stream.read(LENGTH.size)
+    if len(length) < LENGTH.size:
+        return None
+    (size,) = LENGTH.unpack(length)
+    payload = stream.read(size)
+    if len(payload) < size:
+        return None
+    frame: Frame = json.loads(payload)
+    return frame
+
+
+def encode_bytes(value: bytes) -> str:
+    """Write bytes as the text that a frame can hold."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def decode_bytes(value: str) -> bytes:
+    """Read bytes back from a frame."""
+    return base64.b64decode(value)

@@ -1,0 +1,157 @@
+"""The app on one machine: the host around it, real queues, and a stand-in for all of Azure else."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from azure.storage.queue import QueueClient, QueueServiceClient
+
+from dev.azurite import Azurite
+from dev.clinic import Clinic
+from dev.host.host import Host
+from dev.host.logs import LogLine
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.certificates import TlsFiles, make_certificates
+from dev.stand_ins.graph import Graph
+from dev.stand_ins.identity_endpoint import IdentityEndpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+QUEUES = (
+    "join-link-requests",
+    "join-link-requests-poison",
+    "join-link-results",
+    "join-link-dead-letters",
+)
+FUNCTION_KEY = "local-function-key"
+MASTER_KEY = "local-master-key"
+_TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
+_CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
+_OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
+
+
+class LocalRun:
+    """Everything the app needs, on free loopback ports. A context manager.
+
+    Args:
+        settings: App settings instead of the local run's own; None leaves one out.
+        storage_by_identity: Reach the queues by managed identity over TLS, as in Azure, rather
+            than by a connection string.
+        port: Where the app listens; 0 for any free port.
+        lease: Seconds for which a queue message is hidden while its function runs.
+        on_log: Called with each log line.
+
+    Attributes:
+        identity: The managed identity endpoint.
+        graph: Microsoft Graph.
+        clinic: What Graph knows.
+        azurite: The queue service.
+        tls: The certificates of this run.
+        host: The app.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str | None] | None = None,
+        storage_by_identity: bool = False,
+        port: int = 0,
+        lease: float = 600.0,
+        on_log: Callable[[LogLine], None] | None = None,
+    ) -> None:
+        self._settings = dict(settings or {})
+        self._storage_by_identity = storage_by_identity
+        self._port = port
+        self._lease = lease
+        self._on_log = on_log
+        self._parts = ExitStack()
+        self.authority = Authority(_TENANT_ID)
+        self.identity: IdentityEndpoint
+        self.graph: Graph
+        self.clinic: Clinic
+        self.azurite: Azurite
+        self.tls: TlsFiles
+        self.host: Host
+
+    def __enter__(self) -> Self:
+        """Start everything, in the order in which one part needs another.
+
+        Raises:
+            AzuriteError, HostError: A part did not start; nothing is left running.
+        """
+        with ExitStack() as parts:
+            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="join-link-")))
+            self.tls = make_certificates("localhost", "127.0.0.1", folder=folder)
+            self.identity = parts.enter_context(
+                IdentityEndpoint(self.authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
+            )
+            self.graph = parts.enter_context(Graph(self.authority))
+            self.clinic = Clinic.open(self.graph.data)
+            tls = self.tls if self._storage_by_identity else None
+            self.azurite = parts.enter_context(Azurite(folder=folder, tls=tls))
+            self._storage = parts.enter_context(self._queue_service())
+            for name in QUEUES:
+                self._storage.create_queue(name)
+            self.host = parts.enter_context(
+                Host(
+                    app=ROOT,
+                    environment=self.environment(),
+                    port=self._port,
+                    lease=self._lease,
+                    function_key=FUNCTION_KEY,
+                    master_key=MASTER_KEY,
+                    on_log=self._on_log,
+                )
+            )
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    @property
+    def url(self) -> str:
+        """The app's address, without `/api`."""
+        return self.host.url
+
+    def queue(self, name: str) -> QueueClient:
+        """A client of one of the queues, with the account's key."""
+        return self._storage.get_queue_client(name)
+
+    def environment(self) -> dict[str, str]:
+        """The app settings: the sample's, then this run's addresses, then what was asked for."""
+        settings: dict[str, str | None] = {
+            **sample_settings(),
+            **self.identity.environment,
+            **self._storage_settings(),
+            "GRAPH_ROOT": self.graph.url,
+            "MANAGED_IDENTITY_CLIENT_ID": _CLIENT_ID,
+            **self._settings,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def _storage_settings(self) -> dict[str, str | None]:
+        if not self._storage_by_identity:
+            return {"AzureWebJobsStorage": self.azurite.connection_string}
+        return {
+            "AzureWebJobsStorage": None,
+            "AzureWebJobsStorage__queueServiceUri": self.azurite.queue_service_uri,
+            "AzureWebJobsStorage__credential": "managedidentity",
+            "AzureWebJobsStorage__clientId": _CLIENT_ID,
+            "REQUESTS_CA_BUNDLE": str(self.tls.ca),
+        }
+
+    def _queue_service(self) -> QueueServiceClient:
+        verify = str(self.tls.ca) if self._storage_by_identity else True
+        return QueueServiceClient.from_connection_string(
+            self.azurite.connection_string, connection_verify=verify
+        )
+
+
+def sample_settings() -> dict[str, str]:
+    """Read the values of local.settings.sample.json."""
+    lines = (ROOT / "local.settings.sample.json").read_text(encoding="utf-8").splitlines()
+    values: dict[str, str] = json.loads("\n".join(lines))["Values"]
+    return values

@@ -1,0 +1,217 @@
+"""What a stand-in can be ordered to do wrong, whatever service it plays.
+
+Each is called with the exchange in place of the stand-in's own answer:
+
+    graph.order(Delay(2))
+    identity_endpoint.always(Status(500))
+    key_vault.order(Reset(), times=3, when=lambda call: call.method == "GET")
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dev.stand_ins.messages import Answer, RefusedError
+from dev.stand_ins.stand_in import Exchange, Fault
+
+_CHUNK = 65536
+
+
+def answer_well(exchange: Exchange) -> None:
+    """No fault: the stand-in's own answer."""
+    exchange.send(exchange.respond())
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Answer late.
+
+    Attributes:
+        seconds: How late.
+        then: What to do after it, when not to answer well.
+    """
+
+    seconds: float
+    then: Fault = answer_well
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Wait, then answer."""
+        exchange.hold(self.seconds)
+        self.then(exchange)
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Do not answer until the stand-in lets go of what it holds; never, when it stops."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Wait, then answer well."""
+        exchange.hold()
+        answer_well(exchange)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Answer with an error, in the shape that the service gives its errors."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Refuse."""
+        error = RefusedError(self.status, self.code, self.message, self.headers)
+        exchange.send(exchange.refuse(error))
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Reset the connection before answering."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Reset."""
+        exchange.reset()
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close the connection in good order, but without an answer."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Close."""
+        exchange.closing = True
+
+
+@dataclass(frozen=True)
+class CutBody:
+    """Announce the whole body, send half of it, and end the connection.
+
+    Attributes:
+        reset: Whether by a reset, instead of in good order.
+    """
+
+    reset: bool = True
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer by half."""
+        answer = exchange.respond()
+        exchange.begin(answer)
+        exchange.write(answer.head(length=len(answer.body)))
+        exchange.write(answer.body[: len(answer.body) // 2])
+        exchange.closing = True
+        if self.reset:
+            exchange.reset()
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Answer well, but one byte at a time.
+
+    Attributes:
+        interval: Seconds between two bytes.
+        part: What drips; the rest goes at once.
+    """
+
+    interval: float
+    part: Literal["head", "body"] = "body"
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer slowly."""
+        answer = exchange.respond()
+        exchange.begin(answer)
+        head = answer.head(length=len(answer.body))
+        if self.part == "head":
+            self._drip(exchange, head)
+            exchange.write(answer.body)
+        else:
+            exchange.write(head)
+            self._drip(exchange, answer.body)
+
+    def _drip(self, exchange: Exchange, data: bytes) -> None:
+        for byte in data:
+            exchange.write(bytes([byte]))
+            exchange.hold(self.interval)
+
+
+@dataclass(frozen=True)
+class Body:
+    """Answer with these bytes, whatever was asked."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer with them."""
+        exchange.send(Answer(self.status, self.body, {"Content-Type": self.content_type}))
+
+
+NOT_JSON = Body(b"<!doctype html><title>Gateway</title><p>Something else", content_type="text/html")
+NOT_JSON_AS_JSON = Body(b'{"value": "https://')
+EMPTY_BODY = Body(b"")
+
+
+@dataclass(frozen=True)
+class Huge:
+    """Answer with sound JSON of this many bytes and a little more.
+
+    Attributes:
+        size: Bytes.
+        announced: Whether Content-Length tells; else the body ends with the connection.
+    """
+
+    size: int
+    announced: bool = True
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer at length."""
+        start, end = b'{"value":"', b'"}'
+        answer = Answer(200, headers={"Content-Type": "application/json"})
+        exchange.begin(answer)
+        exchange.closing = exchange.closing or not self.announced
+        whole = len(start) + self.size + len(end)
+        exchange.write(answer.head(length=whole if self.announced else None) + start)
+        for sent in range(0, self.size, _CHUNK):
+            exchange.write(b"x" * min(_CHUNK, self.size - sent))
+        exchange.write(end)
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Send the caller somewhere else."""
+
+    location: str
+    status: int = 302
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Redirect."""
+        exchange.send(Answer(self.status, headers={"Location": self.location}))
+
+
+class Random:
+    """Do one of these faults now and then, for soak runs: `always(Random(...))`.
+
+    Args:
+        rate: The share of calls that meet one, 0 to 1.
+        faults: Which, each as likely as the others.
+        seed: The same seed gives the same sequence.
+    """
+
+    def __init__(self, *, rate: float, faults: Sequence[Fault], seed: int) -> None:
+        self._rate = rate
+        self._faults = faults
+        self._random = random.Random(seed)  # noqa: S311 - guards nothing
+        self._lock = threading.Lock()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer well, or not."""
+        self._choose()(exchange)
+
+    def _choose(self) -> Callable[[Exchange], None]:
+        with self._lock:  # two threads must not share one step of the sequence
+            if self._random.random() >= self._rate:
+                return answer_well
+            return self._random.choice(self._faults)

@@ -1,0 +1,178 @@
+"""How Graph writes: its paths and queries read, its answers and errors made."""
+
+import datetime as dt
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, unquote_plus
+
+from dev.stand_ins.graph_data import Meeting, User
+from dev.stand_ins.messages import Answer, RefusedError, Request
+
+_VERSIONS = frozenset({"v1.0", "beta"})
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")
+_ALTERNATE_KEY = re.compile(r"onlineMeetings\(joinWebUrl=(?P<literal>'.*')\)", re.IGNORECASE)
+_FILTER = re.compile(
+    r"\s*(?P<property>JoinWebUrl|joinMeetingIdSettings/joinMeetingId)\s+eq\s+(?P<literal>'.*')\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_LITERAL = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
+_JSON = (
+    "application/json;odata.metadata=minimal;odata.streaming=true;"
+    "IEEE754Compatible=false;charset=utf-8"
+)
+_DIAGNOSTIC = json.dumps(
+    {
+        "ServerInfo": {
+            "DataCenter": "West Europe",
+            "Slice": "E",
+            "Ring": "5",
+            "ScaleUnit": "000",
+            "RoleInstance": "STANDIN",
+        }
+    },
+    separators=(",", ":"),
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`property eq 'value'`, the property in lower case."""
+
+    property: str
+    value: str
+
+
+def read_path(path: str) -> tuple[str, list[str]]:
+    """Split a raw path into the version and the segments after it, each decoded once.
+
+    Raises:
+        RefusedError: It is not percent-encoded as it should be, or of no version of Graph.
+    """
+    raw = path.removeprefix("/").split("/")
+    for segment in raw:
+        if not _SEGMENT.fullmatch(segment):
+            raise segment_not_found(segment)
+    version, *segments = (unquote(segment) for segment in raw)
+    if version not in _VERSIONS:
+        raise RefusedError(400, "BadRequest", f"Invalid version: {version}.")
+    return version, segments
+
+
+def read_query(query: str) -> dict[str, str]:
+    """Read a raw query: each value decoded once, a plain `+` being a space."""
+    pairs = (option.partition("=") for option in query.split("&") if option)
+    return {unquote(name): unquote_plus(value) for name, _, value in pairs}
+
+
+def read_filter(text: str | None) -> Filter:
+    """Read the `$filter` of a lookup.
+
+    Raises:
+        RefusedError: There is none, or none of the two that exist.
+    """
+    if text is None:
+        message = "Filter expression expected - /onlineMeetings?$filter=JoinWebUrl eq '{url}'."
+        raise RefusedError(400, "InvalidArgument", message)
+    match = _FILTER.fullmatch(text)
+    if not match or not _LITERAL.fullmatch(match["literal"]):
+        raise RefusedError(400, "BadRequest", "Invalid filter clause.")
+    return Filter(match["property"].lower(), _unquoted(match["literal"]))
+
+
+def read_alternate_key(segment: str) -> str | None:
+    """The Teams link of `onlineMeetings(joinWebUrl='…')`, or None where it is something else."""
+    match = _ALTERNATE_KEY.fullmatch(segment)
+    if not match or not _LITERAL.fullmatch(match["literal"]):
+        return None
+    return _unquoted(match["literal"])
+
+
+def answer(request: Request, version: str, context: str, body: dict[str, Any]) -> Answer:
+    """A good answer in Graph's shape.
+
+    Args:
+        request: What it answers.
+        version: v1.0 or beta.
+        context: What follows `$metadata#` in its context.
+        body: Its members.
+    """
+    url = f"https://graph.microsoft.com/{version}/$metadata#{context}"
+    headers = {**_headers(request), "Content-Type": _JSON}
+    return Answer.json(200, {"@odata.context": url, **body}, headers)
+
+
+def error_answer(request: Request, error: RefusedError) -> Answer:
+    """An error in Graph's shape."""
+    headers = _headers(request)
+    inner = {
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "request-id": headers["request-id"],
+        "client-request-id": headers["client-request-id"],
+    }
+    if error.status == 429:
+        inner = {"code": "429", **inner}
+    body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
+    return Answer.json(error.status, body, {**headers, **error.headers})
+
+
+def segment_not_found(segment: str) -> RefusedError:
+    """What Graph says to a path that does not exist."""
+    return RefusedError(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
+
+
+def meeting_json(meeting: Meeting, organizer: User, tenant_id: str) -> dict[str, Any]:
+    """A meeting as a lookup gives it, reduced to what matters here."""
+    identity = {"user": {"id": organizer.object_id, "tenantId": tenant_id, "displayName": None}}
+    return {
+        "id": meeting.id,
+        "joinWebUrl": meeting.join_web_url,
+        "subject": None,
+        "joinMeetingIdSettings": {
+            "isPasscodeRequired": False,
+            "joinMeetingId": meeting.join_meeting_id,
+            "passcode": None,
+        },
+        "participants": {
+            "organizer": {"upn": organizer.user_principal_name, "identity": identity},
+            "attendees": [],
+        },
+        "chatInfo": {"threadId": meeting.thread_id, "messageId": "0"},
+    }
+
+
+def user_json(user: User, select: str | None) -> dict[str, Any]:
+    """A user's selected properties, or all of those that User.ReadBasic.All shows."""
+    properties = {
+        "id": user.object_id,
+        "userPrincipalName": user.user_principal_name,
+        "mail": user.mail,
+        "displayName": user.user_principal_name.partition("@")[0],
+    }
+    names = list(properties) if select is None else [name.strip() for name in select.split(",")]
+    return {name: properties[name] for name in names if name in properties}
+
+
+def join_link(meeting: Meeting, tenant_id: str, language: str | None) -> str:
+    """The virtual appointment join link: always the same for a meeting and a language."""
+    link = (
+        "https://visit.teams.microsoft.com/webrtc-svc/api/route"
+        f"?tid={tenant_id}&convId={quote(meeting.thread_id, safe=':@')}&anonymous=True"
+    )
+    return link if language is None else f"{link}&language={quote(language, safe='')}"
+
+
+def _headers(request: Request) -> dict[str, str]:
+    request_id = str(uuid.uuid4())
+    return {
+        "request-id": request_id,
+        "client-request-id": request.headers.get("client-request-id", request_id),
+        "x-ms-ags-diagnostic": _DIAGNOSTIC,
+        "Cache-Control": "no-cache",
+    }
+
+
+def _unquoted(literal: str) -> str:
+    return literal[1:-1].replace("''", "'")

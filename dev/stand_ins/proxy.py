@@ -1,0 +1,66 @@
+"""The way from real host names to the stand-ins, and from nowhere to anywhere else."""
+
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Self
+
+from dev.stand_ins.listener import Listener, tunnel
+from dev.stand_ins.messages import Answer, MalformedRequestError, Request
+
+
+class ConnectProxy:
+    """An HTTP proxy that knows a few hosts, and answers 502 for all others.
+
+    It is what HTTPS_PROXY names: the app connects to the real name over TLS, and reaches the
+    local server. An attempt to reach the outside fails, and is on record.
+
+    Args:
+        hosts: Host name to the local port that stands in for its port 443.
+    """
+
+    def __init__(self, hosts: Mapping[str, int]) -> None:
+        self._ports = {f"{host}:443": port for host, port in hosts.items()}
+        self._listener = Listener(serve=self._serve, name="proxy")
+        self._lock = threading.Lock()
+        self._asked: list[str] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that lead an app through the proxy."""
+        return {
+            "HTTPS_PROXY": f"http://127.0.0.1:{self._listener.port}",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+
+    @property
+    def asked(self) -> list[str]:
+        """What it was asked for, in order: `host:port`, or a URL where that was not over TLS."""
+        with self._lock:
+            return list(self._asked)
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.stop()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            try:
+                request = Request.read(stream)
+            except MalformedRequestError:
+                connection.sendall(Answer(400).head(length=None))
+                return
+        if request is None:
+            return
+        with self._lock:
+            self._asked.append(request.target)
+        port = self._ports.get(request.target) if request.method == "CONNECT" else None
+        if port is None:
+            connection.sendall(Answer(502).head(length=None))
+            return
+        with socket.create_connection(("127.0.0.1", port)) as local:
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            tunnel(connection, local)

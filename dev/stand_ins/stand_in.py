@@ -1,0 +1,243 @@
+"""What all HTTP stand-ins have in common: serving, recording, and taking orders."""
+
+import io
+import socket
+import ssl
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from dev.stand_ins import listener
+from dev.stand_ins.certificates import TlsFiles
+from dev.stand_ins.messages import (
+    Answer,
+    Call,
+    CallLog,
+    MalformedRequestError,
+    RefusedError,
+    Request,
+)
+
+type Condition = Callable[[Call], bool]
+type Fault = Callable[[Exchange], None]
+
+
+class Exchange:
+    """One request and the connection that waits for its answer: what a fault works on.
+
+    Attributes:
+        call: The request.
+        closing: Whether the connection ends with this answer.
+    """
+
+    def __init__(
+        self, *, stand_in: "StandIn", request: Request, call: Call, connection: socket.socket
+    ) -> None:
+        self.call = call
+        self.closing = request.headers.get("connection", "").lower() == "close"
+        self._stand_in = stand_in
+        self._request = request
+        self._connection = connection
+
+    def respond(self) -> Answer:
+        """The answer that the stand-in gives when nothing is wrong."""
+        try:
+            return self._stand_in.respond(self._request)
+        except RefusedError as error:
+            return self.refuse(error)
+
+    def refuse(self, error: RefusedError) -> Answer:
+        """An error in the shape that the service gives its errors."""
+        return self._stand_in.refuse(self._request, error)
+
+    def send(self, answer: Answer) -> None:
+        """Send a whole answer."""
+        self.begin(answer)
+        self.write(answer.head(length=len(answer.body)) + answer.body)
+
+    def begin(self, answer: Answer) -> None:
+        """Note an answer's status, before any caller can have seen it."""
+        self._stand_in.log.answered(self.call, answer.status)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._connection.sendall(data)
+
+    def hold(self, seconds: float | None = None) -> None:
+        """Wait until the time is over, or the stand-in lets go of what it holds.
+
+        Raises:
+            ConnectionAbortedError: The stand-in has been stopped.
+        """
+        self._stand_in.hold(seconds)
+
+    def reset(self) -> None:
+        """End the connection as a peer that has died does."""
+        listener.reset(self._connection)
+        self.closing = True
+
+
+@dataclass
+class _Order:
+    fault: Fault
+    times: int | None
+    when: Condition | None
+
+
+class StandIn(ABC):
+    """A small HTTP server that plays one service.
+
+    Args:
+        name: Its threads' name.
+        tls: The certificate that it shows; plain HTTP without.
+
+    Attributes:
+        log: The calls to it.
+    """
+
+    def __init__(self, *, name: str, tls: TlsFiles | None = None) -> None:
+        self.log = CallLog()
+        self._listener = listener.Listener(
+            serve=self._serve, name=name, tls=None if tls is None else _context(tls)
+        )
+        self._lock = threading.Lock()
+        self._orders: list[_Order] = []
+        self._held: set[threading.Event] = set()
+
+    @abstractmethod
+    def respond(self, request: Request) -> Answer:
+        """Answer a request as the service would.
+
+        Raises:
+            RefusedError: The service would refuse it.
+        """
+
+    @abstractmethod
+    def refuse(self, request: Request, error: RefusedError) -> Answer:
+        """An error in the shape that the service gives its errors."""
+
+    @property
+    def port(self) -> int:
+        """The port of 127.0.0.1 that it listens on."""
+        return self._listener.port
+
+    @property
+    def calls(self) -> list[Call]:
+        """What it was asked, in order."""
+        return self.log.select()
+
+    def count(self, when: Condition | None = None) -> int:
+        """How often it was asked: in all, or for what satisfies a condition."""
+        return len(self.log.select(when))
+
+    def clear(self) -> None:
+        """Forget the calls so far."""
+        self.log.clear()
+
+    def order(self, fault: Fault, *, times: int = 1, when: Condition | None = None) -> None:
+        """Answer the next calls with a fault, after the orders given before.
+
+        Args:
+            fault: What to do instead of answering well.
+            times: For how many calls.
+            when: Only for those that satisfy it.
+        """
+        with self._lock:
+            self._orders.append(_Order(fault, times, when))
+
+    def always(self, fault: Fault, *, when: Condition | None = None) -> None:
+        """As `order`, for every call from now on that no `order` is waiting for."""
+        with self._lock:
+            self._orders.append(_Order(fault, None, when))
+
+    def clear_orders(self) -> None:
+        """Answer well again; what is held stays held."""
+        with self._lock:
+            self._orders.clear()
+
+    @property
+    def held(self) -> int:
+        """How many calls it holds at this moment."""
+        with self._lock:
+            return len(self._held)
+
+    def hold(self, seconds: float | None) -> None:
+        """Wait until the time is over, or it lets go of what it holds.
+
+        Raises:
+            ConnectionAbortedError: It has been stopped.
+        """
+        released = threading.Event()
+        with self._lock:
+            self._held.add(released)
+        if not self._listener.stopping:
+            released.wait(seconds)
+        with self._lock:
+            self._held.discard(released)
+        if self._listener.stopping:
+            raise ConnectionAbortedError
+
+    def release(self) -> None:
+        """Let go of every call it holds: each is answered now."""
+        with self._lock:
+            held = list(self._held)
+        for released in held:
+            released.set()
+
+    def start(self) -> None:
+        """Listen."""
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Stop, ending every connection, and leave no thread behind."""
+        self._listener.stop(then=self.release)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            while (request := self._read(stream, connection)) is not None:
+                exchange = Exchange(
+                    stand_in=self,
+                    request=request,
+                    call=self.log.add(request),
+                    connection=connection,
+                )
+                fault = self._next_fault(exchange.call)
+                if fault is None:
+                    exchange.send(exchange.respond())
+                else:
+                    fault(exchange)
+                if exchange.closing:
+                    return
+
+    def _read(self, stream: io.BufferedIOBase, connection: socket.socket) -> Request | None:
+        try:
+            return Request.read(stream)
+        except MalformedRequestError:
+            connection.sendall(Answer(400).head(length=None))
+            return None
+
+    def _next_fault(self, call: Call) -> Fault | None:
+        with self._lock:
+            for order in sorted(self._orders, key=lambda order: order.times is None):
+                if order.when is None or order.when(call):
+                    if order.times is not None:
+                        order.times -= 1
+                        if order.times == 0:
+                            self._orders.remove(order)
+                    return order.fault
+        return None
+
+
+def _context(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate)
+    return context

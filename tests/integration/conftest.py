@@ -1,0 +1,83 @@
+"""One app for most tests, fresh ones for the few that change what a process keeps."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from dev.local_run import FUNCTION_KEY, MASTER_KEY, QUEUES, LocalRun
+from tests.integration.app_under_test import App, LogWatch
+
+_OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
+QUICK_QUEUES = {
+    f"{_OVERRIDE}visibilityTimeout": "00:00:01",
+    f"{_OVERRIDE}maxPollingInterval": "00:00:00.1",
+}
+"""The host's figures for people would make tests wait for half a minute."""
+
+type FreshApp = Callable[..., App]
+
+
+@pytest.fixture(scope="session")
+def log() -> LogWatch:
+    """What all apps log, and what they must not."""
+    watch = LogWatch()
+    watch.forbid("the function key", FUNCTION_KEY)
+    watch.forbid("the master key", MASTER_KEY)
+    return watch
+
+
+@contextmanager
+def _app(log: LogWatch, settings: dict[str, str | None], **options: Any) -> Iterator[App]:  # noqa: ANN401
+    settings = {"GRAPH_TIMEOUT_SECONDS": "2", **QUICK_QUEUES, **settings}
+    with LocalRun(settings=settings, on_log=log.lines.append, **options) as run:
+        log.forbid("the storage key", run.azurite.connection_string.split("AccountKey=")[1][:40])
+        log.forbid("the identity header", run.identity.environment["IDENTITY_HEADER"])
+        app = App(run, log)
+        with app.session:
+            yield app
+        for call in run.graph.calls:
+            if call.claims:
+                log.forbid("a token's id", call.claims.get("jti") or call.claims["uti"])
+
+
+@pytest.fixture(scope="session")
+def shared_app(log: LogWatch) -> Iterator[App]:
+    """The app that most tests share."""
+    with _app(log, {}) as app:
+        yield app
+
+
+@pytest.fixture
+def app(shared_app: App) -> Iterator[App]:
+    """The shared app, with sound stand-ins and empty queues before and after."""
+    _clean(shared_app)
+    yield shared_app
+    _clean(shared_app)
+
+
+@pytest.fixture
+def fresh_app(log: LogWatch) -> Iterator[FreshApp]:
+    """Make an app of one's own: settings, and options of LocalRun."""
+    with ExitStack() as apps:
+
+        def make(settings: dict[str, str | None] | None = None, **options: Any) -> App:  # noqa: ANN401
+            return apps.enter_context(_app(log, settings or {}, **options))
+
+        yield make
+
+
+def _clean(app: App) -> None:
+    for stand_in in (app.run.graph, app.run.identity):
+        stand_in.clear_orders()
+        stand_in.release()
+        stand_in.clear()
+    app.run.graph.empty_lookups = False
+    for name in QUEUES:
+        app.run.queue(name).clear_messages()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Read the logs after everything that writes them."""
+    items.sort(key=lambda item: "test_logs_hold_no_secrets" in item.nodeid)

@@ -1,0 +1,281 @@
+"""The local host gives queue messages to functions as Microsoft's queue extension does."""
+
+import base64
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from azure.storage.queue import QueueClient, QueueServiceClient
+
+from dev.azurite import Azurite
+from dev.host.host import Host
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.certificates import make_certificates
+from dev.stand_ins.identity_endpoint import IdentityEndpoint
+from tests.integration.sample_host import eventually, make_host
+
+BODY = 'fail, "grün" & <always>'
+OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One queue service; each test has queues of its own in it."""
+    with Azurite(folder=tmp_path_factory.mktemp("azurite")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(azurite: Azurite) -> Iterator[QueueServiceClient]:
+    """A client of the queue service."""
+    with QueueServiceClient.from_connection_string(azurite.connection_string) as client:
+        yield client
+
+
+@pytest.fixture
+def queue(service: QueueServiceClient) -> QueueClient:
+    """Make a queue for the sample app's `work` to listen to."""
+    return service.create_queue(f"work-{uuid.uuid4().hex}")
+
+
+def listen(
+    azurite: Azurite, queue_name: str, *, lease: float = 600.0, poison: bool = False, **options: str
+) -> Host:
+    """Make a host whose `work` listens to a queue, with options of host.json."""
+    settings = {
+        "AzureWebJobsStorage": azurite.connection_string,
+        "WORK_QUEUE": queue_name,
+        "AzureWebJobs.work.Disabled": "false",
+        "AzureWebJobs.poisoned.Disabled": str(not poison),
+    }
+    overrides = {OVERRIDE + name: value for name, value in options.items()}
+    return make_host(settings | overrides, lease=lease)
+
+
+def events(host: Host, queue: str = "work") -> list[dict[str, Any]]:
+    """Return what the sample app says about the messages it was given."""
+    lines = [json.loads(line.message) for line in host.logs if line.logger == "app.event"]
+    return [event for event in lines if event["queue"] == queue]
+
+
+def count(queue: QueueClient) -> int:
+    """Return how many messages a queue holds, hidden ones included."""
+    return queue.get_queue_properties().approximate_message_count or 0
+
+
+def poison_of(service: QueueServiceClient, queue: QueueClient) -> QueueClient:
+    """Return a client of a queue's poison queue."""
+    return service.get_queue_client(f"{queue.queue_name}-poison")
+
+
+def poisoned(service: QueueServiceClient, queue: QueueClient) -> list[str]:
+    """Return the names of poison queues that exist for a queue."""
+    return [found.name for found in service.list_queues(f"{queue.queue_name}-poison")]
+
+
+def test_a_message_is_given_once_and_deleted(azurite: Azurite, queue: QueueClient) -> None:
+    """The function sees the text and all the trigger's metadata."""
+    sent = queue.send_message('{"text": "grün & <blau>"}')
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: count(queue) == 0)
+
+    (event,) = events(host)
+    assert event["body"] == '{"text": "grün & <blau>"}'
+    assert event["id"] == sent.id
+    assert event["dequeue_count"] == 1
+    assert event["pop_receipt"]
+    inserted, expires, next_visible = (
+        dt.datetime.fromisoformat(event[name]) for name in ("inserted", "expires", "next_visible")
+    )
+    assert expires - inserted == dt.timedelta(days=7)
+    assert dt.timedelta(seconds=598) < next_visible - inserted < dt.timedelta(seconds=605)
+
+
+def test_a_message_that_never_expires_is_given_too(azurite: Azurite, queue: QueueClient) -> None:
+    """Its expiry is the end of time, and that is a date as well."""
+    queue.send_message("for ever", time_to_live=-1)
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: count(queue) == 0)
+
+    assert events(host)[0]["expires"].startswith("9999-12-31")
+
+
+def test_a_failing_message_ends_as_a_new_one_in_the_poison_queue(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """It is given maxDequeueCount times, then copied: same body, new id, 7 days to live."""
+    sent = queue.send_message(BODY)
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: poisoned(service, queue) and count(queue) == 0)
+
+    assert [event["dequeue_count"] for event in events(host)] == [1, 2, 3]
+    (copy,) = poison_of(service, queue).receive_messages()
+    assert copy.content == BODY
+    assert copy.id != sent.id
+    assert copy.dequeue_count == 1
+    assert copy.expires_on
+    assert copy.inserted_on
+    assert copy.expires_on - copy.inserted_on == dt.timedelta(days=7)
+
+
+def test_a_failed_message_comes_back_after_the_visibility_timeout(
+    azurite: Azurite, queue: QueueClient
+) -> None:
+    """Not at once, and not only when its lease ends."""
+    queue.send_message("fail, slowly")
+    with listen(
+        azurite, queue.queue_name, visibilityTimeout="00:00:01", maxPollingInterval="00:00:00.1"
+    ) as host:
+        eventually(lambda: len(events(host)) >= 2)
+
+    first, second = (event["started"] for event in events(host)[:2])
+    assert 0.9 < second - first < 5
+
+
+def test_a_message_given_too_often_is_poison_before_any_code_runs(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """What kills its worker each time must not be given for ever."""
+    queue.send_message("given before")
+    for _ in range(3):
+        (message,) = queue.receive_messages(max_messages=1, visibility_timeout=30)
+        queue.update_message(message, visibility_timeout=0)
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: poisoned(service, queue) and count(queue) == 0)
+
+    assert events(host) == []
+
+
+def test_base64_is_decoded_and_anything_else_is_poison_at_once(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """With messageEncoding base64 no code sees a message that is not."""
+    queue.send_message("plain {text}")
+    queue.send_message(base64.b64encode("grün".encode()).decode())
+    with listen(azurite, queue.queue_name, messageEncoding="base64") as host:
+        eventually(lambda: count(queue) == 0)
+
+    assert [event["body"] for event in events(host)] == ["grün"]
+    assert [m.content for m in poison_of(service, queue).receive_messages()] == ["plain {text}"]
+
+
+def test_what_is_not_utf8_fails_as_often_as_a_function_may(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """It is base64, so it is tried again, but no code sees it."""
+    queue.send_message(base64.b64encode(b"\xff\xfe").decode())
+    with listen(azurite, queue.queue_name, messageEncoding="base64") as host:
+        eventually(lambda: count(queue) == 0)
+
+    assert events(host) == []
+    assert len([line for line in host.logs if "is not UTF-8" in line.message]) == 3
+
+
+def test_a_poison_queue_has_no_poison_queue(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """A failure there stays hidden until its lease ends; after maxDequeueCount none runs it."""
+    poison = service.create_queue(f"{queue.queue_name}-poison")
+    poison.send_message("fail as poison")
+    with listen(azurite, queue.queue_name, lease=1, poison=True, maxDequeueCount="2") as host:
+        eventually(lambda: len(events(host, "poison")) == 2)
+        eventually(poison.peek_messages)
+
+    counts = [event["dequeue_count"] for event in events(host, "poison")]
+    assert counts == [1, 2]
+    assert count(poison) == 1
+    assert poisoned(service, queue) == [poison.queue_name]
+
+
+def test_no_more_than_a_batch_runs_until_the_threshold(
+    azurite: Azurite, queue: QueueClient
+) -> None:
+    """Four are taken; the next four only when no more than two of them run."""
+    for number in range(9):
+        queue.send_message(f"wait {number}")
+    with listen(azurite, queue.queue_name, batchSize="4", newBatchThreshold="2") as host:
+        eventually(lambda: len(events(host)) == 4)
+        hidden = count(queue) - len(queue.peek_messages(max_messages=32))
+        requests.get(f"{host.url}/api/release", timeout=10)
+        eventually(lambda: count(queue) == 0)
+
+    assert hidden == 4
+    assert len(events(host)) == 9
+
+
+def test_a_lease_is_renewed_while_the_function_runs(azurite: Azurite, queue: QueueClient) -> None:
+    """A function may take longer than the lease, and its message is given once."""
+    queue.send_message("sleep 3.5")
+    with listen(azurite, queue.queue_name, lease=2, maxPollingInterval="00:00:00.2") as host:
+        eventually(lambda: count(queue) == 0)
+
+    assert [event["dequeue_count"] for event in events(host)] == [1]
+
+
+def test_a_queue_that_comes_later_is_waited_for(
+    azurite: Azurite, service: QueueServiceClient
+) -> None:
+    """The host makes no queue, and complains of a missing one once."""
+    with listen(azurite, "comes-later", maxPollingInterval="00:00:00.2") as host:
+        eventually(lambda: any("cannot be read" in line.message for line in host.logs))
+        made = service.create_queue("comes-later")
+        made.send_message("at last")
+        eventually(lambda: events(host))
+
+    trouble = [line.message for line in host.logs if line.logger == "Host.Queue.work"]
+    assert trouble == [
+        "Queue comes-later cannot be read: QueueNotFound.",
+        "Queue comes-later can be read again.",
+    ]
+
+
+def test_a_message_whose_worker_died_is_given_to_the_next(
+    azurite: Azurite, queue: QueueClient
+) -> None:
+    """The death is a failure like any other."""
+    queue.send_message("wait for ever")
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: len(events(host)) == 1)
+        host.kill_worker()
+        eventually(lambda: len(events(host)) == 2)
+        requests.get(f"{host.url}/api/release", timeout=10)
+        eventually(lambda: count(queue) == 0)
+
+    assert [event["dequeue_count"] for event in events(host)] == [1, 2]
+
+
+def test_an_identity_opens_the_queues(tmp_path: Path) -> None:
+    """`__queueServiceUri`, `__credential` and `__clientId` stand for a connection string."""
+    tls = make_certificates("localhost", folder=tmp_path)
+    with (
+        Azurite(folder=tmp_path, tls=tls) as azurite,
+        IdentityEndpoint(
+            Authority(tenant_id="the-tenant"), client_id="the-client", object_id="the-object"
+        ) as identity,
+    ):
+        identity.system_assigned = False
+        settings = identity.environment | {
+            "AzureWebJobsStorage__queueServiceUri": azurite.queue_service_uri,
+            "AzureWebJobsStorage__credential": "managedidentity",
+            "AzureWebJobsStorage__clientId": "the-client",
+            "REQUESTS_CA_BUNDLE": str(tls.ca),
+            "WORK_QUEUE": "by-identity",
+            "AzureWebJobs.work.Disabled": "false",
+        }
+        service = QueueServiceClient.from_connection_string(
+            azurite.connection_string, connection_verify=str(tls.ca)
+        )
+        with (
+            service,
+            make_host(settings) as host,
+        ):
+            made = service.create_queue("by-identity")
+            made.send_message("hello")
+            eventually(lambda: events(host) and count(made) == 0)
+
+    assert events(host)[0]["body"] == "hello"

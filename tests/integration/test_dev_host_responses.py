@@ -1,0 +1,121 @@
+"""The local host answers with what functions return, as Microsoft's host does."""
+
+import http.client
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from dev.host.host import Host
+from tests.integration.sample_host import HOST_KEY, make_host
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """One host for all tests that only ask."""
+    with make_host({"PYTHON_THREADPOOL_THREAD_COUNT": "100", "TZ": "UTC"}) as running:
+        yield running
+
+
+@pytest.fixture
+def connection(host: Host) -> Iterator[http.client.HTTPConnection]:
+    """Open a plain connection, for what a friendlier client would not send."""
+    opened = http.client.HTTPConnection("127.0.0.1", int(host.url.rsplit(":", 1)[1]), timeout=10)
+    yield opened
+    opened.close()
+
+
+def test_a_failed_function_is_an_empty_500_and_a_log_line(host: Host) -> None:
+    """The caller learns nothing; the log holds the exception."""
+    response = requests.get(f"{host.url}/api/fail", timeout=10)
+
+    assert (response.status_code, response.content) == (500, b"")
+    failed = [line for line in host.logs if "'Functions.fail' (Failed" in line.message]
+    assert failed[-1].level == "ERROR"
+    assert "RuntimeError: on purpose" in failed[-1].message
+
+
+def test_what_a_function_returns_is_what_the_caller_gets(host: Host) -> None:
+    """Status, headers, cookies and body, with the length added."""
+    order: dict[str, Any] = {
+        "status": 418,
+        "body": "grün",
+        "headers": [
+            ("X-One", "1"),
+            ("Content-Type", "text/x-test"),
+            ("Content-Length", "999"),
+            ("Set-Cookie", "a=b/c; Path=/p; HttpOnly; SameSite=Lax; Max-Age=60"),
+            ("Set-Cookie", "d=e; Secure; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
+        ],
+    }
+
+    response = requests.post(f"{host.url}/api/respond", json=order, timeout=10)
+
+    assert response.status_code == 418
+    assert response.content == "grün".encode()
+    assert response.headers["X-One"] == "1"
+    assert response.headers["Content-Type"] == "text/x-test"
+    assert response.headers["Content-Length"] == "5"
+    assert response.raw.headers.getlist("Set-Cookie") == [
+        "a=b%2Fc; Max-Age=60; HttpOnly; Path=/p; SameSite=Lax",
+        "d=e; Expires=Wed, 21 Oct 2026 07:28:00 GMT; Secure; Path=/",
+    ]
+
+
+def test_plain_text_is_200_and_nothing_is_204(host: Host) -> None:
+    """A function need not build a response."""
+    text = requests.get(f"{host.url}/api/locked?code={HOST_KEY}", timeout=10)
+    nothing = requests.get(f"{host.url}/api/nothing", timeout=10)
+
+    assert (text.status_code, text.text) == (200, "open")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert (nothing.status_code, nothing.content) == (204, b"")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_has_none(
+    connection: http.client.HTTPConnection, status: int
+) -> None:
+    """A body beside it would spoil the connection for the next request."""
+    for _ in range(2):
+        connection.request("POST", "/api/respond", body=f'{{"status": {status}, "body": "x"}}')
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"status": 99},
+        {"status": "soon"},
+        {"headers": [["X-Bad", "grün"]]},
+        {"headers": [["X Bad", "1"]]},
+    ],
+)
+def test_a_response_that_cannot_be_sent_is_500(host: Host, order: dict[str, Any]) -> None:
+    """As with Kestrel, and the host goes on."""
+    response = requests.post(f"{host.url}/api/respond", json=order, timeout=10)
+
+    assert (response.status_code, response.content) == (500, b"")
+
+
+def test_head_gets_the_headers_only(host: Host) -> None:
+    """The length is that of the body that GET would get."""
+    response = requests.head(f"{host.url}/api/echo", timeout=10)
+
+    assert response.content == b""
+    assert int(response.headers["Content-Length"]) > 0
+
+
+def test_a_hundred_connections_at_once(host: Host) -> None:
+    """PYTHON_THREADPOOL_THREAD_COUNT threads run at the same time, and all are answered."""
+    with ThreadPoolExecutor(100) as threads:
+        futures = [
+            threads.submit(requests.get, f"{host.url}/api/meet", params={"of": 100}, timeout=20)
+            for _ in range(100)
+        ]
+        answers = {future.result().text for future in futures}
+
+    assert answers == {"met"}

@@ -1,0 +1,277 @@
+"""A meeting by what people have: its Teams link, the number in the invitation, an e-mail."""
+
+import re
+import uuid
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pytest
+
+from dev.stand_ins.faults import Status
+from dev.stand_ins.graph_data import Meeting, User
+from tests.integration.app_under_test import App
+from tests.integration.conftest import FreshApp
+
+FOREIGN = [
+    "https://teams.microsoft.us/l/meetup-join/19%3ameeting_x%40thread.v2/0",
+    "https://teams.microsoft.com.example/meet/1234567890",
+    "https://example.com/meet/1234567890",
+    "http://teams.microsoft.com/meet/1234567890",
+    "https://teams.microsoft.com/l/channel/19%3ax%40thread.tacv2/General",
+    "https://user@teams.microsoft.com/meet/1234567890",
+    "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=1",
+    "teams.microsoft.com/meet/1234567890",
+    "x",
+]
+
+
+def _by_link(meeting: Meeting, organizer: User | None = None, **members: Any) -> dict[str, Any]:  # noqa: ANN401
+    request = {"requestId": uuid.uuid4().hex, "joinWebUrl": meeting.join_web_url, **members}
+    return request if organizer is None else {"userId": organizer.object_id, **request}
+
+
+def _is_link(app: App, answer: Any, meeting: Meeting) -> bool:  # noqa: ANN401
+    members = answer.json()
+    assert answer.status_code == 200, members
+    assert members["onlineMeetingId"] == meeting.id
+    return bool(members["virtualAppointmentJoinWebUrl"] == app.run.graph.join_link(meeting))
+
+
+def test_a_short_link_and_its_organizer_are_two_calls(app: App) -> None:
+    """The normal case by now: one lookup, one link."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+
+    answer = app.post(_by_link(meeting, organizer))
+
+    assert _is_link(app, answer, meeting)
+    assert app.run.graph.count() == 2
+
+
+def test_a_long_link_names_its_organizer(app: App) -> None:
+    """No userId is needed: `context.Oid` is the organizer."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer, long_link=True)
+
+    answer = app.post(_by_link(meeting))
+
+    assert _is_link(app, answer, meeting)
+    assert answer.json()["userId"] == organizer.object_id
+    assert app.run.graph.count() == 2
+
+
+def test_a_user_principal_name_is_one_call_more(app: App) -> None:
+    """`GET /users/{upn}?$select=id` first: Graph takes object ids only."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+
+    answer = app.post(_by_link(meeting, userId=organizer.user_principal_name))
+
+    assert _is_link(app, answer, meeting)
+    user, lookup, link = (call.request.target for call in app.run.graph.calls)
+    assert user == f"/v1.0/users/{quote(organizer.user_principal_name, safe='')}?$select=id"
+    assert "$filter=" in lookup
+    assert link.endswith("/getVirtualAppointmentJoinWebUrl")
+
+
+def test_what_was_found_is_remembered(app: App) -> None:
+    """The second request for the same meeting is one call; the link itself is asked for anew."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    request = _by_link(meeting, userId=organizer.user_principal_name)
+    app.post(request)
+    app.run.graph.clear()
+
+    answer = app.post(request)
+
+    assert _is_link(app, answer, meeting)
+    assert app.run.graph.count() == 1
+
+
+def test_a_remembered_meeting_that_is_gone_is_forgotten(app: App) -> None:
+    """Found, deleted: Graph's word counts, and the next request looks again."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    app.post(_by_link(meeting, organizer))
+    app.run.graph.data.remove_meeting(meeting)
+    app.run.graph.clear()
+
+    answer = app.post(_by_link(meeting, organizer))
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "meeting_not_found")
+    targets = [unquote(call.request.target) for call in app.run.graph.calls]
+    assert "getVirtual" in targets[0]
+    assert "JoinWebUrl eq" in targets[1]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "https://teams.microsoft.com/l/meetup-join/19%3ameeting_O'Brien%40thread.v2/0?context=%7b%7d",
+        "https://teams.microsoft.com/l/meetup-join/19%3ameeting_a+b%40thread.v2/0?x=a+b",
+        "https://teams.microsoft.com/l/meetup-join/19%3ameeting_c%40thread.v2/0?x=two words",
+        "https://teams.microsoft.com/l/meetup-join/19%3ameeting_d%40thread.v2/0?x=Grüße",
+        "https://teams.microsoft.com/l/meetup-join/19%253ameeting_e%40thread.v2/0?x=1&y=#2",
+        "https://teams.cloud.microsoft/l/meetup-join/19:meeting_f@thread.v2/0",
+    ],
+)
+def test_a_link_is_looked_up_exactly_as_it_stands(app: App, odd: str) -> None:
+    """Apostrophes doubled, the whole encoded once: the stand-in finds nothing else."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer, join_web_url=f"{odd}&n={uuid.uuid4().hex}")
+
+    answer = app.post(_by_link(meeting, organizer))
+
+    assert _is_link(app, answer, meeting)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_short_link_that_is_not_found_is_tried_by_the_number_in_it(app: App, empty: bool) -> None:
+    """Graph says "not found" in two ways; the path of a short link holds the joinMeetingId."""
+    app.run.graph.empty_lookups = empty
+    organizer = app.organizer()
+    meeting = app.meeting(organizer, join_web_url="https://teams.microsoft.com/meet/stored")
+    sent = f"https://teams.microsoft.com/meet/{meeting.join_meeting_id}?p=forwarded"
+
+    answer = app.post({"userId": organizer.object_id, "joinWebUrl": sent})
+
+    assert _is_link(app, answer, meeting)
+    assert app.run.graph.count() == 3
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_link_that_leads_nowhere_is_not_found(app: App, empty: bool) -> None:
+    """404 and an empty list are the same to the caller."""
+    app.run.graph.empty_lookups = empty
+
+    answer = app.post(
+        {
+            "userId": app.organizer().object_id,
+            "joinWebUrl": f"https://teams.microsoft.com/meet/{uuid.uuid4().int % 10**12 + 10**12}",
+        }
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "meeting_not_found")
+
+
+def test_the_number_of_an_invitation_finds_the_meeting(app: App) -> None:
+    """With the blanks that invitations print."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    number = meeting.join_meeting_id
+    printed = " ".join(re.findall("..?.?", number))
+
+    answer = app.post({"userId": organizer.object_id, "joinMeetingId": printed})
+
+    assert _is_link(app, answer, meeting)
+    assert app.run.graph.count() == 2
+
+
+@pytest.mark.parametrize("link", FOREIGN)
+def test_what_is_no_teams_meeting_link_is_refused_before_any_call(app: App, link: str) -> None:
+    """Other clouds, other hosts, other pages of Teams."""
+    answer = app.post({"userId": str(uuid.uuid4()), "joinWebUrl": link})
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "/joinWebUrl"
+    assert app.run.graph.count() == 0
+
+
+def test_a_short_link_alone_does_not_say_who_organizes(app: App) -> None:
+    """The problem says why a userId is needed here."""
+    answer = app.post({"joinWebUrl": app.meeting().join_web_url})
+
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["pointer"]) == (400, "/userId")
+    assert "short Teams link" in error["detail"]
+
+
+def test_a_given_organizer_wins_over_the_links_and_the_event_says_so(app: App) -> None:
+    """An invited colleague's id with the organizer's link: Graph decides."""
+    organizer, colleague = app.organizer(), app.organizer()
+    meeting = app.meeting(organizer, long_link=True)
+    request = _by_link(meeting, colleague)
+
+    answer = app.post(request)
+
+    assert answer.status_code in (403, 404)
+    assert all(colleague.object_id in call.request.target for call in app.run.graph.calls)
+    assert app.events(request["requestId"])[0]["note"] == "organizer_differs_from_link"
+
+
+def test_an_unknown_user_principal_name_is_user_not_found(app: App) -> None:
+    """Told apart from a missing permission."""
+    answer = app.post(app.request(userId=f"{uuid.uuid4().hex}@clinic.example"))
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "user_not_found")
+
+
+@pytest.mark.parametrize(
+    ("instead", "meeting_id"),
+    [
+        ("calendar event", "AAMkAGI2THVSAAA="),
+        ("calendar event", "AQMkADAwATM0MDAAMS0yMGZ"),
+        ("chat thread", "19:meeting_Mjk@thread.v2"),
+        ("chat thread", "19:abc@thread.tacv2"),
+        ("link", "https://teams.microsoft.com/meet/1234567890"),
+        ("join meeting id", "234 567 890 123"),
+    ],
+)
+def test_what_plainly_is_no_meeting_id_is_named(app: App, instead: str, meeting_id: str) -> None:
+    """Refused before any call, with what it is and what to send."""
+    answer = app.post({"userId": str(uuid.uuid4()), "onlineMeetingId": meeting_id})
+
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (400, "meeting_id_malformed")
+    assert instead in problem["detail"]
+    assert problem["errors"][0]["pointer"] == "/onlineMeetingId"
+    assert app.run.graph.count() == 0
+
+
+MISSING_ROLE = Status(403, "Forbidden", "Missing role permissions on the request.")
+NO_POLICY = Status(403, "Forbidden", "No application access policy found for this app")
+
+
+@pytest.mark.parametrize(
+    ("fault", "when", "code", "fix"),
+    [
+        (MISSING_ROLE, "$filter", "lookup_not_permitted", "OnlineMeetings.Read.All"),
+        (MISSING_ROLE, "$select", "lookup_not_permitted", "User.ReadBasic.All"),
+        (NO_POLICY, "$filter", "access_policy_missing", "CsApplicationAccessPolicy"),
+        (
+            Status(403, "Forbidden", "3003: User does not have access to lookup meeting"),
+            "$filter",
+            "meeting_not_accessible",
+            "organizer",
+        ),
+    ],
+)
+def test_a_lookup_that_is_not_permitted_says_what_to_grant(
+    app: App, fault: Status, when: str, code: str, fix: str
+) -> None:
+    """By the same table as the link, each with its own fix."""
+    organizer = app.organizer()
+    app.run.graph.order(fault, when=lambda call: when in call.request.target)
+
+    answer = app.post(_by_link(app.meeting(organizer), userId=organizer.user_principal_name))
+
+    assert (answer.status_code, answer.json()["code"]) == (403, code)
+    assert fix in answer.json()["fix"]
+
+
+def test_a_meeting_id_can_be_derived_from_a_long_link(fresh_app: FreshApp) -> None:
+    """`DERIVE_MEETING_ID` saves the lookup; where the guess is wrong, the lookup is made."""
+    app = fresh_app({"DERIVE_MEETING_ID": "true"})
+    meeting = app.meeting(long_link=True)
+    # Its link names another thread than its id does, so that the guess leads nowhere.
+    odd_link = app.meeting(long_link=True).join_web_url.replace("meeting_", "meeting_x")
+    odd = app.meeting(app.run.clinic.doctor, join_web_url=odd_link)
+
+    derived = app.post(_by_link(meeting))
+    calls = app.run.graph.count()
+    looked_up = app.post(_by_link(odd, app.run.clinic.doctor))
+
+    assert _is_link(app, derived, meeting)
+    assert calls == 1
+    assert _is_link(app, looked_up, odd)
+    assert app.run.graph.count() - calls == 3

@@ -1,0 +1,44 @@
+"""Settings as the running app takes them: the version, and what is wrong with faulty ones."""
+
+import json
+
+import requests
+
+from tests.integration.app_under_test import REQUESTS
+from tests.integration.conftest import FreshApp
+
+
+def test_the_graph_version_is_a_setting(fresh_app: FreshApp) -> None:
+    """For the day on which something is in beta only."""
+    app = fresh_app({"GRAPH_VERSION": "beta"})
+
+    assert app.post(app.request()).status_code == 200
+    assert app.run.graph.calls[0].request.target.startswith("/beta/users/")
+
+
+def test_with_faulty_settings_the_app_loads_says_so_and_leaves_messages_alone(
+    fresh_app: FreshApp,
+) -> None:
+    """Every fault is named, no value is; no trigger takes a message that nobody can answer."""
+    app = fresh_app({"GRAPH_ROOT": "https://evil.example", "GRAPH_TIMEOUT_SECONDS": "soon"})
+    app.log.forbid("a setting's value", "evil.example")
+    app.enqueue(app.request())
+
+    health = requests.get(f"{app.run.url}/api/health", timeout=10)
+    answer = app.post(app.request())
+
+    for faulty in (health, answer):
+        problem = faulty.json()
+        assert (faulty.status_code, problem["code"]) == (503, "settings_invalid")
+        assert "GRAPH_ROOT" in problem["detail"]
+        assert "GRAPH_TIMEOUT_SECONDS" in problem["detail"]
+        assert "evil.example" not in faulty.text
+        assert "Retry-After" in faulty.headers
+    assert "join_link_requests" not in app.run.host.functions
+    (message,) = app.run.queue(REQUESTS).peek_messages()
+    assert message.dequeue_count == 0
+    logged = [line.message for line in app.run.host.logs if line.level == "ERROR"]
+    assert sum("Setting GRAPH_" in line for line in logged) == 2
+    assert any(
+        json.loads(line)["event"] == "settings.invalid" for line in logged if line.startswith("{")
+    )

@@ -1,0 +1,57 @@
+"""azure-functions-doctor, the ecosystem's own linter, on what would be deployed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKED = (
+    "function_app.py",
+    "host.json",
+    "requirements.txt",
+    "shared",
+    ".python-version",
+    ".funcignore",
+)
+REASONS = {
+    "check_venv": "the package that is deployed has no environment of its own",
+    "check_native_dependency_risk": "cryptography is built on Azure: azd builds remotely",
+    "check_func_cli": "Core Tools are not on PyPI or npm; python dev.py runs without them",
+    "check_func_core_tools_version": "as check_func_cli",
+    "check_functions_extension_version": "Core Tools choose it; Flex Consumption forbids it",
+    "check_app_insights": "the Bicep sets its connection string; there is none on this machine",
+}
+"""What it warns of here, each with the reason why that is as it should be."""
+
+
+def test_the_doctor_finds_nothing_that_has_no_reason(tmp_path: Path) -> None:
+    """host.json, the bundle, the settings, the requirements, the programming model."""
+    for name in CHECKED:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    shutil.copy(ROOT / "local.settings.sample.json", tmp_path / "local.settings.json")
+
+    items = _diagnose(tmp_path)
+
+    complaints = {
+        item["rule_id"]: item["value"] for item in items if item["status"] not in ("pass", "skip")
+    }
+    assert len(items) > 20
+    assert {rule: text for rule, text in complaints.items() if rule not in REASONS} == {}
+
+
+def _diagnose(folder: Path) -> list[dict[str, Any]]:
+    doctor = Path(sys.executable).with_name("azure-functions-doctor")
+    command = [str(doctor), "doctor", "--format", "json"]
+    done = subprocess.run(  # noqa: S603 - a tool of this environment
+        [*command, "--path", str(folder), "--target-python", "3.13"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    return [item for section in report["results"] for item in section["items"]]

@@ -1,0 +1,83 @@
+"""What the real worker finds in the app: functions, routes, levels and bindings, pinned."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.host.functions import Function
+from dev.host.host import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+SOUND = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    # Nothing listens there in these tests, so nothing may poll.
+    "AzureWebJobs.join_link_requests.Disabled": "true",
+    "AzureWebJobs.join_link_requests_poison.Disabled": "true",
+}
+
+
+def _functions(settings: dict[str, str]) -> Iterator[dict[str, Function]]:
+    with Host(app=ROOT, environment=settings, function_key="a", master_key="b") as host:
+        yield dict(host.functions)
+
+
+@pytest.fixture(scope="module")
+def functions() -> Iterator[dict[str, Function]]:
+    """The app with sound settings."""
+    yield from _functions(SOUND)
+
+
+@pytest.fixture(scope="module")
+def functions_of_a_faulty_app() -> Iterator[dict[str, Function]]:
+    """The app with a faulty setting."""
+    yield from _functions({**SOUND, "GRAPH_VERSION": "v2"})
+
+
+ROUTES = {
+    "join_link": ("join-link", ["POST"], "FUNCTION"),
+    "health": ("health", ["GET"], "ANONYMOUS"),
+}
+
+
+def _route(function: Function) -> tuple[str, list[str], str]:
+    trigger = function.trigger
+    methods = [str(getattr(method, "value", method)).upper() for method in trigger["methods"]]
+    return trigger["route"], methods, trigger["authLevel"].upper()
+
+
+def test_the_routes_are_these(functions: dict[str, Function]) -> None:
+    """Callers know them: a change here breaks somebody."""
+    found = {
+        name: _route(function)
+        for name, function in functions.items()
+        if function.trigger["type"] == "httpTrigger"
+    }
+
+    assert found == ROUTES
+
+
+def test_the_queue_trigger_reads_the_request_queue(functions: dict[str, Function]) -> None:
+    """By the connection that the app writes with, too."""
+    trigger = functions["join_link_requests"].trigger
+
+    assert trigger["type"] == "queueTrigger"
+    assert trigger["queueName"] == "join-link-requests"
+    assert trigger["connection"] == "AzureWebJobsStorage"
+
+
+def test_a_faulty_setting_leaves_the_routes_and_takes_the_queue_triggers(
+    functions_of_a_faulty_app: dict[str, Function],
+) -> None:
+    """An import that failed would leave nothing, and nothing would say why."""
+    types = {function.trigger["type"] for function in functions_of_a_faulty_app.values()}
+
+    assert set(ROUTES) <= set(functions_of_a_faulty_app)
+    assert types == {"httpTrigger"}
+
+
+def test_nothing_is_bound_as_an_output(functions: dict[str, Function]) -> None:
+    """Output bindings of queues can neither wait nor live longer than seven days."""
+    bound = {binding["type"] for function in functions.values() for binding in function.bindings}
+
+    assert bound == {"httpTrigger", "http", "queueTrigger"}
