@@ -6,6 +6,7 @@ messages are matched loosely, without case, and each row falls back to the plain
 
 import enum
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ _POLICY_TEXTS = (
     "application access policy",
     "is not allowed to perform operations on the user",
 )
+_NO_ACCESS = re.compile(r"(?<![\w-])3003(?![\w-])")  # not where it is part of an id
 _USER_CODES = frozenset({"unknownerror", "request_resourcenotfound"})
 
 
@@ -96,7 +98,7 @@ def _forbidden(refusal: Refusal, message: str) -> errors.ServiceError:
             "No Teams application access policy lets this app act for the organizer.",
             fix=fixes.grant_access_policy(**who),
         )
-    if "3003" in message:
+    if _NO_ACCESS.search(message):
         return errors.MeetingNotAccessible(
             "Microsoft Graph says that this user has no access to the meeting (3003).",
             fix=fixes.share_meeting(**who),

@@ -90,11 +90,11 @@ def _data(envelope: Document, value: Mapping[str, Json]) -> Document:
     encoded = value.get("data_base64")
     if isinstance(encoded, str):
         try:
-            return strict_json.read(base64.b64decode(encoded, validate=True))
+            data = base64.b64decode(encoded.encode(), validate=True)
         except binascii.Error:
             raise Undecodable("The event's data_base64 is not base64.") from None
-    data = Document(value.get("data"), envelope.faults)
-    return _unwrapped(data)
+        return strict_json.read(data)
+    return _unwrapped(Document(value.get("data"), envelope.faults))
 
 
 def outcome(

@@ -65,11 +65,14 @@ class Resolver:
         Raises:
             ServiceError: in the end everything in `errors` that Graph or the caller can cause.
         """
+        if request.online_meeting_id is not None:
+            _refuse_what_is_no_meeting_id(request.online_meeting_id)
         link = parse_teams_link(request.join_web_url) if request.join_web_url else None
         user_id = self._organizer(request, link, budget)
         try:
             return self._resolve_for(user_id, request, link, budget)
         except (errors.UserNotFound, *_NOT_THERE):
+            self._memory.forget("meeting", user_id, _reference(request))
             if request.user_id is not None:
                 self._memory.forget("user", request.user_id.lower())
             raise
@@ -78,17 +81,19 @@ class Resolver:
         self, user_id: str, request: JoinRequest, link: TeamsLink | None, budget: Budget
     ) -> JoinLink:
         if request.online_meeting_id is not None:
-            _refuse_what_is_no_meeting_id(request.online_meeting_id)
             return self._join_link(user_id, request.online_meeting_id, request, budget)
         if (guess := self._guess(user_id, request, link)) is not None:
             try:
                 return self._join_link(user_id, guess, request, budget)
             except _NOT_THERE:
                 self._memory.forget("meeting", user_id, _reference(request))
-        meeting_id = self._find_meeting(user_id, request, link, budget)
-        answer = self._join_link(user_id, meeting_id, request, budget)
-        self._memory.keep("meeting", user_id, _reference(request), value=meeting_id)
-        return answer
+        meeting_id = self._memory.keep(
+            "meeting",
+            user_id,
+            _reference(request),
+            value=self._find_meeting(user_id, request, link, budget),
+        )
+        return self._join_link(user_id, meeting_id, request, budget)
 
     def _organizer(self, request: JoinRequest, link: TeamsLink | None, budget: Budget) -> str:
         from_link = link.organizer_id if link else None

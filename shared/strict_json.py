@@ -89,7 +89,7 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def _checked(value: object, path: tuple[str | int, ...], faults: list[Fault]) -> Json:
-    if len(path) > MAX_DEPTH:
+    if isinstance(value, list) and len(path) >= MAX_DEPTH:  # an object is a list here, too
         faults.append(Fault(pointer(*path), f"Nested more than {MAX_DEPTH} deep."))
         return None
     match value:

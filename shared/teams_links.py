@@ -16,6 +16,7 @@ from shared.identifiers import is_guid
 MAX_LENGTH = 2048
 _HOSTS = frozenset({"teams.microsoft.com", "teams.cloud.microsoft", "teams.live.com"})
 _SHORT_PATH = re.compile(r"/meet/([0-9]{6,20})/?")
+_MICROSOFT_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:microsoft\.com|cloud\.microsoft)")
 _LONG_PATH = re.compile(r"/l/meetup-join/([^/]+)(?:/[^/]*)?/?")
 
 
@@ -88,7 +89,7 @@ def what_it_is_instead(meeting_id: str) -> str | None:
     """Name what somebody took for an onlineMeeting id, where it plainly is something else."""
     if meeting_id.startswith(("AAMk", "AQMk")):
         return "the id of a calendar event"
-    if re.match(r"[0-9]+:.*@(thread|unq)\.", meeting_id):
+    if re.match(r"[0-9]+:.*@(thread|unq)\.", unquote(meeting_id)):
         return "the id of a chat thread"
     if re.match(r"https?://", meeting_id, re.IGNORECASE):
         return "a link"
@@ -109,10 +110,9 @@ def is_microsoft_link(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    host = parts.hostname or ""
     return (
         parts.scheme == "https"
         and "@" not in parts.netloc
         and port in (None, 443)
-        and any(f".{host}".endswith(domain) for domain in (".microsoft.com", ".cloud.microsoft"))
+        and _MICROSOFT_HOST.fullmatch(parts.hostname or "") is not None
     )

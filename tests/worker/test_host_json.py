@@ -30,7 +30,7 @@ def test_a_failed_message_comes_again_after_half_a_minute_five_times_in_all(
 
 
 def test_a_batch_fits_the_threads(host: Any) -> None:  # noqa: ANN401
-    """As many messages at once as threads for them: docs/decisions/0003-batch-and-threads.md."""
+    """As many messages at once as threads for them: docs/decisions/0008-batch-and-threads.md."""
     queues = host["extensions"]["queues"]
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 

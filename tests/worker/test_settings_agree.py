@@ -1,0 +1,54 @@
+"""The settings that the app reads, the sample and the README name the same ones."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.settings import NAMES, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PLATFORM = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
+"""In the sample for Functions itself."""
+
+
+@pytest.fixture
+def sample() -> dict[str, str]:
+    """The sample's values."""
+    text = (ROOT / "local.settings.sample.json").read_text(encoding="utf-8")
+    values: dict[str, str] = json.loads(text)["Values"]
+    return values
+
+
+def test_the_sample_holds_every_setting_and_no_other(sample: dict[str, str]) -> None:
+    """Somebody who copies it sees what there is."""
+    assert set(sample) == {*NAMES, *PLATFORM}
+
+
+def test_the_samples_values_are_sound(sample: dict[str, str]) -> None:
+    """Copied as it is, the app starts."""
+    assert Settings.from_env(sample)
+
+
+def test_the_readme_tells_every_setting_and_no_other() -> None:
+    """One row, or a part of one, for each."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Settings")[1]
+    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+    assert told == set(NAMES)
+
+
+def test_the_readmes_defaults_are_the_apps_own() -> None:
+    """What the table says is what an app without the setting does."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Settings")[1]
+    cells = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    defaults = {
+        name.strip().strip("`"): default.strip().strip("`")
+        for name, default in cells
+        if default.strip()
+    }
+    storage = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+
+    assert Settings.from_env({**defaults, **storage}) == Settings.from_env(storage)
