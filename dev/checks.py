@@ -31,6 +31,7 @@ _CHECKS = (
     _tests("worker"),
     _tests("integration"),
     _tests("infra"),
+    Check("checkov", ("tests.infra.checkov",), slow=True),
 )
 NAMES = tuple(check.name for check in _CHECKS)
 

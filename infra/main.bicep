@@ -1,0 +1,132 @@
+// The whole deployment: a resource group and everything in it. `azd provision`
+// fills the parameters from main.parameters.json; with plain Azure CLI:
+//   az deployment sub create --location LOCATION --template-file infra/main.bicep \
+//     --parameters environmentName=NAME location=LOCATION
+targetScope = 'subscription'
+
+@description('Name of this environment; the resource names are derived from it.')
+@minLength(1)
+@maxLength(64)
+param environmentName string
+
+@description('Azure region. It must offer Flex Consumption.')
+@minLength(1)
+@metadata({ azd: { type: 'location' } })
+param location string
+
+@description('Name of the resource group. Empty: rg- and the environment name.')
+@maxLength(90)
+param resourceGroupName string = ''
+
+@description('Tags for every resource, beside azd\'s own.')
+param tags object = {}
+
+@description('Memory of one instance in MB; its share of a processor grows with it.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Instances that the app may scale out to: the bound on cost and on calls to Graph.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 20
+
+@description('Redundancy of the storage account that holds the queues.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+param storageSku string = 'Standard_LRS'
+
+@description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network. Senders and readers of the queues, and whoever sets secrets, must then be in that network.')
+param vnetEnabled bool = false
+
+@description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
+@maxLength(36)
+param entraClientId string = ''
+
+@description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
+param webhookSources object = {}
+
+@description('Version of Microsoft Graph that is called.')
+@allowed(['v1.0', 'beta'])
+param graphVersion string = 'v1.0'
+
+@description('Time that one request may take, in seconds.')
+@minValue(1)
+@maxValue(100)
+param graphTimeoutSeconds int = 10
+
+@description('Hours during which a queued request is tried again.')
+@minValue(1)
+@maxValue(168)
+param queueRetryHours int = 24
+
+@description('Works the meeting id out of a long Teams link, which Microsoft does not document.')
+param deriveMeetingId bool = false
+
+@description('Object ids of the identities (of workflows) that may put requests on the queue.')
+@maxLength(100)
+param queueSenders array = []
+
+@description('Object ids of the identities (of workflows) that may take results from the queue.')
+@maxLength(100)
+param queueReaders array = []
+
+@description('Object id of the person or group that sets webhook secrets and handles dead letters. Empty: nobody.')
+@maxLength(36)
+param operatorPrincipalId string = ''
+
+@description('What operatorPrincipalId is.')
+@allowed(['User', 'Group'])
+param operatorPrincipalType string = 'User'
+
+@description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
+@maxLength(254)
+param alertEmail string = ''
+
+@description('Gigabytes of logs a day after which Log Analytics takes no more; alerts are blind from then on.')
+@minValue(1)
+@maxValue(100)
+param dailyLogQuotaGb int = 1
+
+var allTags = union(tags, { 'azd-env-name': environmentName })
+
+resource resourceGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGroupName
+  location: location
+  tags: allTags
+}
+
+module resources 'resources.bicep' = {
+  scope: resourceGroup
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: allTags
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    storageSku: storageSku
+    vnetEnabled: vnetEnabled
+    entraClientId: entraClientId
+    webhookSources: webhookSources
+    graphVersion: graphVersion
+    graphTimeoutSeconds: graphTimeoutSeconds
+    queueRetryHours: queueRetryHours
+    deriveMeetingId: deriveMeetingId
+    queueSenders: queueSenders
+    queueReaders: queueReaders
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    alertEmail: alertEmail
+    dailyLogQuotaGb: dailyLogQuotaGb
+  }
+}
+
+// azd keeps these in its environment, where main.parameters.json and the scripts find them.
+output AZURE_LOCATION string = location
+output AZURE_TENANT_ID string = tenant().tenantId
+output AZURE_RESOURCE_GROUP string = resourceGroup.name
+output FUNCTION_APP_NAME string = resources.outputs.functionAppName
+output FUNCTION_APP_URL string = resources.outputs.functionAppUrl
+output KEY_VAULT_NAME string = resources.outputs.keyVaultName
+output KEY_VAULT_URI string = resources.outputs.keyVaultUri
+output QUEUE_SERVICE_URI string = resources.outputs.queueServiceUri
+output MANAGED_IDENTITY_CLIENT_ID string = resources.outputs.managedIdentityClientId
+output MANAGED_IDENTITY_PRINCIPAL_ID string = resources.outputs.managedIdentityPrincipalId

@@ -1,0 +1,135 @@
+@description('What makes the names in this deployment unique.')
+param token string
+
+param location string
+param tags object
+
+@description('Name of the action group.')
+param actionGroupName string
+
+@description('Address that alerts are sent to. Empty: no action group.')
+param email string
+
+@description('Id of the workspace that holds the app\'s events.')
+param workspaceId string
+
+@description('KQL that gives the app\'s events, a row each, with a column for each member.')
+param events string
+
+@description('Storage account of the request queue.')
+param storageAccountName string
+
+@description('Name of the request queue.')
+param requestQueueName string
+
+// What was put on the queue over half an hour ago, if nothing was handled since (two clocks write
+// the times: hence the five seconds). It also fires, wrongly, for a message that its sender hid
+// for longer than that.
+var stalledLines = [
+  'let handled = toscalar('
+  events
+  '| where trigger == "queue"'
+  '| summarize max(TimeGenerated));'
+  'StorageQueueLogs'
+  '| where AccountName == "${storageAccountName}" and OperationName == "PutMessage" and StatusText == "Success"'
+  '| where Uri contains "/${requestQueueName}/messages"'
+  '| where TimeGenerated < ago(30m) and (isnull(handled) or TimeGenerated > handled + 5s)'
+]
+
+var rules = [
+  {
+    name: 'dead-letters'
+    title: 'A request was given up on'
+    description: 'A message was moved to the dead letters. See scripts/dead_letters.py: list says why, replay tries again.'
+    severity: 1
+    frequency: 'PT5M'
+    window: 'PT15M'
+    threshold: 0
+    query: '${events}\n| where event == "join_link.dead_lettered"'
+  }
+  {
+    // Throttling is not among them: the queue waits it out, and an HTTP caller is told to.
+    name: 'failures'
+    title: 'Requests fail for reasons that no caller can mend'
+    description: 'More than five in 15 minutes ended with an error of Graph, a dependency or this service.'
+    severity: 2
+    frequency: 'PT5M'
+    window: 'PT15M'
+    threshold: 5
+    query: '${events}\n| where code in ("graph_unavailable", "graph_timeout", "graph_unexpected", "graph_refused", "identity_unavailable", "secrets_unavailable", "queue_unavailable", "internal_error")'
+  }
+  {
+    name: 'permissions'
+    title: 'A permission or access policy is missing'
+    description: 'Somebody\'s join link waits for an administrator. Run the diagnostics for that organizer: they name the command.'
+    severity: 2
+    frequency: 'PT5M'
+    window: 'PT15M'
+    threshold: 0
+    query: '${events}\n| where code in ("permission_missing", "permission_refused", "access_policy_missing", "lookup_not_permitted", "meeting_not_accessible")'
+  }
+  {
+    name: 'settings'
+    title: 'The app refuses its settings'
+    description: 'Nothing is answered until they are mended; messages wait. The diagnostics name the settings.'
+    severity: 1
+    frequency: 'PT15M'
+    window: 'PT15M'
+    threshold: 0
+    query: '${events}\n| where event == "settings.invalid"'
+  }
+  {
+    name: 'stalled'
+    title: 'Requests are queued and none is handled'
+    description: 'A message was put on the request queue, and for 30 minutes the app has handled none.'
+    severity: 1
+    frequency: 'PT15M'
+    window: 'P1D'
+    threshold: 0
+    query: join(stalledLines, '\n')
+  }
+]
+
+resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+  name: actionGroupName
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'join-links'
+    emailReceivers: [{ name: 'operator', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for rule in rules: {
+    name: 'alert-${rule.name}-${token}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.title
+      description: rule.description
+      severity: rule.severity
+      enabled: true
+      scopes: [workspaceId]
+      evaluationFrequency: rule.frequency
+      windowSize: rule.window
+      // The tables appear with their first row, which is after this deployment.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: rule.threshold
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: empty(email) ? [] : [actionGroup.id] }
+    }
+  }
+]

@@ -1,0 +1,43 @@
+@description('Name of the virtual network.')
+@minLength(2)
+@maxLength(64)
+param name string
+
+param location string
+param tags object
+
+@description('Name of the app\'s subnet. Flex Consumption takes none with an underscore.')
+param appSubnetName string
+
+@description('Name of the subnet that the private endpoints are in.')
+param endpointSubnetName string
+
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: { addressPrefixes: ['10.20.0.0/24'] }
+    // Written here and not as children: a deployment that repeats the network without
+    // them would ask Azure to remove subnets that are in use.
+    subnets: [
+      {
+        name: appSubnetName
+        properties: {
+          addressPrefix: '10.20.0.0/26'
+          delegations: [
+            { name: 'flex-consumption', properties: { serviceName: 'Microsoft.App/environments' } }
+          ]
+        }
+      }
+      {
+        name: endpointSubnetName
+        properties: {
+          addressPrefix: '10.20.0.64/27'
+          defaultOutboundAccess: false
+          privateEndpointNetworkPolicies: 'Disabled'
+        }
+      }
+    ]
+  }
+}

@@ -1,0 +1,278 @@
+// Everything inside the resource group; deployable alone into a group that exists:
+//   az deployment group create --resource-group GROUP --template-file infra/resources.bicep \
+//     --parameters environmentName=NAME
+//
+// Names and ids are computed here, once, and handed to the modules: what a module
+// would read from another module's output is unknown until Azure has run it, and a
+// reviewer of the snapshots in tests/infra would see expressions instead of names.
+// The price is that the order of the modules is written out (dependsOn).
+
+@description('Name of this environment; the resource names are derived from it.')
+@minLength(1)
+@maxLength(64)
+param environmentName string
+
+@description('Azure region. It must offer Flex Consumption.')
+param location string = resourceGroup().location
+
+@description('Tags for every resource.')
+param tags object = {}
+
+@description('Memory of one instance in MB; its share of a processor grows with it.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Instances that the app may scale out to: the bound on cost and on calls to Graph.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 20
+
+@description('Redundancy of the storage account that holds the queues.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+param storageSku string = 'Standard_LRS'
+
+@description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network.')
+param vnetEnabled bool = false
+
+@description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
+@maxLength(36)
+param entraClientId string = ''
+
+@description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
+param webhookSources object = {}
+
+@description('Version of Microsoft Graph that is called.')
+@allowed(['v1.0', 'beta'])
+param graphVersion string = 'v1.0'
+
+@description('Time that one request may take, in seconds.')
+@minValue(1)
+@maxValue(100)
+param graphTimeoutSeconds int = 10
+
+@description('Hours during which a queued request is tried again.')
+@minValue(1)
+@maxValue(168)
+param queueRetryHours int = 24
+
+@description('Works the meeting id out of a long Teams link, which Microsoft does not document.')
+param deriveMeetingId bool = false
+
+@description('Object ids of the identities that may put requests on the queue.')
+@maxLength(100)
+param queueSenders array = []
+
+@description('Object ids of the identities that may take results from the queue.')
+@maxLength(100)
+param queueReaders array = []
+
+@description('Object id of the person or group that sets webhook secrets and handles dead letters. Empty: nobody.')
+@maxLength(36)
+param operatorPrincipalId string = ''
+
+@description('What operatorPrincipalId is.')
+@allowed(['User', 'Group'])
+param operatorPrincipalType string = 'User'
+
+@description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
+@maxLength(254)
+param alertEmail string = ''
+
+@description('Gigabytes of logs a day after which Log Analytics takes no more.')
+@minValue(1)
+@maxValue(100)
+param dailyLogQuotaGb int = 1
+
+var token = uniqueString(subscription().id, resourceGroup().id, environmentName)
+var names = {
+  identity: 'id-${token}'
+  workspace: 'log-${token}'
+  applicationInsights: 'appi-${token}'
+  storageAccount: 'st${token}'
+  keyVault: 'kv-${token}'
+  virtualNetwork: 'vnet-${token}'
+  plan: 'plan-${token}'
+  functionApp: 'func-${token}'
+  actionGroup: 'ag-${token}'
+  workbook: guid(resourceGroup().id, environmentName, 'workbook')
+}
+var deploymentContainerName = 'app-package'
+
+// The queues are the app's contract with workflows (their names are no settings).
+// `-poison` is the host's: it moves there what killed the process each time.
+var queues = {
+  requests: 'join-link-requests'
+  poison: 'join-link-requests-poison'
+  results: 'join-link-results'
+  deadLetters: 'join-link-dead-letters'
+}
+
+var workspaceId = resourceId('Microsoft.OperationalInsights/workspaces', names.workspace)
+var storageAccountId = resourceId('Microsoft.Storage/storageAccounts', names.storageAccount)
+var keyVaultId = resourceId('Microsoft.KeyVault/vaults', names.keyVault)
+var virtualNetworkId = resourceId('Microsoft.Network/virtualNetworks', names.virtualNetwork)
+var appSubnetName = 'app'
+var endpointSubnetName = 'private-endpoints'
+var publicNetworkAccess = vnetEnabled ? 'Disabled' : 'Enabled'
+
+var queueServiceUri = 'https://${names.storageAccount}.queue.${environment().suffixes.storage}'
+var keyVaultUri = 'https://${names.keyVault}${environment().suffixes.keyvaultDns}/'
+
+// The app writes one JSON object per event; alerts and the workbook read nothing else.
+// Where the event has no code or source, the column is empty.
+var eventLines = [
+  'AppTraces'
+  '| where AppRoleName =~ "${names.functionApp}" and Message startswith "{"'
+  '| extend record = parse_json(Message)'
+  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
+]
+var events = join(eventLines, '\n')
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: names.identity
+  location: location
+  tags: tags
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  params: {
+    workspaceName: names.workspace
+    applicationInsightsName: names.applicationInsights
+    location: location
+    tags: tags
+    dailyQuotaGb: dailyLogQuotaGb
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  params: {
+    name: names.storageAccount
+    location: location
+    tags: tags
+    skuName: storageSku
+    deploymentContainerName: deploymentContainerName
+    queueNames: [queues.requests, queues.poison, queues.results, queues.deadLetters]
+    publicNetworkAccess: publicNetworkAccess
+    workspaceId: workspaceId
+  }
+  dependsOn: [monitoring]
+}
+
+module keyVault 'modules/key-vault.bicep' = {
+  params: {
+    name: names.keyVault
+    location: location
+    tags: tags
+    publicNetworkAccess: publicNetworkAccess
+    workspaceId: workspaceId
+  }
+  dependsOn: [monitoring]
+}
+
+module network 'modules/network.bicep' = if (vnetEnabled) {
+  params: {
+    name: names.virtualNetwork
+    location: location
+    tags: tags
+    appSubnetName: appSubnetName
+    endpointSubnetName: endpointSubnetName
+  }
+}
+
+module privateEndpoints 'modules/private-endpoints.bicep' = if (vnetEnabled) {
+  params: {
+    token: token
+    location: location
+    tags: tags
+    virtualNetworkId: virtualNetworkId
+    subnetId: '${virtualNetworkId}/subnets/${endpointSubnetName}'
+    storageAccountId: storageAccountId
+    keyVaultId: keyVaultId
+  }
+  dependsOn: [network, storage, keyVault]
+}
+
+module roles 'modules/roles.bicep' = {
+  params: {
+    storageAccountName: names.storageAccount
+    keyVaultName: names.keyVault
+    applicationInsightsName: names.applicationInsights
+    queues: queues
+    principalId: identity.properties.principalId
+    queueSenders: queueSenders
+    queueReaders: queueReaders
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+  }
+  dependsOn: [monitoring, storage, keyVault]
+}
+
+// After the roles and the private endpoints: a host that starts without them fails,
+// and tries again only after a while.
+module functionApp 'modules/function-app.bicep' = {
+  params: {
+    name: names.functionApp
+    planName: names.plan
+    location: location
+    tags: tags
+    identityId: identity.id
+    identityClientId: identity.properties.clientId
+    storageAccountName: names.storageAccount
+    deploymentContainerName: deploymentContainerName
+    applicationInsightsName: names.applicationInsights
+    subnetId: vnetEnabled ? '${virtualNetworkId}/subnets/${appSubnetName}' : ''
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    settings: {
+      GRAPH_VERSION: graphVersion
+      #disable-next-line no-hardcoded-env-urls // the operation exists in the global cloud only
+      GRAPH_ROOT: 'https://graph.microsoft.com'
+      GRAPH_TIMEOUT_SECONDS: string(graphTimeoutSeconds)
+      MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
+      KEY_VAULT_URI: keyVaultUri
+      WEBHOOK_SOURCES: string(webhookSources)
+      QUEUE_RETRY_HOURS: string(queueRetryHours)
+      DERIVE_MEETING_ID: deriveMeetingId ? 'true' : 'false'
+      HTTP_AUTH: empty(entraClientId) ? 'key' : 'entra'
+      ENTRA_TENANT_ID: tenant().tenantId
+      ENTRA_CLIENT_ID: entraClientId
+      #disable-next-line no-hardcoded-env-urls // as GRAPH_ROOT
+      ENTRA_AUTHORITY: 'https://login.microsoftonline.com'
+    }
+  }
+  dependsOn: [roles, privateEndpoints]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  params: {
+    token: token
+    location: location
+    tags: tags
+    actionGroupName: names.actionGroup
+    email: alertEmail
+    workspaceId: workspaceId
+    events: events
+    storageAccountName: names.storageAccount
+    requestQueueName: queues.requests
+  }
+  dependsOn: [monitoring]
+}
+
+module workbook 'modules/workbook.bicep' = {
+  params: {
+    name: names.workbook
+    location: location
+    tags: tags
+    workspaceId: workspaceId
+    events: events
+  }
+  dependsOn: [monitoring]
+}
+
+output functionAppName string = names.functionApp
+output functionAppUrl string = functionApp.outputs.url
+output keyVaultName string = names.keyVault
+output keyVaultUri string = keyVaultUri
+output queueServiceUri string = queueServiceUri
+output managedIdentityClientId string = identity.properties.clientId
+output managedIdentityPrincipalId string = identity.properties.principalId

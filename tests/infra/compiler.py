@@ -1,0 +1,79 @@
+"""The Bicep compiler, where the machine has one, and what it is asked here.
+
+`python -m tests.infra.compiler` writes the snapshots afresh; look at their diff.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.infra.snapshots import FOLDER, VARIANTS
+
+# Made up: they only have to be the same each time, for names follow from them.
+_DEPLOYMENT = (
+    "--subscription-id=00000000-0000-4000-8000-000000000001",
+    "--tenant-id=00000000-0000-4000-8000-000000000002",
+    "--location=westeurope",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one run of the compiler gave."""
+
+    code: int
+    output: str
+    complaints: str
+    """Errors and warnings alike: with warnings alone the code is 0."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A Bicep compiler on this machine."""
+
+    program: Path
+
+    def run(self, *arguments: str | Path) -> Answer:
+        """Run one command of the compiler to its end."""
+        done = subprocess.run(  # noqa: S603 -- the compiler that was looked for
+            [self.program, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr.strip())
+
+    def snapshot(self, variant: str, *, mode: str) -> Answer:
+        """Compare (mode validate) a variant's snapshot with its template, or write it."""
+        file = FOLDER / f"{variant}.bicepparam"
+        return self.run("snapshot", file, f"--mode={mode}", *_DEPLOYMENT)
+
+
+def find() -> Compiler | None:
+    """Find `bicep` on PATH, else the one that `az bicep install` put into Azure CLI's folder."""
+    if program := shutil.which("bicep"):
+        return Compiler(Path(program))
+    folder = Path(os.environ.get("AZURE_CONFIG_DIR", Path.home() / ".azure"))
+    if shutil.which("az") and (program := shutil.which("bicep", path=folder / "bin")):
+        return Compiler(Path(program))
+    return None
+
+
+def main() -> int:
+    """Write every snapshot afresh."""
+    compiler = find()
+    if compiler is None:
+        print("No Bicep compiler: put `bicep` on PATH, or run `az bicep install`.")  # noqa: T201
+        return 1
+    answers = [compiler.snapshot(variant, mode="overwrite") for variant in VARIANTS]
+    for answer in answers:
+        print(answer.complaints, end="")  # noqa: T201
+    return max(answer.code for answer in answers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+// Every parameter away from its default, and the longest environment name there can be.
+using '../../infra/main.bicep'
+
+param environmentName = 'the-longest-environment-name-of-sixty-four-characters-in-all-001'
+param location = 'swedencentral'
+param resourceGroupName = 'appointments'
+param tags = { costCentre: '4711' }
+param instanceMemoryMB = 512
+param maximumInstanceCount = 1000
+param storageSku = 'Standard_ZRS'
+param vnetEnabled = true
+param entraClientId = '11111111-1111-4111-8111-111111111111'
+param webhookSources = {
+  calcom: { preset: 'cal.com', secretName: 'webhook-calcom' }
+}
+param graphVersion = 'beta'
+param graphTimeoutSeconds = 20
+param queueRetryHours = 48
+param deriveMeetingId = true
+param queueSenders = ['22222222-2222-4222-8222-222222222222', '33333333-3333-4333-8333-333333333333']
+param queueReaders = ['33333333-3333-4333-8333-333333333333']
+param operatorPrincipalId = '44444444-4444-4444-8444-444444444444'
+param operatorPrincipalType = 'Group'
+param alertEmail = 'operations@example.org'
+param dailyLogQuotaGb = 5

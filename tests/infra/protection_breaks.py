@@ -1,0 +1,153 @@
+"""What leaves data or secrets open, or a message without a place."""
+
+from tests.infra import protection_policy as policy
+from tests.infra.breaks import Break, drop, put, repeat
+from tests.infra.snapshots import (
+    COMPONENT,
+    CONTAINER,
+    DIAGNOSTICS,
+    NETWORK,
+    PASSWORDS,
+    PRIVATE_ENDPOINT,
+    QUEUE,
+    SITE,
+    STORAGE,
+    VAULT,
+    WORKSPACE,
+)
+
+BREAKS = (
+    *(
+        Break(policy.no_shared_keys, name, put(STORAGE, f"properties.{name}", value))
+        for name, value in {
+            "allowSharedKeyAccess": True,
+            "allowBlobPublicAccess": True,
+            "allowCrossTenantReplication": True,
+            "isLocalUserEnabled": True,
+            "defaultToOAuthAuthentication": False,
+        }.items()
+    ),
+    Break(
+        policy.no_shared_keys,
+        "a public container",
+        put(CONTAINER, "properties.publicAccess", "Blob"),
+    ),
+    Break(
+        policy.no_other_local_authentication,
+        "the workspace's key",
+        put(WORKSPACE, "properties.features.disableLocalAuth", value=False),
+    ),
+    Break(
+        policy.no_other_local_authentication,
+        "the instrumentation key",
+        put(COMPONENT, "properties.DisableLocalAuth", value=False),
+    ),
+    Break(
+        policy.no_other_local_authentication,
+        "publishing with a password",
+        put(PASSWORDS, "properties.allow", value=True, name="/scm"),
+    ),
+    Break(
+        policy.no_other_local_authentication,
+        "FTP left as it comes",
+        drop(PASSWORDS, "/ftp"),
+    ),
+    *(
+        Break(
+            policy.public_access_as_chosen,
+            f"{kind} {path}",
+            put(kind, path, value),
+            variant,
+        )
+        for kind in (STORAGE, VAULT)
+        for path, value, variant in (
+            ("properties.publicNetworkAccess", "Disabled", "default"),
+            ("properties.publicNetworkAccess", "Enabled", "vnet"),
+            ("properties.networkAcls.defaultAction", "Allow", "vnet"),
+        )
+    ),
+    Break(
+        policy.public_access_as_chosen,
+        "no private endpoint for queues",
+        drop(PRIVATE_ENDPOINT, "^pe-queue-"),
+        "vnet",
+    ),
+    Break(
+        policy.public_access_as_chosen,
+        "the app outside the network",
+        put(SITE, "properties.virtualNetworkSubnetId", None),
+        "vnet",
+    ),
+    Break(
+        policy.public_access_as_chosen,
+        "an underscore in a subnet's name",
+        put(NETWORK, "properties.subnets.0.name", "the_app"),
+        "vnet",
+    ),
+    Break(
+        policy.transport_is_encrypted,
+        "old TLS to storage",
+        put(STORAGE, "properties.minimumTlsVersion", "TLS1_0"),
+    ),
+    Break(
+        policy.transport_is_encrypted,
+        "plain HTTP to storage",
+        put(STORAGE, "properties.supportsHttpsTrafficOnly", value=False),
+    ),
+    Break(
+        policy.transport_is_encrypted,
+        "plain HTTP to the app",
+        put(SITE, "properties.httpsOnly", value=False),
+    ),
+    *(
+        Break(
+            policy.transport_is_encrypted,
+            name,
+            put(SITE, f"properties.siteConfig.{name}", "1.1"),
+        )
+        for name in ("minTlsVersion", "scmMinTlsVersion")
+    ),
+    *(
+        Break(policy.vault_is_protected, name, put(VAULT, f"properties.{name}", value))
+        for name, value in {
+            "enablePurgeProtection": None,
+            "enableRbacAuthorization": False,
+            "softDeleteRetentionInDays": 7,
+            "enabledForDeployment": True,
+        }.items()
+    ),
+    Break(
+        policy.logs_reach_the_workspace,
+        "no audit log",
+        drop(DIAGNOSTICS, "audit"),
+    ),
+    Break(
+        policy.logs_reach_the_workspace,
+        "the audit log elsewhere",
+        put(DIAGNOSTICS, "properties.workspaceId", "/elsewhere", "audit"),
+    ),
+    Break(
+        policy.logs_reach_the_workspace,
+        "writes to queues switched off",
+        put(DIAGNOSTICS, "properties.logs.0.enabled", value=False, name="queue-writes"),
+    ),
+    Break(
+        policy.logs_reach_the_workspace,
+        "no cap",
+        put(WORKSPACE, "properties.workspaceCapping.dailyQuotaGb", -1),
+    ),
+    Break(
+        policy.logs_reach_the_workspace,
+        "Application Insights elsewhere",
+        put(COMPONENT, "properties.WorkspaceResourceId", "/elsewhere"),
+    ),
+    *(
+        Break(policy.every_queue_exists, f"no {name}", drop(QUEUE, f"/{name}$"))
+        for name in sorted(policy.QUEUES)
+    ),
+    Break(
+        policy.every_queue_exists,
+        "a queue of nobody's",
+        repeat(QUEUE, name="st/default/join-link-request"),
+    ),
+)

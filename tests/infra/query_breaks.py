@@ -1,0 +1,84 @@
+"""Queries that ask for what the app does not write, and alerts that do not come."""
+
+from tests.infra import query_policy as policy
+from tests.infra.breaks import Break, drop, put, quoted, quoted_twice, replace
+from tests.infra.snapshots import ACTION_GROUP, RULE, WORKBOOK
+
+BREAKS = (
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "an unknown member",
+        replace(RULE, "record.code", "record.problem"),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "an unknown event",
+        replace(RULE, "join_link.dead_lettered", "join_link.deadlettered"),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "an unknown code",
+        replace(RULE, quoted('"access_policy_missing"'), quoted('"policy_missing"')),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "an unknown column",
+        replace(WORKBOOK, "percentiles(durationMs", "percentiles(duration"),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "another app's events",
+        replace(RULE, "AppRoleName =~ ", "AppRoleName != "),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
+        "no event at all",
+        put(RULE, "properties.criteria.allOf.0.query", "AppTraces | take 1"),
+    ),
+    *(
+        Break(policy.alerts_cover_what_operators_must_know, f"no {name}", drop(RULE, name))
+        for name in ("dead-letters", "failures", "permissions", "settings", "stalled")
+    ),
+    Break(
+        policy.alerts_cover_what_operators_must_know,
+        "a permission code forgotten",
+        replace(RULE, quoted('"access_policy_missing", '), ""),
+    ),
+    Break(
+        policy.alerts_reach_the_operator,
+        "nobody told",
+        put(RULE, "properties.actions.actionGroups", []),
+        "everything",
+    ),
+    Break(
+        policy.alerts_reach_the_operator,
+        "an action group of nobody's",
+        drop(ACTION_GROUP),
+        "everything",
+    ),
+    Break(
+        policy.alerts_reach_the_operator,
+        "an alert on another workspace",
+        put(RULE, "properties.scopes", ["/elsewhere"]),
+    ),
+    Break(
+        policy.alerts_reach_the_operator,
+        "an alert switched off",
+        put(RULE, "properties.enabled", value=False),
+    ),
+    *(
+        Break(
+            policy.workbook_shows_the_whole_picture,
+            f"no {text}",
+            replace(WORKBOOK, quoted_twice(text), "x"),
+        )
+        for text in (
+            "bin(TimeGenerated, 1h), source",
+            "by code",
+            "50, 95, 99",
+            "by attempts",
+            "by source",
+            '"join_link.dead_lettered"',
+        )
+    ),
+)

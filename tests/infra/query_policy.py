@@ -1,0 +1,100 @@
+"""What the alerts and the workbook ask for is what the app writes."""
+
+import re
+from collections.abc import Iterator
+
+from shared.errors import CODES, NotFound, NotPermitted, Refused, SettingsInvalid
+from shared.telemetry import EVENTS, FIELDS
+from tests.infra.snapshots import ACTION_GROUP, RULE, SITE, WORKSPACE, Snapshot
+
+# What the queries use of KQL, and of the tables' own columns.
+_LANGUAGE = """
+let toscalar where and or in contains startswith ago extend project summarize by bin order asc
+desc take iff isempty isnull parse_json tostring toint todouble count countif sum max percentile
+percentiles AppTraces AppRoleName Message TimeGenerated StorageQueueLogs AccountName OperationName
+StatusText Uri record
+"""
+
+
+def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
+    """Members, events and codes in a query are the app's; no other name is used."""
+    words = set(_LANGUAGE.split())
+    for place, query in snapshot.queries():
+        code = re.sub(r'"[^"]*"', '""', query)
+        members = set(re.findall(r"\brecord\.(\w+)", code))
+        if not members:
+            yield f"{place} reads no event"
+        for member in members - FIELDS:
+            yield f"{place}: events have no member {member}"
+        for event in _literals(query, "event") - EVENTS:
+            yield f"{place}: there is no event {event}"
+        for problem in _literals(query, "code") - CODES.keys():
+            yield f"{place}: there is no code {problem}"
+        made = set(re.findall(r"\b(\w+)\s*=(?![=~])", code))
+        for word in set(re.findall(r"\b[A-Za-z_]\w*", code)) - members - made - words:
+            yield f"{place}: {word} is no column"
+        application = snapshot.one(SITE)["name"]
+        if f'AppRoleName =~ "{application}"' not in query:
+            yield f"{place} reads other apps' events"
+
+
+def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
+    """Dead letters, failures, permissions, faulty settings and a standstill are alerts."""
+    alerts = [query for place, query in snapshot.queries() if place.startswith("alert-")]
+    for event in ("join_link.dead_lettered", "settings.invalid"):
+        if not any(_literals(query, "event") == {event} for query in alerts):
+            yield f"no alert on {event}"
+    for codes in (_permissions(), _failures()):
+        if not any(_literals(query, "code") == codes for query in alerts):
+            yield f"no alert on exactly {sorted(codes)}"
+    if not any("StorageQueueLogs" in query and '"queue"' in query for query in alerts):
+        yield "no alert on messages that nobody handles"
+
+
+def alerts_reach_the_operator(snapshot: Snapshot) -> Iterator[str]:
+    """Every alert is on, asks this deployment's workspace and goes where the parameters say."""
+    groups = [group["id"] for group in snapshot.of_type(ACTION_GROUP)]
+    if len(groups) != bool(snapshot.parameters.email):
+        yield "the action group is not as chosen"
+    for rule in snapshot.of_type(RULE):
+        if rule["properties"]["actions"]["actionGroups"] != groups:
+            yield f"{rule['name']} does not reach the action group"
+        if rule["properties"]["scopes"] != [snapshot.one(WORKSPACE)["id"]]:
+            yield f"{rule['name']} reads another workspace"
+        if rule["properties"]["enabled"] is not True:
+            yield f"{rule['name']} is off"
+
+
+def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
+    """Links per hour, outcomes by code, percentiles, attempts, dead letters, by source."""
+    charts = [query for place, query in snapshot.queries() if place.startswith("workbook")]
+    for wanted in (
+        r"join_link\.resolved.*count\(\) by bin\(TimeGenerated, 1h\), source",
+        r"count\(\) by code",
+        r"percentiles\(durationMs, 50, 95, 99\)",
+        r"count\(\) by attempts",
+        r"countif\(.*\bby source",
+        r'event == "join_link\.dead_lettered"',
+    ):
+        if not any(re.search(wanted, chart, re.DOTALL) for chart in charts):
+            yield f"no chart matches {wanted}"
+
+
+def _literals(query: str, column: str) -> set[str]:
+    """The values that a query compares a column to: == "x" and in ("x", "y")."""
+    compared = re.findall(rf'\b{column} (?:==|in) (\("[^)]*\)|"[^"]*")', query)
+    return {value for group in compared for value in re.findall(r'"([^"]*)"', group)}
+
+
+def _permissions() -> frozenset[str]:
+    return frozenset(code for code, error in CODES.items() if issubclass(error, NotPermitted))
+
+
+def _failures() -> frozenset[str]:
+    # Throttling is waited out by the queue, and an HTTP caller is told to wait.
+    others = (Refused, NotFound, NotPermitted, SettingsInvalid)
+    return frozenset(
+        code
+        for code, error in CODES.items()
+        if not issubclass(error, others) and code != "graph_throttled"
+    )

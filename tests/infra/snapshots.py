@@ -1,0 +1,125 @@
+"""The committed snapshots: what each variant deploys, as the Bicep compiler predicts it.
+
+What only Azure knows stays an expression in brackets, such as "[reference(…).clientId]".
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+FOLDER = Path(__file__).parent
+
+# The types of resource that the policies speak of.
+ROLE = "Microsoft.Authorization/roleAssignments"
+ACTION_GROUP = "Microsoft.Insights/actionGroups"
+COMPONENT = "Microsoft.Insights/components"
+DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
+RULE = "Microsoft.Insights/scheduledQueryRules"
+WORKBOOK = "Microsoft.Insights/workbooks"
+VAULT = "Microsoft.KeyVault/vaults"
+IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+PRIVATE_ENDPOINT = "Microsoft.Network/privateEndpoints"
+NETWORK = "Microsoft.Network/virtualNetworks"
+WORKSPACE = "Microsoft.OperationalInsights/workspaces"
+GROUP = "Microsoft.Resources/resourceGroups"
+STORAGE = "Microsoft.Storage/storageAccounts"
+QUEUE = "Microsoft.Storage/storageAccounts/queueServices/queues"
+CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers"
+PLAN = "Microsoft.Web/serverfarms"
+SITE = "Microsoft.Web/sites"
+PASSWORDS = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
+CONFIG = "Microsoft.Web/sites/config"
+
+Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """What a variant's .bicepparam chooses, as far as a policy depends on it."""
+
+    environment_name: str
+    vnet: bool = False
+    entra_client_id: str = ""
+    senders: frozenset[str] = frozenset()
+    readers: frozenset[str] = frozenset()
+    operator: tuple[str, str] | None = None
+    """Object id and principal type."""
+    email: str = ""
+
+
+_SIGN_IN = "11111111-1111-4111-8111-111111111111"
+VARIANTS: Mapping[str, Parameters] = {
+    "default": Parameters(environment_name="default"),
+    "entra": Parameters(environment_name="entra", entra_client_id=_SIGN_IN),
+    "vnet": Parameters(environment_name="vnet", vnet=True),
+    "everything": Parameters(
+        environment_name="the-longest-environment-name-of-sixty-four-characters-in-all-001",
+        vnet=True,
+        entra_client_id=_SIGN_IN,
+        senders=frozenset(
+            {"22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"}
+        ),
+        readers=frozenset({"33333333-3333-4333-8333-333333333333"}),
+        operator=("44444444-4444-4444-8444-444444444444", "Group"),
+        email="operations@example.org",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One variant: its parameters and the resources and outputs that follow from them."""
+
+    parameters: Parameters
+    data: Mapping[str, Any]
+
+    @property
+    def resources(self) -> list[Resource]:
+        """Every resource of the deployment."""
+        return cast("list[Resource]", self.data["predictedResources"])
+
+    @property
+    def outputs(self) -> Mapping[str, object]:
+        """The deployment's outputs."""
+        return cast("Mapping[str, object]", self.data["outputs"])
+
+    def of_type(self, kind: str) -> list[Resource]:
+        """Return the resources of one type, such as Microsoft.KeyVault/vaults."""
+        return [resource for resource in self.resources if resource["type"] == kind]
+
+    def one(self, kind: str) -> Resource:
+        """Return the only resource of a type.
+
+        Raises:
+            ValueError: there is none, or more than one.
+        """
+        (resource,) = self.of_type(kind)
+        return resource
+
+    @property
+    def app_settings(self) -> Mapping[str, str]:
+        """The environment variables that the app gets."""
+        (config,) = (
+            resource
+            for resource in self.of_type(CONFIG)
+            if resource["name"].endswith("/appsettings")
+        )
+        return cast("Mapping[str, str]", config["properties"])
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """Yield each KQL query of the alerts and the workbook, with the name of its place."""
+        for rule in self.of_type(RULE):
+            for criterion in rule["properties"]["criteria"]["allOf"]:
+                yield rule["name"], criterion["query"]
+        for workbook in self.of_type(WORKBOOK):
+            for item in json.loads(workbook["properties"]["serializedData"])["items"]:
+                if "query" in item["content"]:
+                    yield f"workbook {item['name']}", item["content"]["query"]
+
+
+def load(variant: str) -> Snapshot:
+    """Read a variant's snapshot."""
+    text = (FOLDER / f"{variant}.snapshot.json").read_text(encoding="utf-8")
+    return Snapshot(VARIANTS[variant], json.loads(text))

@@ -1,0 +1,67 @@
+"""What infra/graph grants and registers, as far as its text says so without a compiler."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.fixes import APP_ROLES, GRAPH_APP_ID
+
+GRAPH = Path(__file__).parents[2] / "infra" / "graph"
+
+
+def read(name: str) -> str:
+    """Read one of the files, without its comments."""
+    text = (GRAPH / name).read_text(encoding="utf-8")
+    return re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
+
+
+def test_the_grants_are_the_app_roles_that_problems_speak_of() -> None:
+    """The same names and ids, and on the same resource, as in the fixes of problems."""
+    text = read("main.bicep")
+
+    assert dict(re.findall(r"'([\w.]+)': '([0-9a-f-]{36})'", text)) == APP_ROLES
+    assert f"appId: '{GRAPH_APP_ID}'" in text
+
+
+def test_the_join_link_permission_alone_is_granted_by_default() -> None:
+    """What a lookup needs is granted where somebody asks for it."""
+    (default,) = re.findall(r"param permissions .*\[\] = \[([^\]]*)\]", read("main.bicep"))
+
+    assert default.split() == ["'VirtualAppointment.Read.All'"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("JoinLink.Read", "type: 'User'"),
+        ("JoinLink.Read.All", "allowedMemberTypes: ['Application']"),
+    ],
+)
+def test_the_registration_offers_what_the_app_looks_for(value: str, kind: str) -> None:
+    """A scope for people and an app role for daemons."""
+    (found,) = re.findall(
+        rf"\{{[^{{}}]*value: '{re.escape(value)}'[^{{}}]*\}}", read("sign-in.bicep")
+    )
+
+    assert kind in found
+    assert "isEnabled: true" in found
+
+
+def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
+    """Version 1 tokens name another issuer, and nothing ever signs in as the registration."""
+    text = read("sign-in.bicep") + read("identifier-uri.bicep")
+
+    assert "requestedAccessTokenVersion: 2" in text
+    assert "identifierUris: ['api://${appId}']" in text
+    assert not re.search(r"passwordCredentials|keyCredentials", text)
+
+
+def test_both_folders_are_linted_by_the_same_rules() -> None:
+    """Only the extension is the graph folder's own."""
+    own = (GRAPH / "bicepconfig.json").read_text(encoding="utf-8")
+    shared = (GRAPH.parent / "bicepconfig.json").read_text(encoding="utf-8")
+
+    rules = re.compile(r'"analyzers".*', re.DOTALL)
+
+    assert rules.findall(own) == rules.findall(shared)

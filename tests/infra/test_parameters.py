@@ -1,0 +1,104 @@
+"""The entry points take the same parameters, azd fills them, and the app takes what follows."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings
+from tests.infra.snapshots import load
+
+INFRA = Path(__file__).parents[2] / "infra"
+ENTRY_POINTS = ("main.bicep", "resources.bicep", "graph/main.bicep", "graph/sign-in.bicep")
+
+# What stands before a parameter, and the parameter with its default.
+PARAMETER = re.compile(
+    r"^((?:@.*\n)*)param (\w+) ((?:.+\n)+)",
+    re.MULTILINE,
+)
+
+
+def parameters(path: str) -> dict[str, tuple[str, str]]:
+    """Read a Bicep file's parameters: name → its decorators, its type and default."""
+    text = (INFRA / path).read_text(encoding="utf-8")
+    found = {name: (decorators, rest) for decorators, name, rest in PARAMETER.findall(text)}
+    assert len(found) == len(re.findall(r"^param ", text, re.MULTILINE))
+    return found
+
+
+@pytest.mark.parametrize("path", ENTRY_POINTS)
+def test_every_parameter_is_described_and_bounded(path: str) -> None:
+    """Whoever deploys reads what a parameter means; texts, numbers and lists have bounds."""
+    for name, (decorators, rest) in parameters(path).items():
+        assert "@description('" in decorators, name
+        bounded = re.search(r"@(allowed|minLength|maxLength|minValue|maxValue)\(", decorators)
+        assert bounded or rest.split()[0] in ("bool", "object") or "resourceGroup()" in rest, name
+
+
+def test_both_entry_points_take_the_same_parameters() -> None:
+    """main.bicep adds the resource group's name; types, bounds and defaults are the same."""
+
+    def bounds(path: str, *beside: str) -> dict[str, tuple[list[str], str]]:
+        return {
+            name: (
+                [line for line in decorators.splitlines() if not re.match(r"@(desc|meta)", line)],
+                rest,
+            )
+            for name, (decorators, rest) in parameters(path).items()
+            if name not in beside
+        }
+
+    # Alone, resources.bicep takes its region from the group that it is deployed to.
+    assert bounds("main.bicep", "location", "resourceGroupName") == bounds(
+        "resources.bicep", "location"
+    )
+
+
+def test_azd_fills_every_parameter_from_a_variable_of_its_name() -> None:
+    """main.parameters.json names each parameter but the tags, and leaves defaults to Bicep."""
+    text = (INFRA / "main.parameters.json").read_text(encoding="utf-8")
+    values = {name: entry["value"] for name, entry in json.loads(text)["parameters"].items()}
+    azd = {
+        "environmentName": "${AZURE_ENV_NAME}",
+        "location": "${AZURE_LOCATION}",
+        "resourceGroupName": "${AZURE_RESOURCE_GROUP}",
+    }
+
+    expected = {
+        name: "${" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper() + "}"
+        for name in parameters("main.bicep").keys() - {"tags"}
+    }
+
+    assert values == expected | azd
+
+
+def test_no_output_becomes_a_parameter_of_the_next_deployment_by_accident() -> None:
+    """Azd keeps outputs as variables: only region and group may be read back."""
+    text = (INFRA / "main.parameters.json").read_text(encoding="utf-8")
+    read = set(re.findall(r"\$\{(\w+)\}", text))
+
+    assert read & load("default").outputs.keys() == {"AZURE_LOCATION", "AZURE_RESOURCE_GROUP"}
+
+
+def test_the_app_accepts_the_settings_of_the_default_deployment() -> None:
+    """With what Azure fills in, `Settings` finds no fault and reads the defaults."""
+    filled_in = {
+        "AzureWebJobsStorage__clientId": "66666666-6666-4666-8666-666666666666",
+        "AzureWebJobsStorage__queueServiceUri": "https://name.queue.core.windows.net",
+        "MANAGED_IDENTITY_CLIENT_ID": "66666666-6666-4666-8666-666666666666",
+        "KEY_VAULT_URI": "https://name.vault.azure.net/",
+    }
+    given = load("default").app_settings
+    for name in filled_in:
+        assert given[name].startswith("["), f"{name} is known before the deployment"
+
+    settings = Settings.from_env({**given, **filled_in})
+
+    assert settings == dataclasses.replace(
+        Settings(storage=settings.storage),
+        managed_identity_client_id=filled_in["MANAGED_IDENTITY_CLIENT_ID"],
+        key_vault_uri=filled_in["KEY_VAULT_URI"].rstrip("/"),
+        entra_tenant_id=given["ENTRA_TENANT_ID"],
+    )
