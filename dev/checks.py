@@ -27,6 +27,7 @@ _CHECKS = (
     Check("format", ("ruff", "format", "--check", "--quiet", ".")),
     Check("lint", ("ruff", "check", "--quiet", ".")),
     Check("types", ("mypy", "--no-error-summary")),
+    Check("types-dev.py", ("mypy", "--no-error-summary", "dev.py")),
     _tests("unit"),
     _tests("worker"),
     _tests("integration"),

@@ -1,6 +1,7 @@
 """`python dev.py`: what it can do, and its arguments."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ real Functions Python worker, real storage queues, and stand-ins for the rest.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Whoever ends it politely gets the same end as Ctrl-C: nothing stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:

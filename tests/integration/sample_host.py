@@ -1,8 +1,11 @@
 """The local host around the sample app of host_app/, for the tests of the host itself."""
 
+import json
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dev.host.host import Host
 from dev.host.logs import LogLine
@@ -41,3 +44,20 @@ def eventually(condition: Callable[[], object], *, within: float = 10.0) -> None
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
+
+
+def events(host: Host, queue: str = "work") -> list[dict[str, Any]]:
+    """Return what the sample app says about the messages it was given."""
+    lines = [json.loads(line.message) for line in host.logs if line.logger == "app.event"]
+    return [event for event in lines if event["queue"] == queue]
+
+
+def exchange(host: Host, request: bytes) -> bytes:
+    """Send bytes and read until the server closes the connection."""
+    port = int(host.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(request)
+        answer = b""
+        while piece := client.recv(65_536):
+            answer += piece
+    return answer

@@ -199,6 +199,7 @@ def test_a_killed_worker_fails_what_it_did_and_is_replaced() -> None:
         eventually(lambda: any(line.message == "waiting" for line in host.logs))
 
         host.kill_worker()
+        assert host.worker_pid != first
         after = get(host, "items/7")
 
         assert waiting.result().status_code == 500

@@ -1,14 +1,13 @@
 """The local host hands requests to functions as Microsoft's host does."""
 
 import http.client
-import socket
 from collections.abc import Iterator
 
 import pytest
 import requests
 
 from dev.host.host import Host
-from tests.integration.sample_host import HOST_KEY, MASTER_KEY, OWN_KEY, make_host
+from tests.integration.sample_host import HOST_KEY, MASTER_KEY, OWN_KEY, exchange, make_host
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +23,6 @@ def connection(host: Host) -> Iterator[http.client.HTTPConnection]:
     opened = http.client.HTTPConnection("127.0.0.1", int(host.url.rsplit(":", 1)[1]), timeout=10)
     yield opened
     opened.close()
-
-
-def exchange(host: Host, request: bytes) -> bytes:
-    """Send bytes and read until the server closes the connection."""
-    port = int(host.url.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        client.sendall(request)
-        answer = b""
-        while piece := client.recv(65_536):
-            answer += piece
-    return answer
 
 
 @pytest.mark.parametrize(

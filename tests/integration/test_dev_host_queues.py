@@ -2,11 +2,8 @@
 
 import base64
 import datetime as dt
-import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -14,10 +11,7 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 
 from dev.azurite import Azurite
 from dev.host.host import Host
-from dev.stand_ins.authority import Authority
-from dev.stand_ins.certificates import make_certificates
-from dev.stand_ins.identity_endpoint import IdentityEndpoint
-from tests.integration.sample_host import eventually, make_host
+from tests.integration.sample_host import events, eventually, make_host
 
 BODY = 'fail, "grün" & <always>'
 OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
@@ -44,23 +38,23 @@ def queue(service: QueueServiceClient) -> QueueClient:
 
 
 def listen(
-    azurite: Azurite, queue_name: str, *, lease: float = 600.0, poison: bool = False, **options: str
+    azurite: Azurite,
+    queue_name: str,
+    *,
+    lease: float = 600.0,
+    enabled: bool = True,
+    poison: bool = False,
+    **options: str,
 ) -> Host:
     """Make a host whose `work` listens to a queue, with options of host.json."""
     settings = {
         "AzureWebJobsStorage": azurite.connection_string,
         "WORK_QUEUE": queue_name,
-        "AzureWebJobs.work.Disabled": "false",
+        "AzureWebJobs.work.Disabled": str(not enabled),
         "AzureWebJobs.poisoned.Disabled": str(not poison),
     }
     overrides = {OVERRIDE + name: value for name, value in options.items()}
     return make_host(settings | overrides, lease=lease)
-
-
-def events(host: Host, queue: str = "work") -> list[dict[str, Any]]:
-    """Return what the sample app says about the messages it was given."""
-    lines = [json.loads(line.message) for line in host.logs if line.logger == "app.event"]
-    return [event for event in lines if event["queue"] == queue]
 
 
 def count(queue: QueueClient) -> int:
@@ -123,6 +117,19 @@ def test_a_failing_message_ends_as_a_new_one_in_the_poison_queue(
     assert copy.expires_on - copy.inserted_on == dt.timedelta(days=7)
 
 
+def test_after_the_last_try_a_message_is_poison_at_once(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """The visibility timeout is for those that get another try."""
+    queue.send_message("fail, once")
+    with listen(
+        azurite, queue.queue_name, maxDequeueCount="1", visibilityTimeout="00:05:00"
+    ) as host:
+        eventually(lambda: poisoned(service, queue) and count(queue) == 0)
+
+    assert len(events(host)) == 1
+
+
 def test_a_failed_message_comes_back_after_the_visibility_timeout(
     azurite: Azurite, queue: QueueClient
 ) -> None:
@@ -155,13 +162,13 @@ def test_base64_is_decoded_and_anything_else_is_poison_at_once(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
     """With messageEncoding base64 no code sees a message that is not."""
-    queue.send_message("plain {text}")
+    queue.send_message("{YWJj}")
     queue.send_message(base64.b64encode("grün".encode()).decode())
     with listen(azurite, queue.queue_name, messageEncoding="base64") as host:
         eventually(lambda: count(queue) == 0)
 
     assert [event["body"] for event in events(host)] == ["grün"]
-    assert [m.content for m in poison_of(service, queue).receive_messages()] == ["plain {text}"]
+    assert [m.content for m in poison_of(service, queue).receive_messages()] == ["{YWJj}"]
 
 
 def test_what_is_not_utf8_fails_as_often_as_a_function_may(
@@ -249,33 +256,23 @@ def test_a_message_whose_worker_died_is_given_to_the_next(
     assert [event["dequeue_count"] for event in events(host)] == [1, 2]
 
 
-def test_an_identity_opens_the_queues(tmp_path: Path) -> None:
-    """`__queueServiceUri`, `__credential` and `__clientId` stand for a connection string."""
-    tls = make_certificates("localhost", folder=tmp_path)
-    with (
-        Azurite(folder=tmp_path, tls=tls) as azurite,
-        IdentityEndpoint(
-            Authority(tenant_id="the-tenant"), client_id="the-client", object_id="the-object"
-        ) as identity,
-    ):
-        identity.system_assigned = False
-        settings = identity.environment | {
-            "AzureWebJobsStorage__queueServiceUri": azurite.queue_service_uri,
-            "AzureWebJobsStorage__credential": "managedidentity",
-            "AzureWebJobsStorage__clientId": "the-client",
-            "REQUESTS_CA_BUNDLE": str(tls.ca),
-            "WORK_QUEUE": "by-identity",
-            "AzureWebJobs.work.Disabled": "false",
-        }
-        service = QueueServiceClient.from_connection_string(
-            azurite.connection_string, connection_verify=str(tls.ca)
-        )
-        with (
-            service,
-            make_host(settings) as host,
-        ):
-            made = service.create_queue("by-identity")
-            made.send_message("hello")
-            eventually(lambda: events(host) and count(made) == 0)
+def test_a_disabled_function_leaves_its_messages(
+    azurite: Azurite, service: QueueServiceClient, queue: QueueClient
+) -> None:
+    """They wait untouched while the other functions work."""
+    queue.send_message("later")
+    service.create_queue(f"{queue.queue_name}-poison").send_message("now")
+    with listen(azurite, queue.queue_name, enabled=False, poison=True) as host:
+        eventually(lambda: events(host, "poison"))
 
-    assert events(host)[0]["body"] == "hello"
+    (message,) = queue.peek_messages()
+    assert message.dequeue_count == 0
+
+
+def test_an_empty_message_is_a_message(azurite: Azurite, queue: QueueClient) -> None:
+    """Storage takes it, so a function gets it."""
+    queue.send_message("")
+    with listen(azurite, queue.queue_name) as host:
+        eventually(lambda: count(queue) == 0)
+
+    assert [event["body"] for event in events(host)] == [""]
