@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from dev.errors import StartError
 from dev.stand_ins.certificates import TlsFiles
 
 MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "queue" / "main.js"
@@ -21,7 +22,7 @@ END_WITH_PARENT = "data:text/javascript,process.stdin.resume().on('end',()=>proc
 LISTENING = re.compile(r"successfully listens on https?://[^\s:]+:(\d+)")
 
 
-class AzuriteError(Exception):
+class AzuriteError(StartError):
     """Azurite did not start; the text holds the end of its log."""
 
 

@@ -7,8 +7,10 @@ InvocationError        a function did not succeed
 └── HostStopped        the host was stopped before it came to an end
 """
 
+from dev.errors import StartError
 
-class HostError(Exception):
+
+class HostError(StartError):
     """The host, or a part of it, could not be started."""
 
 

@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from typing import Self
@@ -15,7 +16,7 @@ _CHUNK = 65536
 
 def reset(connection: socket.socket) -> None:
     """Make the connection's close send a reset, as a peer that has died does."""
-    linger_for_no_time = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+    linger_for_no_time = struct.pack("ii", 1, 0)
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
 

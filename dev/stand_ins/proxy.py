@@ -57,7 +57,7 @@ class ConnectProxy:
             return
         with self._lock:
             self._asked.append(request.target)
-        port = self._ports.get(request.target) if request.method == "CONNECT" else None
+        port = self._ports.get(request.target)
         if port is None:
             connection.sendall(Answer(502).head(length=None))
             return

@@ -10,6 +10,7 @@ import requests
 
 from dev.local_run import MASTER_KEY
 from dev.stand_ins.faults import Redirect
+from shared.telemetry import FIELDS
 from tests.integration.app_under_test import App
 
 PROBLEM = "application/problem+json"
@@ -269,6 +270,7 @@ def test_an_event_says_how_each_request_ended(app: App) -> None:
     (failed,) = app.events(faulty["requestId"])
     assert (resolved["event"], resolved["code"]) == ("join_link.resolved", None)
     assert (resolved["trigger"], resolved["attempts"], resolved["graphCalls"]) == ("http", 1, 1)
+    assert set(resolved) == set(failed) == FIELDS
     assert resolved["durationMs"] > 0
     assert resolved["graphRequestId"]
     assert (failed["event"], failed["code"]) == ("join_link.failed", "invalid_request")

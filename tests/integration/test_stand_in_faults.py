@@ -408,6 +408,8 @@ class TestServing:
             b"\x16\x03\x01\x00\xa5\x01\r\n\r\n",
             b"GET\r\n\r\n",
             b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+            b"PUT / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         ],
     )
     def test_refuses_what_is_no_request(

@@ -1,0 +1,104 @@
+"""A Graph that knows what a test tells it: a small real server, and a client of it."""
+
+import json
+import re
+from urllib.parse import unquote
+
+from shared.appointments import JoinLink, JoinRequest
+from shared.budget import Budget
+from shared.graph import Graph
+from shared.resolver import Memory, Resolver
+from shared.transport import Transport
+from tests.unit.fake_identity import make_identity
+from tests.unit.scripted_server import Reply, ScriptedServer, answer
+
+LINK = "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"
+_TRANSPORT = Transport(pool_size=32)  # one for all: it reads a large file
+_NOT_FOUND = answer(404)
+_LINK = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings/([^/]+)/getVirtualAppointmentJoinWebUrl")
+_BY_URL = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings\?\$filter=JoinWebUrl eq '(.+)'")
+_BY_NUMBER = re.compile(
+    r"/v1.0/users/([^/]+)/onlineMeetings\?\$filter=joinMeetingIdSettings/joinMeetingId eq '(.+)'"
+)
+_USER = re.compile(r"/v1.0/users/([^/]+)\?\$select=id")
+
+
+class FakeGraph(ScriptedServer):
+    """Stands in for Graph.
+
+    Attributes:
+        users: Object ids, by user principal name.
+        meetings: Meeting ids, by Teams link or join meeting id.
+        links: Join links, by meeting id.
+        failures: Given to the next asks for a join link, one each.
+        may_look_up: Whether the app may find meetings by what is not their id.
+        calls: What was asked, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: dict[str, str] | None = None,
+        meetings: dict[str, str] | None = None,
+        links: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.users = users or {}
+        self.meetings = meetings or {}
+        self.links = links or {}
+        self.failures: list[bytes] = []
+        self.may_look_up = True
+        self.calls: list[tuple[str, ...]] = []
+
+    def client(self) -> Graph:
+        """Make a client; it does not wait between its tries."""
+        return Graph(
+            root=self.url,
+            version="v1.0",
+            client_id=None,
+            transport=_TRANSPORT,
+            identity=make_identity(),
+            sleep=lambda _: None,
+        )
+
+    def reply_to(self, target: str) -> Reply:
+        """Answer as Graph does."""
+        if link := _LINK.fullmatch(target):
+            user, meeting = map(unquote, link.groups())
+            self.calls.append(("link", user, meeting))
+            if self.failures:
+                return self.failures.pop(0)
+            return _found("value", self.links.get(meeting))
+        text = unquote(target)
+        if user_name := _USER.fullmatch(text):
+            self.calls.append(("user", user_name[1]))
+            return _found("id", self.users.get(user_name[1]))
+        for how, form in (("by url", _BY_URL), ("by number", _BY_NUMBER)):
+            if lookup := form.fullmatch(text):
+                self.calls.append((how, *lookup.groups()))
+                if not self.may_look_up:
+                    return answer(403)
+                meeting_id = self.meetings.get(lookup[2])
+                found = [] if meeting_id is None else [{"id": meeting_id}]
+                return answer(200, json.dumps({"value": found}).encode())
+        return answer(400)
+
+
+class RaisingResolver(Resolver):
+    """A resolver that raises instead."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def resolve(self, request: JoinRequest, *, budget: Budget) -> JoinLink:  # noqa: ARG002 - as it is
+        """Raise."""
+        raise self._error
+
+
+def make_resolver(graph: FakeGraph) -> Resolver:
+    """Make a resolver that remembers nothing yet."""
+    return Resolver(graph=graph.client(), memory=Memory())
+
+
+def _found(name: str, value: str | None) -> bytes:
+    return _NOT_FOUND if value is None else answer(200, json.dumps({name: value}).encode())

@@ -1,0 +1,123 @@
+"""A server that answers as a test scripts it, and keeps what it was sent, byte for byte."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from dev.stand_ins.listener import Listener
+
+type Reply = bytes | Callable[[socket.socket], None]
+"""An answer as it goes over the wire, or what is done to the connection before it is closed."""
+
+
+def answer(
+    status: int = 200, body: bytes = b"{}", headers: Mapping[str, str] | None = None
+) -> bytes:
+    """Write an HTTP answer, with its true length."""
+    lines = [f"HTTP/1.1 {status} Scripted", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def drip(data: bytes, *, after: bytes = b"", every: float = 0.05) -> Reply:
+    """Send some bytes at once and the others one by one, with so many seconds in between."""
+
+    def reply(connection: socket.socket) -> None:
+        connection.sendall(after)
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            time.sleep(every)
+
+    return reply
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close the connection without an answer."""
+
+
+def cut(data: bytes) -> Reply:
+    """Send some bytes, then close the connection."""
+    return lambda connection: connection.sendall(data)
+
+
+def keep_silent(connection: socket.socket) -> None:
+    """Answer nothing until the caller gives up."""
+    connection.recv(1)
+
+
+class ScriptedServer:
+    """Gives one reply for each request; the last one again and again.
+
+    Args:
+        *replies: In the order in which they are given.
+        tls: With it, the server speaks TLS.
+
+    Attributes:
+        heads: Request line and headers of each request.
+        connections: How many were opened and used.
+    """
+
+    def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self._replies = list(replies)
+        self._lock = threading.Lock()
+        self._scheme = "http" if tls is None else "https"
+        self._listener = Listener(serve=self._serve, name="scripted server", tls=tls)
+
+    @property
+    def url(self) -> str:
+        """Its address, by the number."""
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._listener.port
+
+    @property
+    def targets(self) -> list[str]:
+        """What each request asked for, as it stood on the wire."""
+        return [head.split(b" ", 2)[1].decode("ascii") for head in self.heads]
+
+    def headers(self, index: int = -1) -> dict[str, str]:
+        """Give one request's headers, by name in lower case."""
+        lines = self.heads[index].decode("latin-1").split("\r\n")[1:]
+        pairs = (line.split(": ", 1) for line in lines if line)
+        return {name.lower(): value for name, value in pairs}
+
+    def reply_to(self, target: str) -> Reply:  # noqa: ARG002 - a script does not look
+        """Say what one request is answered with; called for one at a time."""
+        return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.stop()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
+            self.connections += 1
+        while head := _read_head(connection):
+            with self._lock:
+                self.heads.append(head)
+                reply = self.reply_to(head.split(b" ", 2)[1].decode("ascii"))
+            if callable(reply):
+                reply(connection)
+                return
+            connection.sendall(reply)
+
+
+def _read_head(connection: socket.socket) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        received = connection.recv(65536)
+        if not received:
+            return b""
+        head += received
+    return head

@@ -1,0 +1,59 @@
+"""The error tree: every code, with what HTTP and the queue make of it."""
+
+import pytest
+
+from shared.errors import CODES, Fault, InvalidRequest, Retry, ServiceError
+
+CONTRACT = {
+    "invalid_request": (400, Retry.NEVER),
+    "unsupported_media_type": (415, Retry.NEVER),
+    "payload_too_large": (413, Retry.NEVER),
+    "signature_invalid": (401, Retry.NEVER),
+    "unauthorized": (401, Retry.NEVER),
+    "forbidden": (403, Retry.NEVER),
+    "meeting_missing": (400, Retry.NEVER),
+    "meeting_not_found": (404, Retry.FEW),
+    "user_not_found": (404, Retry.FEW),
+    "meeting_id_malformed": (400, Retry.NEVER),
+    "meeting_not_accessible": (403, Retry.OPERATOR),
+    "permission_missing": (403, Retry.OPERATOR),
+    "permission_refused": (403, Retry.OPERATOR),
+    "access_policy_missing": (403, Retry.OPERATOR),
+    "lookup_not_permitted": (403, Retry.OPERATOR),
+    "graph_throttled": (429, Retry.BACK_OFF),
+    "graph_unavailable": (503, Retry.BACK_OFF),
+    "identity_unavailable": (503, Retry.BACK_OFF),
+    "secrets_unavailable": (503, Retry.BACK_OFF),
+    "queue_unavailable": (503, Retry.BACK_OFF),
+    "diagnostics_busy": (429, Retry.BACK_OFF),
+    "graph_timeout": (504, Retry.BACK_OFF),
+    "graph_unexpected": (502, Retry.FEW),
+    "graph_refused": (502, Retry.NEVER),
+    "settings_invalid": (503, Retry.HOST),
+    "internal_error": (500, Retry.HOST),
+}
+
+
+def test_the_codes_are_those_of_the_contract() -> None:
+    """With their HTTP status and what a queue message does after them."""
+    assert {code: (kind.status, kind.retry) for code, kind in CODES.items()} == CONTRACT
+
+
+@pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())
+def test_waiting_is_offered_exactly_where_it_helps(kind: type[ServiceError]) -> None:
+    """Retry-After goes with 429, 503 and 504."""
+    assert (kind.default_retry_after is not None) == (kind.status in (429, 503, 504))
+
+
+@pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())
+def test_every_code_has_a_title_that_is_its_own(kind: type[ServiceError]) -> None:
+    """A title says the kind of problem, never the case."""
+    assert kind.title
+    assert [other.title for other in CODES.values()].count(kind.title) == 1
+
+
+def test_an_error_says_its_code_and_detail_and_nothing_else() -> None:
+    """The fix, and the faults, are for those who asked."""
+    error = InvalidRequest("Two things.", fix="Send it again.", faults=[Fault("/a", "Wrong.")])
+    assert str(error) == "invalid_request: Two things."
+    assert error.faults == (Fault("/a", "Wrong."),)

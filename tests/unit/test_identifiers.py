@@ -1,0 +1,81 @@
+"""The forms of the identifiers that callers and Microsoft use."""
+
+import pytest
+
+from shared import identifiers
+
+GUID = "8ba7a6a4-0d4c-4f5e-9c1b-3f2a7c1d9e00"
+
+
+@pytest.mark.parametrize("text", [GUID, GUID.upper()])
+def test_a_guid_is_known_in_either_case(text: str) -> None:
+    """Entra writes object ids in lower case; people paste them as they like."""
+    assert identifiers.is_guid(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", GUID[:-1], f"{{{GUID}}}", GUID.replace("-", ""), f"{GUID}\n", f" {GUID}", "g" * 36]
+)
+def test_what_is_no_guid_is_refused(text: str) -> None:
+    """A path segment of a Graph call may hold nothing else."""
+    assert not identifiers.is_guid(text)
+
+
+@pytest.mark.parametrize("text", ["a", "!~", "x" * 128, "NAME-0123456789abcdef"])
+def test_a_request_id_is_visible_ascii(text: str) -> None:
+    """From one character to 128."""
+    assert identifiers.is_request_id(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "é", "a\n", "x" * 129, "\x7f"])
+def test_blanks_controls_and_lengths_make_no_request_id(text: str) -> None:
+    """It reaches logs and headers."""
+    assert not identifiers.is_request_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["de", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske", "x-clinic", "i-klingon", "en-US-x-a"]
+)
+def test_a_language_tag_follows_bcp_47(text: str) -> None:
+    """Language, script, region, variants, and the private ones."""
+    assert identifiers.is_language_tag(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "d", "de_DE", "de-", "-de", "de;q=0.5", "de, en", "x", "é", "en-" + "a" * 9]
+)
+def test_what_is_no_language_tag_is_refused(text: str) -> None:
+    """Lists and weights of Accept-Language included: it is one tag."""
+    assert not identifiers.is_language_tag(text)
+
+
+def test_a_language_tag_has_a_sensible_length() -> None:
+    """It becomes a header."""
+    assert identifiers.is_language_tag("en" + "-abcd" * 12)
+    assert not identifiers.is_language_tag("en" + "-abcd" * 13)
+
+
+@pytest.mark.parametrize(
+    "text", ["anna@clinic.example", "guest_x.com#EXT#@contoso.onmicrosoft.com", "jürgen@klinik.de"]
+)
+def test_a_user_principal_name_looks_like_an_e_mail_address(text: str) -> None:
+    """Guests with #EXT# and names outside ASCII included."""
+    assert identifiers.is_user_principal_name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "anna", "@clinic.example", "anna@", "a@b@c", "a/b@c", "a b@c", "a@b/c", "a@b?x", "a%2f@c"],
+)
+def test_what_would_change_a_path_is_no_user_principal_name(text: str) -> None:
+    """Nor is what has no name, no domain, or two of them."""
+    assert not identifiers.is_user_principal_name(text)
+
+
+def test_a_traceparent_is_version_00_in_lower_case() -> None:
+    """As W3C Trace Context writes it."""
+    sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert identifiers.is_traceparent(sound)
+    assert not identifiers.is_traceparent(sound.upper())
+    assert not identifiers.is_traceparent(sound[1:])
+    assert not identifiers.is_traceparent(sound + "-x")

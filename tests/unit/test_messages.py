@@ -1,0 +1,242 @@
+"""Queue messages: each form that workflows write, and what they get back."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import messages
+from shared.errors import MeetingNotFound
+from shared.messages import Undecodable, decode
+from shared.outcomes import Outcome, failure
+
+REQUEST = {"userId": "30000000-0000-4000-8000-000000000003", "onlineMeetingId": "MSo1 ü"}
+PLAIN = json.dumps(REQUEST, ensure_ascii=False).encode()
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": "event-1",
+    "source": "/clinic",
+    "type": "booking",
+    "traceparent": TRACEPARENT,
+    "data": REQUEST,
+}
+EVENT_GRID = {
+    "id": "event-2",
+    "eventType": "booking",
+    "subject": "x",
+    "eventTime": "2026-09-01T10:00:00Z",
+    "dataVersion": "1",
+    "topic": "/x",
+    "data": REQUEST,
+}
+
+
+def as_json(value: object) -> bytes:
+    """Write JSON as most workflows do."""
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PLAIN,
+        b"\xef\xbb\xbf" + PLAIN,
+        b" \r\n" + PLAIN + b"\n",
+        base64.b64encode(PLAIN),
+        base64.b64encode(b"\xef\xbb\xbf" + PLAIN),
+        base64.b64encode(PLAIN) + b"\n",
+        as_json(PLAIN.decode()),
+        base64.b64encode(as_json(PLAIN.decode())),
+        as_json(CLOUD_EVENT),
+        base64.b64encode(as_json(CLOUD_EVENT)),
+        as_json(CLOUD_EVENT | {"data": PLAIN.decode()}),
+        as_json(as_json(CLOUD_EVENT).decode()),
+        as_json(
+            {name: value for name, value in CLOUD_EVENT.items() if name != "data"}
+            | {"data_base64": base64.b64encode(PLAIN).decode()}
+        ),
+        as_json(EVENT_GRID),
+        base64.b64encode(as_json(EVENT_GRID)),
+        as_json(EVENT_GRID | {"data": PLAIN.decode()}),
+    ],
+)
+def test_a_request_is_read_from_every_form(body: bytes) -> None:
+    """Bare or in an envelope, plain or base64, as JSON or as a string that holds JSON."""
+    incoming = decode(body)
+    assert incoming.document.value == REQUEST
+    assert incoming.document.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "request_id"),
+    [
+        (as_json(CLOUD_EVENT), "event-1"),
+        (as_json(EVENT_GRID), "event-2"),
+        (base64.b64encode(as_json(EVENT_GRID)), "event-2"),
+        (PLAIN, hashlib.sha256(PLAIN).hexdigest()),
+        (base64.b64encode(PLAIN), hashlib.sha256(base64.b64encode(PLAIN)).hexdigest()),
+    ],
+)
+def test_a_request_without_an_id_gets_the_envelopes_or_the_hash_of_its_bytes(
+    body: bytes, request_id: str
+) -> None:
+    """The same one when the message comes again."""
+    assert decode(body).default_request_id == decode(body).default_request_id == request_id
+
+
+@pytest.mark.parametrize("bad", [7, "", "a b", "x" * 129, None, ["x"]])
+def test_an_envelopes_id_that_is_no_request_id_gives_way_to_the_hash(bad: object) -> None:
+    """It would reach logs and headers."""
+    body = as_json(CLOUD_EVENT | {"id": bad})
+    assert decode(body).default_request_id == hashlib.sha256(body).hexdigest()
+
+
+def test_a_traceparent_is_read_where_it_is_sound() -> None:
+    """Of a CloudEvents envelope."""
+    assert decode(as_json(CLOUD_EVENT)).traceparent == TRACEPARENT
+    assert decode(as_json(CLOUD_EVENT | {"traceparent": "x"})).traceparent is None
+    assert decode(as_json(CLOUD_EVENT | {"traceparent": 1})).traceparent is None
+    assert decode(PLAIN).traceparent is None
+
+
+def test_faults_in_a_message_are_left_to_whoever_judges_the_request() -> None:
+    """It can be decoded, so it has an answer."""
+    duplicate = b'{"userId":"a","userId":"b"}'
+    assert [fault.pointer for fault in decode(duplicate).document.faults] == ["/userId"]
+    event = b'{"specversion":"1.0","id":"e","data":' + duplicate + b"}"
+    assert [fault.pointer for fault in decode(event).document.faults] == ["/data/userId"]
+
+
+@pytest.mark.parametrize("data", [None, 1, [], "[1]"])
+def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> None:
+    """What stands in it is refused later, with the event's id."""
+    incoming = decode(as_json(CLOUD_EVENT | {"data": data}))
+    assert incoming.default_request_id == "event-1"
+    assert not isinstance(incoming.document.value, dict)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        "{}".encode("utf-16"),
+        base64.b64encode(b"hello"),
+        base64.b64encode(PLAIN)[:-3],
+        base64.urlsafe_b64encode(b'{"a":"\xc3\xbf\xc3\xbf\xc3\xbe"}').replace(b"=", b""),
+        b'"hello"',
+        as_json(CLOUD_EVENT | {"data": "hello"}),
+        as_json(CLOUD_EVENT | {"data_base64": "!"}),
+        as_json(CLOUD_EVENT | {"data_base64": "é"}),
+        as_json(CLOUD_EVENT | {"data_base64": base64.b64encode(b"hello").decode()}),
+    ],
+)
+def test_what_holds_no_json_cannot_be_decoded(body: bytes) -> None:
+    """And nothing of it is quoted."""
+    with pytest.raises(Undecodable) as raised:
+        decode(body)
+    assert "hello" not in str(raised.value)
+
+
+BYTES = st.one_of(
+    st.binary(),
+    st.binary().map(base64.b64encode),
+    st.text().map(as_json),
+    st.builds(
+        lambda name, value: as_json(CLOUD_EVENT | {name: value}),
+        st.sampled_from(["data", "data_base64", "id", "traceparent"]),
+        st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text())),
+    ),
+)
+
+
+@given(BYTES)
+def test_any_bytes_are_decoded_or_undecodable(body: bytes) -> None:
+    """No other exception: it would come back for ever."""
+    try:
+        incoming = decode(body)
+    except Undecodable:
+        return
+    assert incoming.default_request_id
+
+
+def test_a_message_is_not_shown() -> None:
+    """It may hold a link."""
+    assert "MSo1" not in repr(decode(PLAIN))
+
+
+def written(outcome: Outcome, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - see the signature
+    """Write an outcome at a certain time, after two attempts, and read it back."""
+    text = messages.outcome(outcome, time=1_790_000_000.125, attempts=2, **options)
+    assert text.isascii()
+    event: dict[str, Any] = json.loads(text)
+    return event
+
+
+RESOLVED = Outcome(
+    request_id="r-1",
+    context={"booking": "ü"},
+    members={"requestId": "r-1", "virtualAppointmentJoinWebUrl": "https://x", "context": "old"},
+)
+
+
+def test_a_result_is_a_cloud_event() -> None:
+    """CloudEvents 1.0, structured, ASCII."""
+    assert written(RESOLVED, traceparent=TRACEPARENT) == {
+        "specversion": "1.0",
+        "type": "virtual-appointment.join-link.resolved",
+        "id": "r-1",
+        "source": "/virtual-appointment/queue",
+        "time": "2026-09-21T14:13:20.125+00:00",
+        "datacontenttype": "application/json",
+        "traceparent": TRACEPARENT,
+        "data": {
+            "requestId": "r-1",
+            "virtualAppointmentJoinWebUrl": "https://x",
+            "context": {"booking": "ü"},
+            "attempts": 2,
+            "source": None,
+        },
+    }
+
+
+def test_a_failure_is_a_cloud_event_with_the_problem() -> None:
+    """And with the context, by which the caller knows it again."""
+    outcome = failure(MeetingNotFound("Gone.", fix="Look."), request_id="r-1", context=[1])
+    event = written(outcome)
+    assert event["type"] == "virtual-appointment.join-link.failed"
+    assert "traceparent" not in event
+    assert event["data"] == {
+        "type": "urn:virtual-appointment:meeting_not_found",
+        "title": "The meeting was not found",
+        "status": 404,
+        "detail": "Gone.",
+        "message": "Gone.",
+        "code": "meeting_not_found",
+        "requestId": "r-1",
+        "fix": "Look.",
+        "context": [1],
+        "attempts": 2,
+        "source": None,
+    }
+
+
+def test_a_webhooks_result_names_its_source() -> None:
+    """In the envelope and in the data."""
+    event = written(RESOLVED, source="cal")
+    assert event["source"] == "/virtual-appointment/webhooks/cal"
+    assert event["data"]["source"] == "cal"
+
+
+def test_what_was_written_can_be_read_as_a_message() -> None:
+    """Whoever forwards it may hand it to the same decoder."""
+    event = decode(json.dumps(written(RESOLVED)).encode())
+    assert event.default_request_id == "r-1"

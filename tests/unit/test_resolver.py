@@ -1,0 +1,319 @@
+"""The use case: from a request to its join link, in as few calls to Graph as it takes."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import pytest
+
+from shared import errors, resolver
+from shared.appointments import JoinRequest
+from shared.budget import Budget
+from shared.resolver import REMEMBER_AT_MOST, REMEMBER_SECONDS, Memory, Resolver
+from shared.teams_links import derive_meeting_id
+from tests.unit.fake_graph import LINK, FakeGraph
+from tests.unit.fake_identity import Clock
+from tests.unit.scripted_server import answer
+
+USER = "3abcdef0-0000-4000-8000-000000000003"
+OTHER = "40000000-0000-4000-8000-000000000004"
+UPN = "anna@clinic.example"
+NUMBER = "2345678901234"
+SHORT = f"https://teams.microsoft.com/meet/{NUMBER}?p=AbC"
+THREAD = "19:meeting_x@thread.v2"
+LONG = (
+    f"https://teams.microsoft.com/l/meetup-join/{quote(THREAD, safe='')}/0"
+    f"?context=%7B%22Oid%22%3A%22{USER}%22%7D"
+)
+DERIVED = derive_meeting_id(organizer_id=USER, thread_id=THREAD)
+BY_ID = JoinRequest(request_id="r", user_id=USER, online_meeting_id="M1")
+BY_SHORT_LINK = JoinRequest(request_id="r", user_id=USER, join_web_url=SHORT)
+BY_LONG_LINK = JoinRequest(request_id="r", join_web_url=LONG)
+BY_NUMBER = JoinRequest(request_id="r", user_id=USER, join_meeting_id=NUMBER)
+BY_UPN_AND_LINK = JoinRequest(request_id="r", user_id=UPN, join_web_url=SHORT)
+
+
+GONE = answer(
+    404, b'{"error":{"code":"NotFound","message":"3004: Specified meeting is not found"}}'
+)
+NO_SUCH_USER = answer(404, b'{"error":{"code":"UnknownError","message":""}}')
+MALFORMED = answer(400, b'{"error":{"code":"BadRequest","message":"Meeting Id is corrupted."}}')
+NO_POLICY = answer(403, b'{"error":{"code":"Forbidden","message":"No application access policy"}}')
+BUSY = answer(429, headers={"Retry-After": "60"})
+
+
+@pytest.fixture
+def graph() -> Iterator[FakeGraph]:
+    """A Graph with one user and one meeting, found by each of its references."""
+    with FakeGraph(
+        users={UPN: USER},
+        meetings={SHORT: "M1", LONG: "M1", NUMBER: "M1"},
+        links={"M1": LINK},
+    ) as graph:
+        yield graph
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The memory's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def plain(graph: FakeGraph, clock: Clock) -> Resolver:
+    """A resolver as it is by default."""
+    return Resolver(graph=graph.client(), memory=Memory(clock=clock))
+
+
+@pytest.fixture
+def deriving(graph: FakeGraph, clock: Clock) -> Resolver:
+    """A resolver with DERIVE_MEETING_ID=true."""
+    return Resolver(graph=graph.client(), memory=Memory(clock=clock), derive_meeting_id=True)
+
+
+def calls_for(resolver: Resolver, request: JoinRequest) -> int:
+    """Resolve, and count the calls to Graph."""
+    budget = Budget(seconds=10)
+    assert resolver.resolve(request, budget=budget).virtual_appointment_join_web_url == LINK
+    return budget.graph_calls
+
+
+@pytest.mark.parametrize(
+    ("request_", "first"),
+    [(BY_ID, 1), (BY_SHORT_LINK, 2), (BY_LONG_LINK, 2), (BY_NUMBER, 2), (BY_UPN_AND_LINK, 3)],
+)
+def test_a_request_takes_so_many_calls_and_one_when_all_is_remembered(
+    plain: Resolver, request_: JoinRequest, first: int
+) -> None:
+    """One with both ids, two with a Teams link or a number, three with a UPN as well."""
+    assert calls_for(plain, request_) == first
+    assert calls_for(plain, request_) == 1
+
+
+def test_a_user_principal_name_with_a_meeting_id_takes_two_calls(plain: Resolver) -> None:
+    """And one when the user is remembered, in whatever case the name is written."""
+    request = JoinRequest(request_id="r", user_id=UPN, online_meeting_id="M1")
+    shouted = JoinRequest(request_id="r", user_id=UPN.upper(), online_meeting_id="M1")
+    assert calls_for(plain, request) == 2
+    assert calls_for(plain, shouted) == 1
+
+
+def test_the_result_names_the_organizer_and_the_meeting_that_were_found(plain: Resolver) -> None:
+    """By the ids that Graph knows them by."""
+    answer = plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    assert (answer.user_id, answer.online_meeting_id) == (USER, "M1")
+
+
+def test_a_join_link_is_never_remembered(plain: Resolver, graph: FakeGraph) -> None:
+    """It is asked for each time, so a new one is given out at once."""
+    calls_for(plain, BY_SHORT_LINK)
+    graph.links["M1"] = f"{LINK}&new"
+    answer = plain.resolve(BY_SHORT_LINK, budget=Budget(seconds=10))
+    assert answer.virtual_appointment_join_web_url == f"{LINK}&new"
+
+
+def test_the_organizer_of_a_long_link_is_taken_from_it(plain: Resolver, graph: FakeGraph) -> None:
+    """Without a user id, and without a note."""
+    budget = Budget(seconds=10)
+    plain.resolve(BY_LONG_LINK, budget=budget)
+    assert graph.calls == [("by url", USER, LONG), ("link", USER, "M1")]
+    assert budget.notes == []
+
+
+def test_a_given_organizer_wins_over_the_links(plain: Resolver, graph: FakeGraph) -> None:
+    """And the event will say so."""
+    request = JoinRequest(request_id="r", user_id=OTHER, join_web_url=LONG)
+    budget = Budget(seconds=10)
+    assert plain.resolve(request, budget=budget).user_id == OTHER
+    assert graph.calls == [("by url", OTHER, LONG), ("link", OTHER, "M1")]
+    assert budget.notes == ["organizer_differs_from_link"]
+
+
+@pytest.mark.parametrize("given", [USER.upper(), UPN])
+def test_the_same_organizer_written_otherwise_does_not_differ(plain: Resolver, given: str) -> None:
+    """In upper case, or as a user principal name."""
+    budget = Budget(seconds=10)
+    plain.resolve(JoinRequest(request_id="r", user_id=given, join_web_url=LONG), budget=budget)
+    assert budget.notes == []
+
+
+def test_a_short_link_that_finds_nothing_is_tried_by_its_number(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """And what was found is remembered under the link."""
+    del graph.meetings[SHORT]
+    assert calls_for(plain, BY_SHORT_LINK) == 3
+    assert graph.calls[:2] == [("by url", USER, SHORT), ("by number", USER, NUMBER)]
+    assert calls_for(plain, BY_SHORT_LINK) == 1
+
+
+def test_a_long_link_that_finds_nothing_is_not_found(plain: Resolver, graph: FakeGraph) -> None:
+    """It holds no number."""
+    graph.meetings.clear()
+    with pytest.raises(errors.MeetingNotFound):
+        plain.resolve(BY_LONG_LINK, budget=Budget(seconds=10))
+    assert len(graph.calls) == 1
+
+
+def test_a_user_who_is_not_found_ends_it(plain: Resolver, graph: FakeGraph) -> None:
+    """No meeting is looked for, and nothing is remembered."""
+    graph.users.clear()
+    for _ in range(2):
+        with pytest.raises(errors.UserNotFound):
+            plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    assert graph.calls == [("user", UPN)] * 2
+
+
+def test_an_empty_lookup_is_not_remembered(plain: Resolver, graph: FakeGraph) -> None:
+    """A new meeting is not everywhere at once."""
+    number = graph.meetings.pop(NUMBER)
+    with pytest.raises(errors.MeetingNotFound):
+        plain.resolve(BY_NUMBER, budget=Budget(seconds=10))
+    graph.meetings[NUMBER] = number
+    assert calls_for(plain, BY_NUMBER) == 2
+
+
+@pytest.mark.parametrize(
+    "meeting_id", ["AAMkADAwATM0MDAAMS0=", THREAD, SHORT, "234 567 890 123", quote(THREAD, safe="")]
+)
+@pytest.mark.parametrize("user", [USER, UPN])
+def test_what_visibly_is_no_meeting_id_is_refused_without_a_call(
+    plain: Resolver, graph: FakeGraph, user: str, meeting_id: str
+) -> None:
+    """Naming what it is, and where it stands."""
+    request = JoinRequest(request_id="r", user_id=user, online_meeting_id=meeting_id)
+    with pytest.raises(errors.MeetingIdMalformed) as raised:
+        plain.resolve(request, budget=Budget(seconds=10))
+    assert graph.calls == []
+    assert [fault.pointer for fault in raised.value.faults] == ["/onlineMeetingId"]
+    assert meeting_id not in f"{raised.value.detail} {raised.value.fix}"
+
+
+def test_a_remembered_meeting_that_is_gone_is_looked_up_again(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """In the same request: the meeting may have been made anew."""
+    calls_for(plain, BY_SHORT_LINK)
+    graph.links = {"M2": LINK}
+    graph.meetings[SHORT] = "M2"
+    assert calls_for(plain, BY_SHORT_LINK) == 3
+    assert calls_for(plain, BY_SHORT_LINK) == 1
+
+
+def test_what_graph_says_is_not_there_is_forgotten(plain: Resolver, graph: FakeGraph) -> None:
+    """The meeting and the user: both are asked for again."""
+    calls_for(plain, BY_UPN_AND_LINK)
+    graph.failures = [GONE, GONE]
+    with pytest.raises(errors.MeetingNotFound):
+        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    assert calls_for(plain, BY_UPN_AND_LINK) == 3
+
+
+def test_a_user_whom_graph_no_longer_knows_is_forgotten(plain: Resolver, graph: FakeGraph) -> None:
+    """The name may belong to another account by now."""
+    calls_for(plain, BY_UPN_AND_LINK)
+    graph.failures = [NO_SUCH_USER]
+    graph.users[UPN] = OTHER
+    with pytest.raises(errors.UserNotFound):
+        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    assert plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10)).user_id == OTHER
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"), [(BUSY, errors.GraphThrottled), (NO_POLICY, errors.AccessPolicyMissing)]
+)
+def test_what_was_found_is_remembered_although_the_link_was_refused(
+    plain: Resolver, graph: FakeGraph, failure: bytes, error: type[errors.ServiceError]
+) -> None:
+    """The next try asks for the link alone."""
+    graph.failures = [failure]
+    with pytest.raises(error):
+        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    assert calls_for(plain, BY_UPN_AND_LINK) == 1
+
+
+def test_memories_of_one_organizer_are_not_anothers(plain: Resolver) -> None:
+    """The same link means a lookup of its own for each."""
+    calls_for(plain, BY_SHORT_LINK)
+    other = JoinRequest(request_id="r", user_id=OTHER, join_web_url=SHORT)
+    assert calls_for(plain, other) == 2
+
+
+def test_a_memory_lasts_an_hour(plain: Resolver, clock: Clock) -> None:
+    """And not a moment longer, however often it was used."""
+    calls_for(plain, BY_UPN_AND_LINK)
+    clock.now += REMEMBER_SECONDS - 1
+    assert calls_for(plain, BY_UPN_AND_LINK) == 1
+    clock.now += 1
+    assert calls_for(plain, BY_UPN_AND_LINK) == 3
+    assert REMEMBER_SECONDS == 3600
+
+
+def test_the_memory_is_bounded_in_number() -> None:
+    """The oldest goes first."""
+    memory = Memory(clock=Clock())
+    for number in range(REMEMBER_AT_MOST + 1):
+        memory.keep("user", str(number), value="x")
+    assert memory.recall("user", "0") is None
+    assert memory.recall("user", "1") == "x"
+    assert memory.recall("user", str(REMEMBER_AT_MOST)) == "x"
+    assert resolver.REMEMBER_AT_MOST == 10_000
+
+
+def test_many_threads_may_use_the_memory_at_once(plain: Resolver) -> None:
+    """A cache that drops the expired changes while it is read."""
+    with ThreadPoolExecutor(32) as threads:
+        counts = list(threads.map(lambda _: calls_for(plain, BY_UPN_AND_LINK), range(500)))
+    assert counts[-1] == 1
+
+
+def test_a_meeting_id_is_derived_where_that_is_switched_on(
+    deriving: Resolver, graph: FakeGraph
+) -> None:
+    """From a long link, without a lookup."""
+    graph.links = {DERIVED: LINK}
+    assert calls_for(deriving, BY_LONG_LINK) == 1
+    assert graph.calls == [("link", USER, DERIVED)]
+
+
+def test_a_meeting_id_is_not_derived_by_default(plain: Resolver, graph: FakeGraph) -> None:
+    """The format is not documented."""
+    calls_for(plain, BY_LONG_LINK)
+    assert graph.calls[0] == ("by url", USER, LONG)
+
+
+def test_a_short_link_has_nothing_to_derive_from(deriving: Resolver) -> None:
+    """It is looked up."""
+    assert calls_for(deriving, BY_SHORT_LINK) == 2
+
+
+@pytest.mark.parametrize("failure", [GONE, MALFORMED])
+def test_a_derived_id_that_is_wrong_is_followed_by_the_lookup(
+    deriving: Resolver, graph: FakeGraph, failure: bytes
+) -> None:
+    """And what the lookup found is what the next request uses."""
+    graph.failures = [failure]
+    assert calls_for(deriving, BY_LONG_LINK) == 3
+    assert calls_for(deriving, BY_LONG_LINK) == 1
+    assert [call[0] for call in graph.calls] == ["link", "by url", "link", "link"]
+    assert graph.calls[-1] == ("link", USER, "M1")
+
+
+def test_a_derived_id_that_is_refused_is_not_followed_by_the_lookup(
+    deriving: Resolver, graph: FakeGraph
+) -> None:
+    """Only not found and malformed cast doubt on the id."""
+    graph.failures = [NO_POLICY]
+    with pytest.raises(errors.AccessPolicyMissing):
+        deriving.resolve(BY_LONG_LINK, budget=Budget(seconds=10))
+    assert len(graph.calls) == 1
+
+
+def test_who_derives_ids_may_do_without_the_permission_to_look_them_up(
+    deriving: Resolver, graph: FakeGraph
+) -> None:
+    """Graph's word on the derived id counts then: the meeting is gone, and not "ask for a role"."""
+    graph.failures = [GONE]
+    graph.may_look_up = False
+    with pytest.raises(errors.MeetingNotFound):
+        deriving.resolve(BY_LONG_LINK, budget=Budget(seconds=10))

@@ -1,0 +1,247 @@
+"""The app's settings: defaults, every fault at once, and no value told."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SettingsInvalid
+from shared.settings import NAMES, Settings, StorageSettings
+
+STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+GUID = "20000000-0000-4000-8000-000000000002"
+
+
+def read(**settings: str) -> Settings:
+    """Read these settings, with a storage account beside them."""
+    return Settings.from_env({**STORAGE, **settings})
+
+
+def faults(environment: dict[str, str]) -> dict[str, str]:
+    """Give the faults of an environment, by the setting's name."""
+    with pytest.raises(SettingsInvalid) as raised:
+        Settings.from_env(environment)
+    return {fault.pointer: fault.detail for fault in raised.value.faults}
+
+
+def test_the_settings_are_those_of_the_design_in_its_order() -> None:
+    """Documents and Bicep name the same ones."""
+    assert NAMES == (
+        "GRAPH_VERSION",
+        "GRAPH_ROOT",
+        "MANAGED_IDENTITY_CLIENT_ID",
+        "AzureWebJobsStorage",
+        "KEY_VAULT_URI",
+        "WEBHOOK_SOURCES",
+        "HTTP_AUTH",
+        "ENTRA_TENANT_ID",
+        "ENTRA_CLIENT_ID",
+        "ENTRA_AUTHORITY",
+        "GRAPH_TIMEOUT_SECONDS",
+        "QUEUE_RETRY_HOURS",
+        "DERIVE_MEETING_ID",
+    )
+
+
+def test_each_setting_has_its_field_and_each_field_its_setting() -> None:
+    """Nothing is read that has no name, and nothing named that is not read."""
+    named = {name.lower() for name in NAMES if name.isupper()}
+    assert {field.name for field in fields(Settings)} == named | {"storage"}
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """All that is needed is a storage account."""
+    assert read() == Settings(
+        storage=StorageSettings(connection_string="UseDevelopmentStorage=true"),
+        graph_version="v1.0",
+        graph_root="https://graph.microsoft.com",
+        managed_identity_client_id=None,
+        key_vault_uri=None,
+        webhook_sources={},
+        http_auth="key",
+        entra_tenant_id=None,
+        entra_client_id=None,
+        entra_authority="https://login.microsoftonline.com",
+        graph_timeout_seconds=10.0,
+        queue_retry_hours=24.0,
+        derive_meeting_id=False,
+    )
+
+
+def test_a_blank_setting_is_as_good_as_none() -> None:
+    """Portals and samples leave empty values behind."""
+    assert read(**dict.fromkeys(set(NAMES) - STORAGE.keys(), "  ")) == read()
+
+
+def test_every_setting_is_read() -> None:
+    """With a value other than its default."""
+    settings = read(
+        GRAPH_VERSION="beta",
+        GRAPH_ROOT="http://127.0.0.1:8080/",
+        MANAGED_IDENTITY_CLIENT_ID=GUID,
+        KEY_VAULT_URI="https://clinic.vault.azure.net/",
+        WEBHOOK_SOURCES="{}",
+        HTTP_AUTH="key",
+        ENTRA_TENANT_ID=GUID,
+        ENTRA_CLIENT_ID=GUID,
+        ENTRA_AUTHORITY="https://localhost:8443",
+        GRAPH_TIMEOUT_SECONDS="2.5",
+        QUEUE_RETRY_HOURS="168",
+        DERIVE_MEETING_ID="True",
+    )
+    assert settings.graph_version == "beta"
+    assert settings.graph_root == "http://127.0.0.1:8080"
+    assert settings.managed_identity_client_id == GUID
+    assert settings.key_vault_uri == "https://clinic.vault.azure.net"
+    assert settings.entra_tenant_id == settings.entra_client_id == GUID
+    assert settings.entra_authority == "https://localhost:8443"
+    assert settings.graph_timeout_seconds == 2.5
+    assert settings.queue_retry_hours == 168.0
+    assert settings.derive_meeting_id is True
+
+
+def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
+    """The address, and the identity that goes there."""
+    settings = Settings.from_env(
+        {
+            "AzureWebJobsStorage__queueServiceUri": "https://clinic.queue.core.windows.net/",
+            "AzureWebJobsStorage__credential": "managedidentity",
+            "AzureWebJobsStorage__clientId": GUID,
+        }
+    )
+    assert settings.storage == StorageSettings(
+        queue_service_uri="https://clinic.queue.core.windows.net", client_id=GUID
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GRAPH_VERSION", "v2.0"),
+        ("GRAPH_VERSION", "V1.0"),
+        ("GRAPH_ROOT", "https://graph.microsoft.us"),
+        ("GRAPH_ROOT", "http://graph.microsoft.com"),
+        ("GRAPH_ROOT", "https://graph.microsoft.com.evil.example"),
+        ("GRAPH_ROOT", "https://graph.microsoft.com@evil.example"),
+        ("GRAPH_ROOT", "https://graph.microsoft.com/v1.0"),
+        ("GRAPH_ROOT", "http://localhost@evil.example"),
+        ("GRAPH_ROOT", "http://user@127.0.0.1:80"),
+        ("GRAPH_ROOT", "http://127.0.0.1/path"),
+        ("GRAPH_ROOT", "http://127.0.0.1?query"),
+        ("GRAPH_ROOT", "http://127.0.0.1.evil.example"),
+        ("GRAPH_ROOT", "ftp://127.0.0.1"),
+        ("GRAPH_ROOT", "http://["),
+        ("GRAPH_ROOT", "127.0.0.1"),
+        ("ENTRA_AUTHORITY", "https://login.evil.example"),
+        ("MANAGED_IDENTITY_CLIENT_ID", "the-identity"),
+        ("AzureWebJobsStorage", "canary"),
+        ("KEY_VAULT_URI", "http://clinic.vault.azure.net"),
+        ("KEY_VAULT_URI", "https://vault.azure.net.evil.example"),
+        ("KEY_VAULT_URI", "https://user@clinic.vault.azure.net"),
+        ("WEBHOOK_SOURCES", "{'cal': 1}"),
+        ("WEBHOOK_SOURCES", "[]"),
+        ("WEBHOOK_SOURCES", "[" * 100_000),
+        ("HTTP_AUTH", "none"),
+        ("ENTRA_TENANT_ID", "contoso.onmicrosoft.com"),
+        ("ENTRA_CLIENT_ID", "app"),
+        ("GRAPH_TIMEOUT_SECONDS", "0"),
+        ("GRAPH_TIMEOUT_SECONDS", "101"),
+        ("GRAPH_TIMEOUT_SECONDS", "nan"),
+        ("GRAPH_TIMEOUT_SECONDS", "ten"),
+        ("QUEUE_RETRY_HOURS", "0.5"),
+        ("QUEUE_RETRY_HOURS", "169"),
+        ("QUEUE_RETRY_HOURS", "inf"),
+        ("DERIVE_MEETING_ID", "yes"),
+    ],
+)
+def test_a_faulty_setting_is_named(name: str, value: str) -> None:
+    """And it alone."""
+    assert list(faults({**STORAGE, name: value})) == [name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({}, "AzureWebJobsStorage"),
+        (
+            {"AzureWebJobsStorage__queueServiceUri": "http://clinic.queue.core.windows.net"},
+            "AzureWebJobsStorage__queueServiceUri",
+        ),
+        (
+            {
+                "AzureWebJobsStorage__queueServiceUri": "https://clinic.queue.core.windows.net",
+                "AzureWebJobsStorage__credential": "password",
+            },
+            "AzureWebJobsStorage__credential",
+        ),
+        (
+            {
+                "AzureWebJobsStorage__queueServiceUri": "https://clinic.queue.core.windows.net",
+                "AzureWebJobsStorage__clientId": "me",
+            },
+            "AzureWebJobsStorage__clientId",
+        ),
+    ],
+)
+def test_faulty_storage_is_named_in_either_form(environment: dict[str, str], name: str) -> None:
+    """Without it there are no queues."""
+    assert list(faults(environment)) == [name]
+
+
+def test_sign_in_with_entra_needs_to_know_whose_tokens_and_for_what() -> None:
+    """Both ids are missed at once, and nothing else is."""
+    assert set(faults({**STORAGE, "HTTP_AUTH": "entra"})) == {"ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"}
+    settings = read(HTTP_AUTH="entra", ENTRA_TENANT_ID=GUID, ENTRA_CLIENT_ID=GUID)
+    assert settings.http_auth == "entra"
+
+
+@pytest.mark.parametrize(
+    "root", ["http://127.0.0.1:1", "https://localhost:2", "http://[::1]:3", "http://localhost"]
+)
+def test_graph_may_be_played_on_a_loopback_address(root: str) -> None:
+    """A token never leaves the machine by it."""
+    assert read(GRAPH_ROOT=root).graph_root == root
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """In the detail as well: nobody should have to correct one after the other."""
+    environment = {"GRAPH_VERSION": "v9", "HTTP_AUTH": "none", "QUEUE_RETRY_HOURS": "x"}
+    with pytest.raises(SettingsInvalid) as raised:
+        Settings.from_env(environment)
+    names = {"AzureWebJobsStorage", *environment}
+    assert {fault.pointer for fault in raised.value.faults} == names
+    assert all(name in raised.value.detail for name in names)
+
+
+CANARY = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=5).map(
+    "canary{}".format
+)
+
+
+@given(name=st.sampled_from(NAMES), value=CANARY)
+def test_no_fault_tells_a_value(name: str, value: str) -> None:
+    """A connection string in the wrong place must not end in an answer."""
+    with pytest.raises(SettingsInvalid) as raised:
+        Settings.from_env({**STORAGE, name: value})
+    assert value not in f"{raised.value} {raised.value.detail} {raised.value.faults}"
+
+
+def test_a_connection_string_is_not_shown() -> None:
+    """It holds the account's key."""
+    settings = read(AzureWebJobsStorage="AccountName=a;AccountKey=canary")
+    assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountName=a",
+        "AccountKey=b",
+        "QueueEndpoint=https://a.queue.core.windows.net",
+        "a",
+    ],
+)
+def test_half_a_connection_string_is_a_fault(text: str) -> None:
+    """The queue client would refuse it only when the first message is written."""
+    assert "AzureWebJobsStorage" in faults({"AzureWebJobsStorage": text})

@@ -1,0 +1,143 @@
+"""JSON from strangers: what is read, what is told, and that nothing else comes of it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import strict_json
+from shared.strict_json import MAX_DEPTH, MAX_FAULTS, Json, NotJson, pointer
+
+SURROGATES = st.characters(categories=["Cs"])
+TEXTS = st.text(st.one_of(st.characters(), SURROGATES))
+NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.floats())
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(TEXTS, inner)),
+)
+
+
+def pointers(text: str | bytes) -> list[str]:
+    """Where the faults of a text are."""
+    data = text.encode() if isinstance(text, str) else text
+    return [fault.pointer for fault in strict_json.read(data).faults]
+
+
+@given(st.binary())
+def test_arbitrary_bytes_are_read_or_are_not_json(data: bytes) -> None:
+    """No other exception ever comes out."""
+    try:
+        strict_json.read(data)
+    except NotJson:
+        return
+
+
+@given(VALUES)
+def test_whatever_pythons_parser_reads_is_read_or_told(value: object) -> None:
+    """NaN, lone surrogates and all: the value is the same, or there is a fault."""
+    text = json.dumps(value)
+    document = strict_json.read(text.encode())
+    assert document.faults or document.value == json.loads(text)
+
+
+@given(VALUES)
+def test_a_value_read_without_faults_can_be_handed_back(value: object) -> None:
+    """As UTF-8, as strict JSON, and equal."""
+    document = strict_json.read(json.dumps(value).encode())
+    again = json.dumps(document.value, ensure_ascii=False, allow_nan=False).encode()
+    assert strict_json.read(again).value == document.value
+
+
+@pytest.mark.parametrize("text", ["", " ", "{", "{'a':1}", "[1,]", "01", "nul", "{} {}", '"\n"'])
+def test_broken_json_is_told_with_its_place_and_no_quotation(text: str) -> None:
+    """The line and the column, since the text may hold a link."""
+    with pytest.raises(NotJson, match=r"^The text is not JSON \(line \d+, column \d+\)\.$"):
+        strict_json.read(text.encode())
+
+
+@pytest.mark.parametrize("data", [b"\xff", b'"\xc3("', b'"\xed\xa0\x80"', "{}".encode("utf-16")])
+def test_what_is_not_utf_8_is_told_with_its_place(data: bytes) -> None:
+    """Surrogates encoded as if they were characters included."""
+    with pytest.raises(NotJson, match=r"^The text is not UTF-8 \(byte \d+\)\.$"):
+        strict_json.read(data)
+
+
+def test_a_byte_order_mark_is_dropped() -> None:
+    """Windows tools write one."""
+    assert strict_json.read(b'\xef\xbb\xbf{"a": 1}').value == {"a": 1}
+
+
+def test_a_duplicate_member_is_told_wherever_it_stands() -> None:
+    """The first one is kept, so that its own faults are told as well."""
+    assert pointers('{"a":1,"a":2,"b":[{"c":1,"c":1}]}') == ["/a", "/b/0/c"]
+    assert strict_json.read(b'{"a":1,"a":2}').value == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["NaN", "Infinity", "-Infinity", "1e999", str(2**53), str(-(2**53)), "1e300", "9" * 5000],
+)
+def test_a_number_that_cannot_be_handed_back_is_told(number: str) -> None:
+    """Not finite, or past 53 bits."""
+    assert pointers(f'{{"context":[{number}]}}') == ["/context/0"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**53 - 1, -(2**53 - 1), 0.1, -2.5e-7, 5e15])
+def test_ordinary_numbers_are_kept(number: float) -> None:
+    """Integers up to 53 bits, and floats of that size."""
+    document = strict_json.read(json.dumps([number]).encode())
+    assert document.faults == ()
+    assert document.value == [number]
+
+
+def test_half_a_surrogate_pair_is_told_in_texts_and_in_names() -> None:
+    """It has no UTF-8; a whole pair has."""
+    assert pointers(r'{"a":"\ud83d"}') == ["/a"]
+    assert pointers(r'{"\udc00":1}') == ["/?"]
+    assert strict_json.read(rb'"\ud83d\ude00"').value == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("innermost", ["[]", "{}", "[1]"])
+def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str, innermost: str) -> None:
+    """Arrays and objects count, whether or not something stands in the last one."""
+    outer = MAX_DEPTH - 1
+    assert pointers(opening * outer + innermost + closing * outer) == []
+    faults = strict_json.read(
+        (opening * MAX_DEPTH + innermost + closing * MAX_DEPTH).encode()
+    ).faults
+    assert [fault.detail for fault in faults] == [f"Nested more than {MAX_DEPTH} deep."]
+
+
+def test_nesting_too_deep_for_the_parser_is_a_fault_like_any_other() -> None:
+    """Never a RecursionError."""
+    document = strict_json.read(b"[" * 60_000 + b"]" * 60_000)
+    assert document.value is None
+    assert [fault.detail for fault in document.faults] == [f"Nested more than {MAX_DEPTH} deep."]
+
+
+def test_the_number_of_faults_is_bounded() -> None:
+    """The answer must not grow with the attack."""
+    assert len(pointers("[" + ",".join(["NaN"] * 1000) + "]")) == MAX_FAULTS
+
+
+def test_a_pointer_escapes_names_as_rfc_6901_says() -> None:
+    """A tilde first, then the slash."""
+    assert pointer("a/b", "m~n", 0) == "/a~1b/m~0n/0"
+    assert pointer() == ""
+
+
+@given(st.lists(TEXTS))
+def test_a_pointer_is_short_and_can_be_written(names: list[str]) -> None:
+    """However long the names are, and whatever they hold."""
+    text = pointer(*names)
+    assert len(text) <= 100
+    text.encode("utf-8")
+
+
+def test_equal_values_stay_equal_in_type() -> None:
+    """True is not 1, and 1.0 stays a float."""
+    value: Json = strict_json.read(b"[true, 1, 1.0, null]").value
+    assert isinstance(value, list)
+    assert [type(item) for item in value] == [bool, int, float, type(None)]

@@ -1,0 +1,435 @@
+"""The process's one way out: what reaches the wire, and how a call ends."""
+
+import gc
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.stand_ins.certificates import TlsFiles, make_certificates
+from shared.transport import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    AnswerTooLarge,
+    ConnectionLost,
+    TimeSpent,
+    Transport,
+    default_ca_bundle,
+)
+from tests.unit.scripted_server import (
+    Reply,
+    ScriptedServer,
+    answer,
+    cut,
+    drip,
+    hang_up,
+    keep_silent,
+)
+
+OK = answer(200, b"hello", {"X-Name": "value"})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    """An authority, and a certificate for `localhost` alone."""
+    return make_certificates("localhost", folder=tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def tls(files: TlsFiles) -> ssl.SSLContext:
+    """What a server with that certificate needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate)
+    return context
+
+
+@pytest.fixture
+def transport(files: TlsFiles) -> Iterator[Transport]:
+    """A transport that trusts that authority."""
+    transport = Transport(pool_size=32, ca_bundle=str(files.ca))
+    yield transport
+    transport.session.close()
+
+
+@pytest.fixture
+def servers() -> Iterator[ExitStack]:
+    """Servers that stop at the test's end."""
+    with ExitStack() as servers:
+        yield servers
+
+
+def get(transport: Transport, url: str, *, seconds: float = 5) -> Answer:
+    """Send one GET with so much time."""
+    return transport.get(url, headers={"X-A": "b"}, deadline=time.monotonic() + seconds)
+
+
+def plain(servers: ExitStack, *replies: Reply) -> ScriptedServer:
+    """Start a server without TLS."""
+    return servers.enter_context(ScriptedServer(*replies))
+
+
+@contextmanager
+def ends_within(seconds: float) -> Iterator[None]:
+    """Check that something does not take longer than that."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < seconds
+
+
+def test_a_call_over_tls_has_an_answer(
+    transport: Transport, tls: ssl.SSLContext, servers: ExitStack
+) -> None:
+    """Its status, its headers in any case, its body."""
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    found = get(transport, f"https://localhost:{server.port}/x")
+    assert (found.status, found.headers["x-name"], found.body) == (200, "value", b"hello")
+    assert server.headers()["x-a"] == "b"
+
+
+def test_a_wrong_host_name_is_refused(
+    transport: Transport, tls: ssl.SSLContext, servers: ExitStack
+) -> None:
+    """The certificate is for another; nothing is sent."""
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    with pytest.raises(ConnectionLost):
+        get(transport, f"https://127.0.0.1:{server.port}/x")
+    assert server.heads == []
+
+
+def test_an_unknown_authority_is_refused(tls: ssl.SSLContext, servers: ExitStack) -> None:
+    """By default only the well-known ones are trusted."""
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    with pytest.raises(ConnectionLost):
+        get(Transport(pool_size=1), f"https://localhost:{server.port}/x")
+    assert server.heads == []
+
+
+def test_the_session_for_other_libraries_verifies_as_well(
+    transport: Transport, tls: ssl.SSLContext, servers: ExitStack
+) -> None:
+    """Whatever they say about it."""
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    assert transport.session.get(f"https://localhost:{server.port}/", timeout=5).text == "hello"
+    with pytest.raises(OSError, match="certificate verify failed"):
+        transport.session.get(f"https://127.0.0.1:{server.port}/", timeout=5, verify=False)
+
+
+def test_one_ssl_context_serves_all_connections(
+    transport: Transport, tls: ssl.SSLContext, servers: ExitStack
+) -> None:
+    """Another one would cost 24 ms of CPU for each new connection."""
+    everyone_there = threading.Barrier(16)
+
+    def together(connection: socket.socket) -> None:
+        everyone_there.wait(10)
+        connection.sendall(OK)
+
+    server = servers.enter_context(ScriptedServer(together, tls=tls))
+    gc.collect()
+    before = _ssl_contexts()
+
+    with ThreadPoolExecutor(16) as threads:
+        url = f"https://localhost:{server.port}/x"
+        answers = list(threads.map(lambda _: get(transport, url), range(16)))
+
+    assert [found.status for found in answers] == [200] * 16
+    assert server.connections == 16
+    assert _ssl_contexts() == before
+
+
+def _ssl_contexts() -> int:
+    return sum(isinstance(thing, ssl.SSLContext) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1.0/users/a%2Fb%2Bc%3D/onlineMeetings",
+        "/v1.0/x?$filter=JoinWebUrl%20eq%20%27https%3A%2F%2Fx%253a%27%27y%2B%27",
+        "/v1.0/users/%C3%BC%23%3F?$select=id",
+        "/a//b/%2E%2E/%25/~-._!*'();:@&=+$,",
+    ],
+)
+def test_a_url_goes_out_as_it_is(transport: Transport, servers: ExitStack, target: str) -> None:
+    """What its maker encoded stays encoded, and what not, not."""
+    server = plain(servers, OK)
+    get(transport, server.url + target)
+    assert server.targets == [target]
+
+
+def test_no_compression_is_asked_for(transport: Transport, servers: ExitStack) -> None:
+    """A small body could become a huge one."""
+    server = plain(servers, OK)
+    get(transport, server.url)
+    assert server.headers()["accept-encoding"] == "identity"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "first", [OK, CHUNKED, answer(404, b"gone"), answer(204, b""), answer(200, b"")]
+)
+def test_a_connection_is_used_again(transport: Transport, servers: ExitStack, first: bytes) -> None:
+    """After an answer of every kind."""
+    server = plain(servers, first, OK)
+    for _ in range(3):
+        get(transport, server.url)
+    assert server.connections == 1
+    assert len(server.heads) == 3
+
+
+def test_a_redirect_is_an_answer(transport: Transport, servers: ExitStack) -> None:
+    """Nobody goes there."""
+    elsewhere = plain(servers, OK)
+    server = plain(servers, answer(307, b"", {"Location": elsewhere.url}))
+    assert get(transport, server.url).status == 307
+    assert elsewhere.heads == []
+
+
+def go_on_for_ever(connection: socket.socket) -> None:
+    """Say that the answer will come, again and again, without a pause."""
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+SLOW = answer(200, b"x" * 200)
+HEAD_ONLY = SLOW.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        keep_silent,
+        drip(SLOW),
+        drip(b"x" * 200, after=HEAD_ONLY),
+        drip(CHUNKED),
+        drip(b"a: b\r\n" * 50, after=b"HTTP/1.1 200 OK\r\n"),
+        go_on_for_ever,
+    ],
+    ids=["silence", "head", "body", "chunks", "headers", "no end"],
+)
+def test_a_call_ends_at_its_deadline_however_slowly_an_answer_trickles_in(
+    transport: Transport, servers: ExitStack, reply: Reply
+) -> None:
+    """What comes, comes in time; the whole does not. The next call has its own answer."""
+    server = plain(servers, reply, OK)
+    with ends_within(2), pytest.raises(TimeSpent):
+        get(transport, server.url, seconds=0.3)
+    assert get(transport, server.url).body == b"hello"
+
+
+def test_a_tls_handshake_that_never_ends_ends_at_the_deadline(
+    transport: Transport, servers: ExitStack
+) -> None:
+    """The server takes the connection and says nothing."""
+    server = plain(servers, OK)  # waits for the end of a head that is none
+    with ends_within(2), pytest.raises(TimeSpent):
+        get(transport, f"https://localhost:{server.port}/", seconds=0.3)
+
+
+@pytest.fixture
+def black_hole(servers: ExitStack) -> int:
+    """A port that answers no connection: its queue is full, so packets are dropped."""
+    listening = servers.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _ in range(4):
+        waiting = servers.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(listening.getsockname())
+    port: int = listening.getsockname()[1]
+    return port
+
+
+def test_a_connection_that_nobody_answers_ends_at_the_deadline(
+    transport: Transport, black_hole: int
+) -> None:
+    """As behind a firewall that drops packets."""
+    with ends_within(2), pytest.raises(TimeSpent):
+        get(transport, f"http://127.0.0.1:{black_hole}/", seconds=0.3)
+
+
+def test_a_host_with_many_addresses_gets_no_more_time(
+    transport: Transport, black_hole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the deadline: each of them may hang."""
+    monkeypatch.setattr(socket, "getaddrinfo", _many_addresses)
+    with ends_within(2), pytest.raises(TimeSpent):
+        get(transport, f"http://many.example:{black_hole}/", seconds=0.5)
+
+
+def test_an_address_that_hangs_leaves_time_for_the_next(
+    transport: Transport, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them answers."""
+    server = plain(servers, OK)
+    hanging = servers.enter_context(_hanging_address(server.port))
+    monkeypatch.setattr(socket, "getaddrinfo", _addresses(hanging, "127.0.0.1"))
+    assert get(transport, f"http://many.example:{server.port}/", seconds=1).body == b"hello"
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+def _addresses(*addresses: str) -> Any:  # noqa: ANN401 - stands in for an overloaded function
+    def resolve(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401
+        names = addresses if host == "many.example" else (host,)
+        return [info for name in names for info in _getaddrinfo(name, port, *args, **kwargs)]
+
+    return resolve
+
+
+_many_addresses = _addresses("127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1")
+
+
+@contextmanager
+def _hanging_address(port: int) -> Iterator[str]:
+    """Open a black hole on another loopback address, at the same port."""
+    with ExitStack() as open_:
+        listening = open_.enter_context(socket.create_server(("127.0.0.2", port), backlog=0))
+        for _ in range(4):
+            waiting = open_.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield "127.0.0.2"
+
+
+def test_a_deadline_that_has_passed_sends_nothing(transport: Transport, servers: ExitStack) -> None:
+    """There is no time for an answer."""
+    server = plain(servers, OK)
+    with pytest.raises(TimeSpent):
+        get(transport, server.url, seconds=-1)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        hang_up,
+        cut(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        cut(b"HTTP/1.1 404 Not Found\r\nDate: today\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\n\r\nno end"),
+        cut(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"),
+        cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        cut(b"220 mail.example ESMTP\r\n\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n"),
+        cut(b"HTTP/1.1 200 OK\r\na: " + b"x" * 70_000 + b"\r\n\r\n"),
+    ],
+    ids=[
+        "nothing",
+        "head",
+        "head after a line",
+        "no length",
+        "body",
+        "chunk",
+        "no chunk",
+        "no http",
+        "many headers",
+        "long header",
+    ],
+)
+def test_an_answer_that_breaks_off_is_a_lost_connection(
+    transport: Transport, servers: ExitStack, reply: Reply
+) -> None:
+    """A half answer is none. The next call has its own."""
+    server = plain(servers, reply, OK)
+    with pytest.raises(ConnectionLost):
+        get(transport, server.url)
+    assert get(transport, server.url).body == b"hello"
+
+
+def test_a_host_that_is_not_there_is_a_lost_connection(transport: Transport) -> None:
+    """Nobody listens, or nobody knows the name; the error quotes no address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}/canary", "http://no-such-host.invalid/canary"):
+        with pytest.raises(ConnectionLost) as raised:
+            get(transport, url)
+        assert "canary" not in repr(raised.value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"HTTP/1.1 200 OK\r\nContent-Length: {10**12}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n",
+    ],
+    ids=["length", "chunked"],
+)
+def test_an_answer_past_one_mib_is_cut_off(
+    transport: Transport, servers: ExitStack, head: str
+) -> None:
+    """However its length is told; the rest is not read."""
+    server = plain(servers, cut(head.encode() + b"x" * (MAX_ANSWER_BYTES + 100_000)), OK)
+    with pytest.raises(AnswerTooLarge):
+        get(transport, server.url)
+    assert get(transport, server.url).body == b"hello"
+
+
+def test_the_connection_of_an_answer_that_was_not_read_to_its_end_is_closed(
+    transport: Transport, servers: ExitStack
+) -> None:
+    """At once, not when the garbage is collected."""
+    closed = threading.Event()
+
+    def go_on(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                connection.sendall(b"x" * 65536)
+        closed.set()
+
+    server = plain(servers, go_on)
+    with pytest.raises(AnswerTooLarge) as raised:
+        get(transport, server.url)
+    assert closed.wait(2), raised
+
+
+def test_an_answer_of_one_mib_is_read(transport: Transport, servers: ExitStack) -> None:
+    """The limit itself fits."""
+    server = plain(servers, answer(200, b"x" * MAX_ANSWER_BYTES))
+    assert len(get(transport, server.url).body) == MAX_ANSWER_BYTES == 1024 * 1024
+
+
+def test_an_answer_does_not_show_its_body() -> None:
+    """It may hold a link, and so may its headers."""
+    assert "canary" not in repr(Answer(200, {"Location": "canary"}, b"canary"))
+
+
+def test_the_environment_may_name_another_bundle(files: TlsFiles) -> None:
+    """By the names that requests and curl use."""
+    assert default_ca_bundle({}) is None
+    assert default_ca_bundle({"CURL_CA_BUNDLE": "c"}) == "c"
+    assert default_ca_bundle({"REQUESTS_CA_BUNDLE": "r", "CURL_CA_BUNDLE": "c"}) == "r"
+
+
+PROXIED = """
+import sys, time
+from shared.transport import Transport
+transport = Transport(pool_size=1)
+url = "http://graph.example/path"
+answer = transport.get(url, headers={}, deadline=time.monotonic() + 5)
+assert answer.body == b"hello", answer
+"""
+
+
+def test_a_proxy_of_the_environment_is_used(servers: ExitStack, tmp_path: Path) -> None:
+    """It gets the whole address."""
+    proxy = plain(servers, OK)
+    subprocess.run(  # noqa: S603 - ours
+        [sys.executable, "-c", PROXIED],
+        check=True,
+        timeout=30,
+        env={"http_proxy": proxy.url, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+    )
+    assert proxy.targets == ["http://graph.example/path"]
