@@ -1,24 +1,49 @@
 """The triggers: parse, call, answer. What they do is in `shared`."""
 
 import os
+import time
+from datetime import UTC
 
 import azure.functions as func
 
-from shared import http_api, queue_processing, telemetry
+from shared import http_api, queue_processing, telemetry, webhooks
 from shared.application import Application
+from shared.deliveries import Delivery
+from shared.diagnostics import api as diagnostics_api
 from shared.http_answers import HttpAnswer
-from shared.queues import REQUESTS
+from shared.queues import POISON, REQUESTS
 
 telemetry.quiet_libraries()
 application = Application(os.environ)
+ladder = diagnostics_api.Diagnostics(application)
 app = func.FunctionApp()
+CALLERS = (
+    func.AuthLevel.ANONYMOUS  # to the host: the app checks their tokens itself
+    if application.callers_sign_in
+    else func.AuthLevel.FUNCTION
+)
 
 
 @app.function_name("join_link")
-@app.route("join-link", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+@app.route("join-link", methods=["POST"], auth_level=CALLERS)
 def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
     return _response(http_api.join_link(application, req.headers, req.get_body()))
+
+
+@app.function_name("join_links")
+@app.route("join-links", methods=["POST"], auth_level=CALLERS)
+def join_links(req: func.HttpRequest) -> func.HttpResponse:
+    """Resolve many meetings in one go."""
+    return _response(http_api.join_links(application, req.headers, req.get_body()))
+
+
+@app.function_name("webhooks")
+@app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+def webhook(req: func.HttpRequest) -> func.HttpResponse:
+    """Take a booking event; its signature is its key."""
+    source = req.route_params["source"]
+    return _response(webhooks.receive(application, source, req.headers, req.get_body()))
 
 
 @app.function_name("health")
@@ -28,15 +53,45 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the tr
     return _response(http_api.health(application))
 
 
+@app.function_name("diagnostics")
+@app.route("diagnostics", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
+    """Climb the ladder, with faulty settings too."""
+    return _response(ladder.run(req.headers, req.get_body()))
+
+
+@app.function_name("diagnostics_page")
+@app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
+    """Give the page that asks for the key and draws the ladder."""
+    return _response(diagnostics_api.page())
+
+
 if application.settings_error is None:
     # With faulty settings there is no trigger, so that messages wait untouched.
     @app.function_name("join_link_requests")
     @app.queue_trigger("message", REQUESTS, "AzureWebJobsStorage")
     def join_link_requests(message: func.QueueMessage) -> None:
         """Resolve the meeting of one queue message."""
-        queue_processing.process(
-            application.services(), message.get_body(), dequeue_count=message.dequeue_count or 1
-        )
+        queue_processing.process(application.services(), _delivery(message))
+
+    @app.function_name("join_link_requests_poison")
+    @app.queue_trigger("message", POISON, "AzureWebJobsStorage")
+    def join_link_requests_poison(message: func.QueueMessage) -> None:
+        """Make a dead letter of a message that the host has given up on."""
+        queue_processing.bring_over(application.services(), _delivery(message))
+
+
+def _delivery(message: func.QueueMessage) -> Delivery:
+    inserted = message.insertion_time
+    return Delivery(
+        body=message.get_body(),
+        message_id=message.id or "",
+        dequeue_count=message.dequeue_count or 1,
+        inserted_on=inserted.replace(tzinfo=inserted.tzinfo or UTC).timestamp()
+        if inserted
+        else time.time(),
+    )
 
 
 def _response(answer: HttpAnswer) -> func.HttpResponse:

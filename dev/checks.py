@@ -19,8 +19,8 @@ class Check:
     slow: bool = False
 
 
-def _tests(name: str) -> Check:
-    return Check(name, ("pytest", "--quiet", f"tests/{name}"))
+def _tests(name: str, *, slow: bool = False) -> Check:
+    return Check(name, ("pytest", "--quiet", f"tests/{name}"), slow=slow)
 
 
 _CHECKS = (
@@ -32,7 +32,11 @@ _CHECKS = (
     _tests("worker"),
     _tests("integration"),
     _tests("infra"),
+    _tests("connector"),
+    _tests("browser", slow=True),
+    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "150"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
+    Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
 )
 NAMES = tuple(check.name for check in _CHECKS)
 

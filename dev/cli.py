@@ -5,6 +5,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from dev.errors import StartError
+
 _DESCRIPTION = """\
 Runs this project on one machine, without an Azure account: the app in the
 real Functions Python worker, real storage queues, and stand-ins for the rest.
@@ -20,6 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    try:
+        return _run(options)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
     # Each command imports what it needs only when it is the one.
     match options.command:
         case "demo":
@@ -34,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from dev.checks import check  # noqa: PLC0415
 
             return check(names=options.names, everything=options.all)
+        case "soak":
+            from dev.soak import soak  # noqa: PLC0415
+
+            return soak(messages=options.messages, seconds=options.seconds)
         case _:
             from dev.lock import lock  # noqa: PLC0415
 
@@ -71,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
         "names", nargs="*", metavar="CHECK", help=f"which: {', '.join(NAMES)} (default: all)"
     )
     test.add_argument("--all", action="store_true", help="the slow ones too")
+    soak = commands.add_parser(
+        "soak",
+        help="send thousands of messages while everything fails, and count the answers",
+        description="Send messages while Graph misbehaves, services go away and workers are "
+        "killed. Exit code 0 if every request is accounted for.",
+    )
+    soak.add_argument("--messages", type=int, default=10_000, help="how many (default: 10,000)")
+    soak.add_argument(
+        "--seconds", type=float, default=1800.0, help="how long at most (default: 1800)"
+    )
     commands.add_parser(
         "lock",
         help="pin the requirements anew, from requirements.in and dev/requirements.in",

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from dev import demo_webhooks
 from dev.local_run import FUNCTION_KEY, LocalRun
 from dev.stand_ins.graph_faults import throttle
 
@@ -58,17 +59,21 @@ def _wrapped(text: str) -> str:
 
 def _brief(body: Mapping[str, Any]) -> str:
     """Show a request's members, the long ones cut."""
-    shown = {
-        name: f"{value[:32]}…" if isinstance(value, str) and len(value) > 40 else value
-        for name, value in body.items()
-    }
-    return json.dumps(shown, ensure_ascii=False)
+    return json.dumps({name: _cut(value) for name, value in body.items()}, ensure_ascii=False)
 
 
-def _post(run: LocalRun, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    print(_wrapped(f"   in:  POST /api/join-link {_brief(body)}"))
+def _cut(value: object) -> object:
+    if isinstance(value, list):
+        return f"{len(value)} of them"
+    return f"{value[:32]}…" if isinstance(value, str) and len(value) > 40 else value
+
+
+def _post(
+    run: LocalRun, body: Mapping[str, Any], *, path: str = "/api/join-link"
+) -> Mapping[str, Any]:
+    print(_wrapped(f"   in:  POST {path} {_brief(body)}"))
     answer = requests.post(
-        f"{run.url}/api/join-link",
+        f"{run.url}{path}",
         json=body,
         headers={"x-functions-key": FUNCTION_KEY},
         timeout=30,
@@ -120,6 +125,25 @@ def _teams_link(run: LocalRun) -> Mapping[str, Any]:
     )
 
 
+def _many(run: LocalRun) -> Mapping[str, Any]:
+    clinic = run.clinic
+    meetings = (clinic.meeting, clinic.older_meeting, clinic.deleted_meeting)
+    run.graph.clear()
+    answer = _post(
+        run,
+        {
+            "requests": [
+                {"userId": clinic.doctor.object_id, "onlineMeetingId": meeting.id}
+                for meeting in meetings
+            ]
+        },
+        path="/api/join-links",
+    )
+    for result in answer["results"]:
+        print(f"   {result['status']} {result.get('problem', {}).get('code', 'a join link')}")
+    return {**answer, "calls": run.graph.count()}
+
+
 def _deleted(run: LocalRun) -> Mapping[str, Any]:
     clinic = run.clinic
     return _post(
@@ -163,7 +187,30 @@ STEPS = (
         _queue,
         lambda run, answer: _is_link(run, answer) and answer["requestId"] == "booking-2",
     ),
+    Step("Webhook: a booking, signed by Cal.com", demo_webhooks.calcom, _is_link),
+    Step(
+        "Webhook: an event of a home-made system, signed as Standard Webhooks ask for",
+        demo_webhooks.standard,
+        _is_link,
+    ),
+    Step(
+        "Webhook: the secret is rotated while bookings flow",
+        demo_webhooks.rotated,
+        lambda run, answer: (
+            set(answer["statuses"]) == {202}
+            and set(answer["links"]) == {run.graph.join_link(run.clinic.meeting)}
+        ),
+    ),
+    Step("Webhook: a forged booking", demo_webhooks.forged, _is_problem("signature_invalid")),
     Step("HTTP: what people have, a Teams link and an e-mail address", _teams_link, _is_link),
+    Step(
+        "HTTP: several at once, one of which is gone; one trip to Graph for all",
+        _many,
+        lambda _, answer: (
+            [result["status"] for result in answer["results"]] == [200, 200, 404]
+            and answer["calls"] == 1
+        ),
+    ),
     Step("HTTP: a meeting that does not exist", _deleted, _is_problem("meeting_not_found")),
     Step(
         "HTTP: an organizer whom no access policy covers",

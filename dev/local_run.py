@@ -10,13 +10,17 @@ from typing import Self
 from azure.storage.queue import QueueClient, QueueServiceClient
 
 from dev.azurite import Azurite
+from dev.booking_systems import SECRETS, SOURCES
 from dev.clinic import Clinic
 from dev.host.host import Host
 from dev.host.logs import LogLine
 from dev.stand_ins.authority import Authority
+from dev.stand_ins.authority_keys import AuthorityKeys
 from dev.stand_ins.certificates import TlsFiles, make_certificates
 from dev.stand_ins.graph import Graph
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
+from dev.stand_ins.key_vault import KeyVault
+from dev.stand_ins.proxy import ConnectProxy
 
 ROOT = Path(__file__).resolve().parents[1]
 QUEUES = (
@@ -26,6 +30,7 @@ QUEUES = (
     "join-link-dead-letters",
 )
 FUNCTION_KEY = "local-function-key"
+DIAGNOSTICS_KEY = "local-diagnostics-key"
 MASTER_KEY = "local-master-key"
 _TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
 _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
@@ -44,9 +49,13 @@ class LocalRun:
         on_log: Called with each log line.
 
     Attributes:
+        authority: Signs tokens, the app's own and its callers'.
+        entra: Where the app finds the keys for its callers' tokens.
         identity: The managed identity endpoint.
         graph: Microsoft Graph.
         clinic: What Graph knows.
+        vault: Key Vault, with the webhooks' secrets.
+        proxy: The app's only way to host names; leads to the vault, and nowhere else.
         azurite: The queue service.
         tls: The certificates of this run.
         host: The app.
@@ -68,9 +77,12 @@ class LocalRun:
         self._on_log = on_log
         self._parts = ExitStack()
         self.authority = Authority(_TENANT_ID)
+        self.entra: AuthorityKeys
         self.identity: IdentityEndpoint
         self.graph: Graph
         self.clinic: Clinic
+        self.vault: KeyVault
+        self.proxy: ConnectProxy
         self.azurite: Azurite
         self.tls: TlsFiles
         self.host: Host
@@ -83,12 +95,19 @@ class LocalRun:
         """
         with ExitStack() as parts:
             folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="join-link-")))
-            self.tls = make_certificates("localhost", "127.0.0.1", folder=folder)
+            self.tls = make_certificates(
+                "localhost", "127.0.0.1", "*.vault.azure.net", folder=folder
+            )
+            self.entra = parts.enter_context(AuthorityKeys(self.authority))
             self.identity = parts.enter_context(
                 IdentityEndpoint(self.authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
             )
             self.graph = parts.enter_context(Graph(self.authority))
             self.clinic = Clinic.open(self.graph.data)
+            self.vault = parts.enter_context(KeyVault(self.authority, tls=self.tls))
+            for name, value in SECRETS.items():
+                self.vault.set_secret(name, value)
+            self.proxy = parts.enter_context(ConnectProxy({self.vault.host: self.vault.port}))
             tls = self.tls if self._storage_by_identity else None
             self.azurite = parts.enter_context(Azurite(folder=folder, tls=tls))
             self._storage = parts.enter_context(self._queue_service())
@@ -102,6 +121,7 @@ class LocalRun:
                     lease=self._lease,
                     function_key=FUNCTION_KEY,
                     master_key=MASTER_KEY,
+                    function_keys={"diagnostics": DIAGNOSTICS_KEY},
                     on_log=self._on_log,
                 )
             )
@@ -125,8 +145,13 @@ class LocalRun:
         settings: dict[str, str | None] = {
             **sample_settings(),
             **self.identity.environment,
+            **self.proxy.environment,
             **self._storage_settings(),
+            "REQUESTS_CA_BUNDLE": str(self.tls.ca),
+            "KEY_VAULT_URI": self.vault.url,
+            "WEBHOOK_SOURCES": json.dumps(SOURCES),
             "GRAPH_ROOT": self.graph.url,
+            "ENTRA_AUTHORITY": self.entra.url,
             "MANAGED_IDENTITY_CLIENT_ID": _CLIENT_ID,
             **self._settings,
         }
@@ -140,7 +165,6 @@ class LocalRun:
             "AzureWebJobsStorage__queueServiceUri": self.azurite.queue_service_uri,
             "AzureWebJobsStorage__credential": "managedidentity",
             "AzureWebJobsStorage__clientId": _CLIENT_ID,
-            "REQUESTS_CA_BUNDLE": str(self.tls.ca),
         }
 
     def _queue_service(self) -> QueueServiceClient:
@@ -152,6 +176,6 @@ class LocalRun:
 
 def sample_settings() -> dict[str, str]:
     """Read the values of local.settings.sample.json."""
-    lines = (ROOT / "local.settings.sample.json").read_text(encoding="utf-8").splitlines()
-    values: dict[str, str] = json.loads("\n".join(lines))["Values"]
+    text = (ROOT / "local.settings.sample.json").read_text(encoding="utf-8")
+    values: dict[str, str] = json.loads(text)["Values"]
     return values

@@ -2,8 +2,9 @@
 
 import threading
 
+from dev.booking_systems import SECRETS, calcom_booking
 from dev.host.logs import LogLine
-from dev.local_run import FUNCTION_KEY, LocalRun
+from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, LocalRun
 
 
 def serve(*, port: int = 0) -> int:
@@ -22,6 +23,10 @@ def _show(line: LogLine) -> None:
     print(line, flush=True)
 
 
+def _booking(run: LocalRun) -> str:
+    return calcom_booking(run.clinic.meeting, run.clinic.doctor).decode()
+
+
 def _guide(run: LocalRun) -> str:
     clinic = run.clinic
     return f"""
@@ -34,6 +39,16 @@ curl -i {run.url}/api/join-link \\
   -H 'Content-Type: application/json' \\
   -d '{{"userId": "{clinic.doctor.user_principal_name}",
        "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
+
+A booking at Cal.com, signed; its result arrives on join-link-results:
+
+BOOKING='{_booking(run)}'
+curl -i {run.url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
+  -H "X-Cal-Signature-256: $(printf %s "$BOOKING" | openssl dgst -sha256 -r \\
+      -hmac '{SECRETS["calcom-webhook"]}' | cut -d' ' -f1)"
+
+The diagnostics, for a browser: {run.url}/api/diagnostics
+  key of the function: {DIAGNOSTICS_KEY}
 
 Who and what there is at this made-up clinic:
 

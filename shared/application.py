@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared import telemetry
-from shared.errors import SettingsInvalid
+from shared.errors import Fault, SettingsInvalid
 from shared.graph import Graph
 from shared.identity import Identity
 from shared.queues import Queues
 from shared.resolver import Memory, Resolver
+from shared.secret_store import SecretStore
 from shared.settings import Settings
+from shared.sign_in import SignIn
+from shared.sources import Sources, read_sources
+from shared.strict_json import pointer
 from shared.telemetry import Event
-from shared.transport import Transport, default_ca_bundle
+from shared.transport import Transport, default_ca_bundle, without_ca_bundle
 
 _logger = logging.getLogger("virtual_appointment")
 _LEAST_POOL = 32
@@ -23,20 +27,24 @@ class Services:
     """What the triggers call."""
 
     settings: Settings
+    identity: Identity
+    transport: Transport
     resolver: Resolver
     queues: Queues
+    sources: Sources
+    secrets: SecretStore | None
+    """None where the settings name no vault."""
+    sign_in: SignIn | None
+    """None where the host asks callers for a key."""
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> "Services":
+    def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
         """Build the services. Nothing outside is called yet.
 
         Raises:
-            SettingsInvalid: if a setting is faulty.
+            SettingsInvalid: if the certificate authorities cannot be read.
         """
-        settings = Settings.from_env(environment)
-        transport = Transport(
-            pool_size=_pool_size(environment), ca_bundle=default_ca_bundle(environment)
-        )
+        transport = _transport(environment)
         client_id = settings.managed_identity_client_id
         identity = Identity(client_id=client_id, environment=environment)
         graph = Graph(
@@ -48,10 +56,19 @@ class Services:
         )
         return cls(
             settings=settings,
+            identity=identity,
+            transport=transport,
             resolver=Resolver(
                 graph=graph, memory=Memory(), derive_meeting_id=settings.derive_meeting_id
             ),
-            queues=Queues(storage=settings.storage, identity=identity, transport=transport),
+            queues=Queues(
+                storage=settings.storage,
+                identity=_storage_identity(settings, identity, environment),
+                transport=transport,
+            ),
+            sources=read_sources(settings.webhook_sources),
+            secrets=_secrets(settings, identity, transport),
+            sign_in=_sign_in(settings, transport),
         )
 
 
@@ -63,15 +80,20 @@ class Application:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
         self.settings_error: SettingsInvalid | None = None
         self._services: Services | None = None
+        self.callers_sign_in = environment.get("HTTP_AUTH", "").strip() == "entra"
+        """Whether the host lets callers through, faulty settings or not."""
         try:
-            self._services = Services.from_env(environment)
+            self._services = Services.from_settings(Settings.from_env(environment), environment)
         except SettingsInvalid as error:
             self.settings_error = error
             for fault in error.faults:
                 _logger.error("Setting %s: %s", fault.pointer, fault.detail)  # noqa: TRY400
             telemetry.emit(Event(event="settings.invalid", code=error.code))
+        else:
+            _report_faulty_sources(self._services.sources)
 
     def services(self) -> Services:
         """Give the services.
@@ -83,6 +105,60 @@ class Application:
             fault = self.settings_error or SettingsInvalid("The app has no settings.")
             raise SettingsInvalid(fault.detail, fix=fault.fix, faults=fault.faults)
         return self._services
+
+    def sound_services(self) -> Services:
+        """Give services for the diagnostics: with faulty settings, as if those were absent."""
+        if self._services is not None:
+            return self._services
+        settings, _ = Settings.read(self.environment)
+        try:
+            return Services.from_settings(settings, self.environment)
+        except SettingsInvalid:
+            return Services.from_settings(settings, without_ca_bundle(self.environment))
+
+
+def _report_faulty_sources(sources: Sources) -> None:
+    for name, faults in sources.faulty.items():
+        for fault in faults:
+            _logger.error("Webhook source %s, %s: %s", pointer(name), fault.pointer, fault.detail)
+        telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
+
+
+def _secrets(settings: Settings, identity: Identity, transport: Transport) -> SecretStore | None:
+    if settings.key_vault_uri is None:
+        return None
+    return SecretStore(vault_uri=settings.key_vault_uri, identity=identity, transport=transport)
+
+
+def _storage_identity(
+    settings: Settings, identity: Identity, environment: Mapping[str, str]
+) -> Identity:
+    """Write to the queues as whom the trigger reads them: nearly always the app itself."""
+    client_id = settings.storage.client_id
+    if client_id is None or client_id == settings.managed_identity_client_id:
+        return identity
+    return Identity(client_id=client_id, environment=environment)
+
+
+def _sign_in(settings: Settings, transport: Transport) -> SignIn | None:
+    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
+        return None
+    return SignIn(
+        tenant_id=settings.entra_tenant_id,
+        client_id=settings.entra_client_id,
+        authority=settings.entra_authority,
+        transport=transport,
+    )
+
+
+def _transport(environment: Mapping[str, str]) -> Transport:
+    try:
+        return Transport(
+            pool_size=_pool_size(environment), ca_bundle=default_ca_bundle(environment)
+        )
+    except OSError:
+        fault = Fault("REQUESTS_CA_BUNDLE", "Is no file or folder of certificate authorities.")
+        raise SettingsInvalid(f"{fault.pointer}: {fault.detail}", faults=[fault]) from None
 
 
 def _pool_size(environment: Mapping[str, str]) -> int:

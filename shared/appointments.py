@@ -163,12 +163,15 @@ def _check_forms(texts: dict[str, str | None], faults: list[Fault]) -> None:
 def _check_reference(
     value: dict[str, Json], texts: dict[str, str | None], faults: list[Fault]
 ) -> None:
-    given = [name for name in _MEETING_REFERENCES if value.get(name) is not None]
+    # A member that was read as faulty is there, although it has no value.
+    faulty = {fault.pointer for fault in faults}
+    there = {name for name in value if value[name] is not None or pointer(name) in faulty}
+    given = [name for name in _MEETING_REFERENCES if name in there]
     if len(given) != 1:
         names = ", ".join(_MEETING_REFERENCES)
         found = "none is there" if not given else f"these are there: {', '.join(given)}"
         faults.append(Fault("", f"Give exactly one of {names}; {found}."))
-    organizer_known = value.get("userId") is not None
+    organizer_known = "userId" in there
     if url := texts["joinWebUrl"]:
         try:
             link = parse_teams_link(url)

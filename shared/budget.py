@@ -33,6 +33,12 @@ class Budget:
         """Seconds left; 0 when the time is spent."""
         return max(0.0, self.deadline - self.clock())
 
+    def part(self) -> "Budget":
+        """Give a budget over the same time to one of several requests answered together."""
+        part = Budget(seconds=self.seconds, tries=self.tries, clock=self.clock)
+        part.started, part.deadline = self.started, self.deadline
+        return part
+
     def elapsed_ms(self) -> float:
         """Milliseconds since the start, to a tenth."""
         return round((self.clock() - self.started) * 1000, 1)

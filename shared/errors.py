@@ -2,16 +2,15 @@
 
 ServiceError
 ├── Refused                  the caller: what was sent is wrong
-│   ├── InvalidRequest, UnsupportedMediaType, PayloadTooLarge
-│   ├── SignatureInvalid, Unauthorized, Forbidden
-│   └── MeetingMissing, MeetingIdMalformed
+│   ├── InvalidRequest, UnsupportedMediaType, PayloadTooLarge, MeetingMissing
+│   └── SignatureInvalid, Unauthorized, Forbidden, MeetingIdMalformed
 ├── NotFound                 time, perhaps: a new meeting is not everywhere at once
 │   └── MeetingNotFound, UserNotFound
 ├── NotPermitted             an operator: a grant or a policy is missing
 │   ├── MeetingNotAccessible, AccessPolicyMissing, LookupNotPermitted
 │   └── PermissionMissing, PermissionRefused
 ├── Unavailable              time: a dependency is slow, busy or away
-│   ├── GraphThrottled, GraphUnavailable, GraphTimeout
+│   ├── GraphThrottled, GraphUnavailable, GraphTimeout, DiagnosticsBusy
 │   └── IdentityUnavailable, SecretsUnavailable, QueueUnavailable
 ├── GraphUnexpected, GraphRefused
 ├── SettingsInvalid          an operator, before anything is tried
@@ -22,7 +21,7 @@ No text in here, nor any `detail` or `fix`, may hold a token, a link or a body.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,19 +67,16 @@ class ServiceError(Exception):
         self.detail = detail
         self.fix = fix
         self.faults = tuple(faults)
-        self.retry_after = retry_after
-        """Seconds to wait, where whoever refused said so."""
+        self.retry_after = retry_after  # seconds, where whoever refused said so
         self.graph_request_id = graph_request_id
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "code" in cls.__dict__:
-            _by_code[cls.code] = cls
+            CODES[cls.code] = cls
 
 
-_by_code: dict[str, type[ServiceError]] = {}
-
-CODES: Mapping[str, type[ServiceError]] = _by_code
+CODES: dict[str, type[ServiceError]] = {}
 """Every code that a problem, a result or an event can hold, with its class."""
 
 
@@ -247,10 +243,10 @@ class GraphTimeout(Unavailable):
 
 
 class IdentityUnavailable(Unavailable):
-    """No token for Graph that Graph accepts."""
+    """No token for Graph that Graph accepts, or no keys to check a caller's token with."""
 
     code = "identity_unavailable"
-    title = "The app could not get a token"
+    title = "The identity service is not available"
 
 
 class SecretsUnavailable(Unavailable):
@@ -265,6 +261,15 @@ class QueueUnavailable(Unavailable):
 
     code = "queue_unavailable"
     title = "The queue could not be written"
+
+
+class DiagnosticsBusy(Unavailable):
+    """Somebody else is climbing the ladder just now."""
+
+    code = "diagnostics_busy"
+    title = "The diagnostics are already running"
+    status = 429
+    default_retry_after = 20.0
 
 
 class GraphUnexpected(ServiceError):

@@ -1,7 +1,7 @@
 """What to do about what an operator can mend: the exact commands, with the ids filled in.
 
 Problems carry these texts, and so do the diagnostics. An id that is not known yet stands in angle
-brackets, saying what belongs there.
+brackets, saying what belongs there. Commands stand between backticks, each to be copied as it is.
 """
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -12,6 +12,7 @@ APP_ROLES = {
 }
 """The app roles of Microsoft Graph that this app uses, by name (permissions reference)."""
 
+_SCRIPT_FLAGS = {"OnlineMeetings.Read.All": " --lookup", "User.ReadBasic.All": " --users"}
 _NO_CLIENT_ID = "<client id of the app's managed identity>"
 _NO_USER_ID = "<object id of the organizer>"
 
@@ -21,12 +22,15 @@ def grant_app_role(role: str, *, client_id: str | None) -> str:
     return (
         f"A Privileged Role Administrator grants the app role {role} ({APP_ROLES[role]}) to the "
         f"managed identity, in bash: "
-        f"IDENTITY=$(az ad sp show --id {client_id or _NO_CLIENT_ID} --query id -o tsv); "
+        f"`IDENTITY=$(az ad sp show --id {client_id or _NO_CLIENT_ID} --query id -o tsv); "
         f"GRAPH=$(az ad sp show --id {GRAPH_APP_ID} --query id -o tsv); "
         f"az rest --method POST "
         f"--url https://graph.microsoft.com/v1.0/servicePrincipals/$GRAPH/appRoleAssignedTo "
         f'--body "{{\\"principalId\\":\\"$IDENTITY\\",\\"resourceId\\":\\"$GRAPH\\",'
-        f'\\"appRoleId\\":\\"{APP_ROLES[role]}\\"}}". '
+        f'\\"appRoleId\\":\\"{APP_ROLES[role]}\\"}}"`. '
+        "With the project's files at hand, a script does the same and waits for a new identity: "
+        f"`python scripts/grant_graph_permissions.py {client_id or _NO_CLIENT_ID}"
+        f"{_SCRIPT_FLAGS.get(role, '')}`. "
         "A token issued before may be used for up to 24 hours more."
     )
 
@@ -37,10 +41,12 @@ def grant_access_policy(*, client_id: str | None, user_id: str | None) -> str:
     user = user_id or _NO_USER_ID
     return (
         "A Teams administrator runs, in PowerShell with the MicrosoftTeams module: "
-        f'New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{app}"; '
-        f'Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments -Identity "{user}". '
+        f'`New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{app}"; '
+        f'Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments -Identity "{user}"`. '
         "If the organizer already has such a policy, add the app to that one instead: "
-        f'Set-CsApplicationAccessPolicy -Identity <its name> -AppIds @{{Add="{app}"}}. '
+        f'`Set-CsApplicationAccessPolicy -Identity <its name> -AppIds @{{Add="{app}"}}`. '
+        "With the project's files at hand, a script finds that policy by itself: "
+        f'`./scripts/grant-teams-access-policy.ps1 -AppId "{app}" -User "{user}"`. '
         "It takes up to 30 minutes to work."
     )
 

@@ -1,26 +1,61 @@
-"""The calls to Microsoft Graph: what goes out, when it is tried again, what may come back."""
+"""Microsoft Graph, driven: when a call is tried again, and what comes of each answer."""
 
-import json
 import random
 import re
 import time
-import uuid
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from shared import errors, graph_errors
+from shared.batch import BatchRefused
 from shared.budget import Budget
-from shared.graph_errors import Operation, Refusal
+from shared.errors import ServiceError
+from shared.graph_calls import Call, Steps
+from shared.graph_errors import Refusal
+from shared.graph_trips import Reply, Trips
 from shared.identity import Identity, Token
 from shared.settings import GRAPH_ROOT
-from shared.teams_links import is_microsoft_link
 from shared.transport import Answer, AnswerTooLarge, ConnectionLost, TimeSpent, Transport
 
 SCOPE = f"{GRAPH_ROOT}/.default"
-_USER_AGENT = "virtual-appointment-join-link/1"
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 4.0
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,512}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Journey[Result]:
+    """One request on its way through its calls, and how it ended.
+
+    Args:
+        steps: its calls.
+        budget: what it may use up.
+    """
+
+    steps: Steps[Result]
+    budget: Budget
+    outcome: Result | Exception | None = field(default=None, init=False, repr=False)
+    call: Call | None = field(default=None, init=False)
+    """What it waits for; None when it has ended."""
+    tries: int = field(default=0, init=False)
+    due: float = field(default=0.0, init=False)
+    """When the next try may be made, by the budget's clock."""
+
+    def advance(self, reply: str | Exception | None) -> None:
+        """Go on to the next call with the reply to the last one; None to set out."""
+        self.tries, self.due = 0, 0.0
+        try:
+            if isinstance(reply, Exception):
+                self.call = self.steps.throw(reply)
+            else:
+                self.call = self.steps.send(reply)  # type: ignore[arg-type] # None sets out
+        except StopIteration as end:
+            self.call, self.outcome = None, end.value
+        except Exception as error:  # noqa: BLE001 - the others go on, and whoever asked judges it
+            self.call, self.outcome = None, error
+
+    def result(self) -> Result | Exception:
+        """Give the outcome of a journey that has ended."""
+        return self.outcome  # type: ignore[return-value] # a result may be None itself
 
 
 class Graph:
@@ -47,199 +82,187 @@ class Graph:
         jitter: Callable[[float, float], float] = random.uniform,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._base = f"{root}/{version}"
+        self._trips = Trips(base=f"{root}/{version}", transport=transport)
         self._client_id = client_id
-        self._transport = transport
         self._identity = identity
         self._sleep = sleep
         self._jitter = jitter
         self._now = now
 
-    def join_link(
-        self, *, user_id: str, meeting_id: str, language: str | None, budget: Budget
-    ) -> str:
-        """Ask for a meeting's virtual appointment join link.
-
-        Source: https://learn.microsoft.com/graph/api/virtualappointment-getvirtualappointmentjoinweburl
+    def ask(self, call: Call, *, budget: Budget) -> str:
+        """Make one call, and give what it asks for.
 
         Raises:
-            ServiceError: by the table of `graph_errors`; GraphUnexpected also for a link that is
-                not Microsoft's.
+            ServiceError: by the table of `graph_errors`, or as `Call.read` says.
         """
-        path = (
-            f"/users/{_segment(user_id)}/onlineMeetings/{_segment(meeting_id)}"
-            "/getVirtualAppointmentJoinWebUrl"
-        )
-        answer = self._get(
-            Operation.JOIN_LINK, path, user_id=user_id, language=language, budget=budget
-        )
-        link = answer.get("value")
-        if not isinstance(link, str) or not link:
-            raise self._unexpected("Microsoft Graph gave no link.", budget)
-        if not is_microsoft_link(link):
-            raise self._unexpected("Microsoft Graph gave a link that is not Microsoft's.", budget)
-        return link
 
-    def meeting_by_join_web_url(self, *, user_id: str, join_web_url: str, budget: Budget) -> str:
-        """Find an organizer's meeting by its Teams link, as it stands.
+        def steps() -> Steps[str]:
+            return (yield call)
+
+        return self.travel(steps(), budget=budget)
+
+    def travel[Result](self, steps: Steps[Result], *, budget: Budget) -> Result:
+        """Make the calls that lead to one result.
 
         Raises:
-            ServiceError: MeetingNotFound for an empty answer too.
+            ServiceError: as `ask` does, unless the steps know better.
         """
-        return self._find_meeting(user_id, "JoinWebUrl", join_web_url, budget)
+        journey = Journey(steps=steps, budget=budget)
+        self.travel_together([journey])
+        result = journey.result()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    def meeting_by_join_meeting_id(
-        self, *, user_id: str, join_meeting_id: str, budget: Budget
-    ) -> str:
-        """Find an organizer's meeting by the number that people type.
+    def travel_together[Result](self, journeys: Sequence[Journey[Result]]) -> None:
+        """Take every journey to its outcome: many calls in one trip, each tried at its own time.
 
-        Raises:
-            ServiceError: MeetingNotFound for an empty answer too.
+        What the journeys have left of their budgets is the same for all. Nothing is raised.
         """
-        return self._find_meeting(
-            user_id, "joinMeetingIdSettings/joinMeetingId", join_meeting_id, budget
-        )
-
-    def user(self, *, user_principal_name: str, budget: Budget) -> str:
-        """Find a user's object id.
-
-        Raises:
-            ServiceError: UserNotFound, LookupNotPermitted, or what `graph_errors` says.
-        """
-        answer = self._get(
-            Operation.FIND_USER, f"/users/{_segment(user_principal_name)}?$select=id", budget=budget
-        )
-        object_id = answer.get("id")
-        if not isinstance(object_id, str) or not object_id:
-            raise self._unexpected("Microsoft Graph gave a user without an id.", budget)
-        return object_id
-
-    def _find_meeting(self, user_id: str, attribute: str, value: str, budget: Budget) -> str:
-        literal = value.replace("'", "''")
-        condition = quote(f"{attribute} eq '{literal}'", safe="")
-        path = f"/users/{_segment(user_id)}/onlineMeetings?$filter={condition}"
-        answer = self._get(Operation.FIND_MEETING, path, user_id=user_id, budget=budget)
-        meetings = answer.get("value")
-        if meetings == []:
-            raise graph_errors.meeting_not_found()
-        try:
-            meeting_id = meetings[0]["id"]  # type: ignore[index]
-        except (TypeError, KeyError, IndexError):
-            meeting_id = None
-        if not isinstance(meeting_id, str) or not meeting_id:
-            raise self._unexpected("Microsoft Graph gave a meeting without an id.", budget)
-        return meeting_id
-
-    def _get(
-        self,
-        operation: Operation,
-        path: str,
-        *,
-        budget: Budget,
-        user_id: str | None = None,
-        language: str | None = None,
-    ) -> dict[str, Any]:
-        """Send a GET until it is answered, refused, or no further try fits the budget."""
-        token = self._identity.token(SCOPE, budget=budget)
-        tries = 0
+        for journey in journeys:
+            journey.advance(None)
         renewed = False
-        while True:
-            tries += 1
-            error: errors.ServiceError
+        while under_way := [journey for journey in journeys if journey.call is not None]:
+            due = self._wait_for_the_next(under_way)
             try:
-                answer = self._send(path, token, language, budget)
-            except ConnectionLost:
-                error = errors.GraphUnavailable("The connection to Microsoft Graph was lost.")
-            except TimeSpent:
-                raise _timeout(budget) from None
-            except AnswerTooLarge:
-                raise self._unexpected("Microsoft Graph's answer is too long.", budget) from None
-            else:
-                if answer.status == 401 and not renewed:
-                    renewed = True
-                    token = self._identity.renew(SCOPE, rejected=token, budget=budget)
-                    continue
-                if 200 <= answer.status < 300:
-                    return self._object(answer, budget)
-                error = self._error(operation, answer, token, user_id)
-            error.graph_request_id = budget.graph_request_id
-            if not isinstance(error, (errors.GraphThrottled, errors.GraphUnavailable)):
-                raise error
-            delay = self._delay(tries, error.retry_after)
-            if tries >= budget.tries or delay >= budget.remaining():
-                raise error
-            self._sleep(delay)
+                token = self._identity.token(SCOPE, budget=due[0].budget)
+            except ServiceError as error:
+                _end(due, error)
+                continue
+            rejected = self._make_calls(due, token)
+            if rejected and renewed:
+                _end(rejected, _token_rejected())
+            elif rejected:
+                renewed = True
+                try:
+                    self._identity.renew(SCOPE, rejected=token, budget=rejected[0].budget)
+                except ServiceError as error:
+                    _end(rejected, error)
 
-    def _send(self, path: str, token: Token, language: str | None, budget: Budget) -> Answer:
-        client_request_id = str(uuid.uuid4())
-        headers = {
-            "Authorization": f"Bearer {token.value}",
-            "Accept": "application/json",
-            "User-Agent": _USER_AGENT,
-            "client-request-id": client_request_id,
-        }
-        if language is not None:
-            headers["Accept-Language"] = language
-        budget.graph_calls += 1
-        budget.graph_request_id = None
-        budget.graph_client_request_id = client_request_id
-        answer = self._transport.get(self._base + path, headers=headers, deadline=budget.deadline)
-        budget.graph_request_id = _header(answer, "request-id")
-        if answer.status >= 400:
-            budget.graph_diagnostic = _header(answer, "x-ms-ags-diagnostic")
-        return answer
+    def _wait_for_the_next[Result](
+        self, under_way: Sequence[Journey[Result]]
+    ) -> list[Journey[Result]]:
+        now = under_way[0].budget.clock()
+        moment = max(now, min(journey.due for journey in under_way))
+        if moment > now:
+            self._sleep(moment - now)
+        return [journey for journey in under_way if journey.due <= moment]
 
-    def _error(
-        self, operation: Operation, answer: Answer, token: Token, user_id: str | None
-    ) -> errors.ServiceError:
-        if answer.status == 401:
-            return errors.IdentityUnavailable(
-                "Microsoft Graph rejected the app's token, and a new one as well.",
-                fix="Run the diagnostics: they show what the token says.",
+    def _make_calls[Result](
+        self, journeys: Sequence[Journey[Result]], token: Token
+    ) -> list[Journey[Result]]:
+        """Make each journey's call once; return those whose token was rejected."""
+        askers: dict[Call, list[Journey[Result]]] = {}  # equal calls are made once
+        for journey in journeys:
+            if journey.call is not None:
+                askers.setdefault(journey.call, []).append(journey)
+        budget = journeys[0].budget
+        replies = self._trips.make(list(askers), token, deadline=budget.deadline)
+        # One for all, so that what has to wait for the same time makes its next trip together.
+        now, luck = budget.clock(), self._jitter(0, 1)
+        rejected = []
+        for call, reply in zip(askers, replies, strict=True):
+            verdict = self._verdict(call, reply, token, budget)
+            for journey in askers[call]:
+                _note(reply, journey.budget)
+                if verdict is None:
+                    rejected.append(journey)
+                else:
+                    _settle(journey, verdict, now=now, luck=luck)
+        return rejected
+
+    def _verdict(
+        self, call: Call, reply: Reply, token: Token, budget: Budget
+    ) -> str | ServiceError | None:
+        """Judge a reply: what was asked for, an error, or None where the token was rejected."""
+        if not isinstance(reply.met, Answer):
+            return _failure(reply.met, budget)
+        error: ServiceError
+        match reply.met:
+            case Answer(status=401):
+                return None
+            case Answer(status=status, body=body) if 200 <= status < 300:
+                try:
+                    return call.read(status, body)
+                except ServiceError as unusable:
+                    error = unusable
+            case Answer(status=status, headers=headers, body=body):
+                error = graph_errors.to_error(
+                    Refusal(
+                        operation=call.operation,
+                        status=status,
+                        headers=headers,
+                        body=body,
+                        user_id=call.user_id,
+                        client_id=self._client_id or token.claims().get("appid"),
+                        token_roles=token.roles(),
+                        now=self._now(),
+                    )
+                )
+        error.graph_request_id = _header(reply.met, "request-id")
+        return error
+
+
+def _settle[Result](
+    journey: Journey[Result], verdict: str | ServiceError, *, now: float, luck: float
+) -> None:
+    """Go on; or stay, for one more try, where that may help and fits the budget."""
+    journey.tries += 1
+    if (
+        isinstance(verdict, (errors.GraphThrottled, errors.GraphUnavailable))
+        and journey.tries < journey.budget.tries
+    ):
+        delay = _delay(journey.tries, verdict.retry_after, luck)
+        if delay < journey.budget.remaining():
+            journey.due = now + delay
+            return
+    journey.advance(verdict)
+
+
+def _delay(tries: int, retry_after: float | None, luck: float) -> float:
+    """Wait as long as was asked and a little more, else by full jitter; luck is from 0 to 1."""
+    if retry_after is not None:
+        return retry_after + luck * min(1.0, 0.1 + retry_after / 10)
+    return luck * min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (tries - 1))
+
+
+def _end[Result](journeys: Sequence[Journey[Result]], error: ServiceError) -> None:
+    for journey in journeys:
+        journey.advance(error)
+
+
+def _note(reply: Reply, budget: Budget) -> None:
+    """Keep for the log what Microsoft's support asks for."""
+    budget.graph_calls += 1
+    budget.graph_client_request_id = reply.client_request_id
+    budget.graph_request_id = None
+    if isinstance(reply.met, Answer):
+        budget.graph_request_id = _header(reply.met, "request-id")
+        if reply.met.status >= 400:
+            budget.graph_diagnostic = _header(reply.met, "x-ms-ags-diagnostic")
+
+
+def _failure(met: Exception, budget: Budget) -> ServiceError:
+    match met:
+        case ConnectionLost():
+            return errors.GraphUnavailable("The connection to Microsoft Graph was lost.")
+        case TimeSpent():
+            return errors.GraphTimeout(
+                f"Microsoft Graph did not answer within {budget.seconds:g} seconds."
             )
-        return graph_errors.to_error(
-            Refusal(
-                operation=operation,
-                status=answer.status,
-                headers=answer.headers,
-                body=answer.body,
-                user_id=user_id,
-                client_id=self._client_id or token.claims().get("appid"),
-                token_roles=token.roles(),
-                now=self._now(),
-            )
-        )
-
-    def _object(self, answer: Answer, budget: Budget) -> dict[str, Any]:
-        try:
-            value = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            value = None
-        if answer.status != 200 or not isinstance(value, dict):
-            raise self._unexpected("Microsoft Graph's answer is not the documented one.", budget)
-        return value
-
-    def _delay(self, tries: int, retry_after: float | None) -> float:
-        """Wait as long as was asked and a little more, else by full jitter."""
-        if retry_after is not None:
-            return retry_after + self._jitter(0, min(1.0, 0.1 + retry_after / 10))
-        return self._jitter(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (tries - 1)))
-
-    @staticmethod
-    def _unexpected(detail: str, budget: Budget) -> errors.GraphUnexpected:
-        return errors.GraphUnexpected(detail, graph_request_id=budget.graph_request_id)
+        case AnswerTooLarge():
+            return errors.GraphUnexpected("Microsoft Graph's answer is too long.")
+        case BatchRefused(args=(status,)):
+            return errors.GraphRefused(f"Microsoft Graph refused the batch with {status}.")
+        case _:
+            return errors.GraphUnexpected("Microsoft Graph's answer is not the documented one.")
 
 
-def _timeout(budget: Budget) -> errors.GraphTimeout:
-    return errors.GraphTimeout(
-        f"Microsoft Graph did not answer within {budget.seconds:g} seconds.",
-        graph_request_id=budget.graph_request_id,
+def _token_rejected() -> errors.IdentityUnavailable:
+    return errors.IdentityUnavailable(
+        "Microsoft Graph rejected the app's token, and a new one as well.",
+        fix="Run the diagnostics: they show what the token says.",
     )
-
-
-def _segment(text: str) -> str:
-    """Encode an id as one segment of a path: ids are base64 and may hold `/`, `+` and `=`."""
-    return quote(text, safe="")
 
 
 def _header(answer: Answer, name: str) -> str | None:

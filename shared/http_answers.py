@@ -8,6 +8,7 @@ from shared.errors import ServiceError
 from shared.identifiers import is_request_id
 from shared.outcomes import Outcome
 from shared.problems import MEDIA_TYPE, retry_after_header, to_problem
+from shared.sign_in import challenge
 from shared.strict_json import Json
 
 JSON = "application/json"
@@ -50,16 +51,16 @@ def json_answer(
 def problem_answer(
     error: ServiceError, *, request_id: str | None = None, client_request_id: str | None = None
 ) -> HttpAnswer:
-    """Answer with an error's problem details, and Retry-After where waiting is an answer."""
+    """Answer with an error's problem details, and the headers that go with it."""
     answer = json_answer(
         error.status,
         to_problem(error, request_id=request_id),
         media_type=MEDIA_TYPE,
         client_request_id=client_request_id,
     )
-    if (seconds := retry_after_header(error)) is None:
-        return answer
-    return HttpAnswer(answer.status, {**answer.headers, "Retry-After": seconds}, answer.body)
+    extra = {"Retry-After": retry_after_header(error), "WWW-Authenticate": challenge(error)}
+    given = {name: value for name, value in extra.items() if value is not None}
+    return HttpAnswer(answer.status, {**answer.headers, **given}, answer.body)
 
 
 def outcome_answer(outcome: Outcome, *, client_request_id: str | None = None) -> HttpAnswer:

@@ -6,6 +6,9 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,128}")
 _LANGUAGE_TAG = re.compile(r"(?:[A-Za-z]{2,8}|[xXiI](?=-))(?:-[A-Za-z0-9]{1,8})*")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 _USER_PRINCIPAL_NAME = re.compile(
     r"[^\s@/\\?%\x00-\x1f\x7f]{1,200}@[^\s@/\\?%#\x00-\x1f\x7f]{1,120}"
 )
@@ -34,3 +37,18 @@ def is_user_principal_name(text: str) -> bool:
 def is_traceparent(text: str) -> bool:
     """Say whether this is a traceparent header (W3C Trace Context, version 00)."""
     return _TRACEPARENT.fullmatch(text) is not None
+
+
+def is_source_name(text: str) -> bool:
+    """Say whether this may name a webhook source: it is a part of an address and of ids."""
+    return _SOURCE_NAME.fullmatch(text) is not None
+
+
+def is_secret_name(text: str) -> bool:
+    """Say whether this may name a secret in Key Vault."""
+    return _SECRET_NAME.fullmatch(text) is not None
+
+
+def is_header_name(text: str) -> bool:
+    """Say whether this may name an HTTP header, of those that are in use."""
+    return _HEADER_NAME.fullmatch(text) is not None

@@ -153,9 +153,13 @@ class Identity:
                 future.set_result(current)
                 return future
             self._pending[scope] = future
-        threading.Thread(
+        asker = threading.Thread(
             target=self._fetch, args=(scope, future), name="token-request", daemon=True
-        ).start()
+        )
+        try:
+            asker.start()
+        except RuntimeError:  # no thread to be had: the next caller must not wait for this one
+            self._finish(scope, future, None)
         return future
 
     def _fetch(self, scope: str, future: Future[Token]) -> None:
@@ -168,6 +172,9 @@ class Identity:
             token = Token(info.token, info.expires_on, renew_on)
         except Exception:  # noqa: BLE001, S110 - whatever it was, azure-identity has logged it
             pass
+        self._finish(scope, future, token)
+
+    def _finish(self, scope: str, future: Future[Token], token: Token | None) -> None:
         with self._lock:
             if self._pending.get(scope) is future:
                 del self._pending[scope]

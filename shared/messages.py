@@ -8,27 +8,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared import strict_json
+from shared import envelopes, strict_json
 from shared.identifiers import is_request_id, is_traceparent
 from shared.outcomes import Outcome
+from shared.retries import History
 from shared.strict_json import Document, Json, NotJson
 
-SOURCE = "/virtual-appointment/queue"
 _TYPE = "virtual-appointment.join-link"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Undecodable(ValueError):
-    """The message holds no JSON in any form. The message of this error quotes nothing of it."""
+    """The message holds no JSON in any form. The message of this error quotes nothing of it.
+
+    Attributes:
+        request_id: The envelope's id, where only what is in the envelope cannot be read.
+    """
+
+    def __init__(self, detail: str, *, request_id: str | None = None) -> None:
+        super().__init__(detail)
+        self.request_id = request_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """A decoded message: the request's document, and what the envelope says beside it."""
+    """A decoded message: the request's document, and what the envelope says beside it.
+
+    `source`, a webhook source's name, and `history` come from envelopes of ours alone.
+    """
 
     document: Document = field(repr=False)
     default_request_id: str
     traceparent: str | None = None
+    source: str | None = None
+    history: History = field(default_factory=History)
 
 
 def decode(body: bytes) -> Incoming:
@@ -46,16 +59,22 @@ def decode(body: bytes) -> Incoming:
         value = document.value
         if not isinstance(value, dict) or not _is_envelope(value):
             return Incoming(document=document, default_request_id=digest(body))
-        envelope_id, traceparent = value.get("id"), value.get("traceparent")
-        named = isinstance(envelope_id, str) and is_request_id(envelope_id)
-        traced = isinstance(traceparent, str) and is_traceparent(traceparent)
-        return Incoming(
-            document=_data(document, value),
-            default_request_id=str(envelope_id) if named else digest(body),
-            traceparent=str(traceparent) if traced else None,
-        )
     except NotJson as error:
         raise Undecodable(str(error)) from None
+    envelope_id, traceparent = value.get("id"), value.get("traceparent")
+    named = isinstance(envelope_id, str) and is_request_id(envelope_id)
+    traced = isinstance(traceparent, str) and is_traceparent(traceparent)
+    try:
+        data = _data(document, value)
+    except NotJson as error:
+        raise Undecodable(str(error), request_id=str(envelope_id) if named else None) from None
+    return Incoming(
+        document=data,
+        default_request_id=str(envelope_id) if named else digest(body),
+        traceparent=str(traceparent) if traced else None,
+        source=envelopes.read_source(value),
+        history=envelopes.read_history(value),
+    )
 
 
 def digest(body: bytes) -> str:
@@ -92,7 +111,7 @@ def _data(envelope: Document, value: Mapping[str, Json]) -> Document:
         try:
             data = base64.b64decode(encoded.encode(), validate=True)
         except binascii.Error:
-            raise Undecodable("The event's data_base64 is not base64.") from None
+            raise NotJson("The event's data_base64 is not base64.") from None
         return strict_json.read(data)
     return _unwrapped(Document(value.get("data"), envelope.faults))
 
@@ -118,7 +137,7 @@ def outcome(
         "specversion": "1.0",
         "type": f"{_TYPE}.{'resolved' if outcome.error is None else 'failed'}",
         "id": outcome.request_id,
-        "source": f"/virtual-appointment/webhooks/{source}" if source else SOURCE,
+        "source": envelopes.source_uri(source),
         "time": datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
         "data": {

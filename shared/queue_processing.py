@@ -1,15 +1,27 @@
-"""One message of the request queue: decode, resolve, answer on the result queue."""
+"""One message of the request queue, from its arrival until it may be deleted.
 
+A message is completed, by returning, only after what follows from it is safely written: its
+result, the message that tries it again later, or its dead letter. Being cut off in between costs a
+duplicate and never a request.
+"""
+
+import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from shared import messages, telemetry
+from shared import dead_letters, envelopes, messages, retries, telemetry
 from shared.application import Services
 from shared.budget import Budget
-from shared.errors import InvalidRequest, Retry
-from shared.messages import Undecodable
+from shared.dead_letters import DeadLetter, Reason
+from shared.deliveries import MAX_DEQUEUE_COUNT, Delivery, read
+from shared.errors import InternalError, QueueUnavailable, Retry, ServiceError
+from shared.failures import to_service_error
 from shared.outcomes import Outcome, attempt, failure
-from shared.queues import RESULTS
+from shared.queues import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.retries import End
+
+_HOUR = 3600.0
 
 
 class MessageNotCompleted(Exception):
@@ -17,50 +29,200 @@ class MessageNotCompleted(Exception):
 
 
 def process(
-    services: Services, body: bytes, *, dequeue_count: int, now: Callable[[], float] = time.time
+    services: Services,
+    delivery: Delivery,
+    *,
+    now: Callable[[], float] = time.time,
+    draw: Callable[[float, float], float] = random.uniform,
 ) -> None:
-    """Turn a request message into a message on the result queue.
+    """Try a request once. When this returns, the host may delete the message.
 
-    When this returns, the outcome is safely written and the host may delete the request.
+    Args:
+        services: what it takes.
+        delivery: the message.
+        now: seconds since the epoch.
+        draw: draws a number between two bounds.
 
     Raises:
         MessageNotCompleted: if the message has to come again.
-        QueueUnavailable: if its outcome could not be written: it has to come again, too.
     """
-    budget = Budget(seconds=services.settings.graph_timeout_seconds)
-    traceparent = None
+    work = _Work(services, delivery, tries=delivery.dequeue_count, now=now)
     try:
-        incoming = messages.decode(body)
-    except Undecodable as error:
-        outcome = failure(InvalidRequest(str(error)), request_id=messages.digest(body))
-        final = False
-    else:
-        traceparent = incoming.traceparent
-        outcome = attempt(
-            services.resolver,
-            incoming.document,
-            default_request_id=incoming.default_request_id,
-            budget=budget,
-        )
-        final = outcome.error is None or outcome.error.retry is Retry.NEVER
-    if final:
-        services.queues.send(
-            RESULTS,
-            messages.outcome(outcome, time=now(), attempts=dequeue_count, traceparent=traceparent),
-        )
-    telemetry.emit(
-        telemetry.outcome_event(
-            "queue",
-            outcome.error,
-            budget,
-            request_id=outcome.request_id,
-            attempts=dequeue_count,
-            final=final,
-        )
+        work.try_once(draw)
+    except Exception as error:  # noqa: BLE001 - on its last delivery a message must not be lost
+        fault = to_service_error(error)
+        if not delivery.is_last:
+            raise work.not_completed(fault) from None
+        work.give_up(Reason.FAILED_ON_LAST_DELIVERY, fault)
+
+
+def bring_over(
+    services: Services, delivery: Delivery, *, now: Callable[[], float] = time.time
+) -> None:
+    """Make a dead letter of a message that the host has moved to its poison queue.
+
+    There is no poison queue behind that one. So nothing about the message makes this fail: only a
+    queue that cannot be written does. The host then keeps the message hidden until its lease ends
+    (ten minutes), and gives it again.
+
+    Args:
+        services: what it takes.
+        delivery: the message on the poison queue.
+        now: seconds since the epoch.
+
+    Raises:
+        MessageNotCompleted: if the message has to come again.
+    """
+    _Work(services, delivery, tries=MAX_DEQUEUE_COUNT, now=now).give_up(
+        Reason.HOST_GAVE_UP,
+        InternalError(
+            f"The request was given out {MAX_DEQUEUE_COUNT} times. Each time the process ended "
+            "before an answer was written, or nothing could be written.",
+            fix="Look into the log for the reason, then replay the dead letter.",
+        ),
     )
-    if not final:
-        raise MessageNotCompleted(_code(outcome))
 
 
-def _code(outcome: Outcome) -> str:
-    return "resolved" if outcome.error is None else outcome.error.code
+class _Work:
+    """A message, read as far as it can be, and what may become of it.
+
+    Args:
+        services: what it takes.
+        delivery: the message.
+        tries: how often the request was tried through this message.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self, services: Services, delivery: Delivery, *, tries: int, now: Callable[[], float]
+    ) -> None:
+        self._settings = services.settings
+        self._resolver = services.resolver
+        self._queues = services.queues
+        self._delivery = delivery
+        self._now = now
+        # One try at each call: who has to wait, waits as a message and not in a thread.
+        self._budget = Budget(seconds=self._settings.graph_timeout_seconds, tries=1)
+        self._reading = read(delivery.body)
+        self._incoming = self._reading.incoming
+        self._request_id = self._reading.request_id
+        self._attempts = self._incoming.history.attempts + tries
+
+    def try_once(self, draw: Callable[[float, float], float]) -> None:
+        """Try the request, and write what follows from it.
+
+        Raises:
+            ServiceError: where nothing follows from it but that the message has to come again.
+        """
+        if self._reading.undecodable is not None:
+            self._bury(Reason.UNDECODABLE, self._reading.undecodable)
+            return
+        outcome = attempt(
+            self._resolver,
+            self._incoming.document,
+            default_request_id=self._request_id,
+            budget=self._budget,
+        )
+        error = outcome.error
+        if error is None or error.retry is Retry.NEVER:
+            self._answer(outcome)
+        elif error.retry is Retry.HOST:
+            raise error
+        else:
+            self._try_later(outcome, error, draw)
+
+    def give_up(self, reason: Reason, error: ServiceError) -> None:
+        """Answer and write the dead letter.
+
+        Raises:
+            MessageNotCompleted: if that could not be done: the message has to come again.
+        """
+        try:
+            self._bury(reason, error)
+        except Exception as fault:  # noqa: BLE001 - the host must be told, and nothing quoted
+            raise self.not_completed(to_service_error(fault)) from None
+
+    def not_completed(self, fault: ServiceError) -> MessageNotCompleted:
+        """Report that the message has to come again, and make the exception that says so."""
+        self._emit("join_link.retried", fault)
+        return MessageNotCompleted(fault.code)
+
+    def _try_later(
+        self, outcome: Outcome, error: ServiceError, draw: Callable[[float, float], float]
+    ) -> None:
+        history = self._incoming.history.after(
+            error,
+            deliveries=self._delivery.dequeue_count,
+            inserted_on=self._delivery.inserted_on,
+        )
+        step = retries.plan(
+            error,
+            history,
+            now=self._now(),
+            retry_seconds=self._settings.queue_retry_hours * _HOUR,
+            draw=draw,
+        )
+        if step is End.FINAL:
+            self._answer(outcome)
+        elif step is End.TIME_SPENT:
+            self._bury(Reason.RETRY_TIME_SPENT, error)
+        else:
+            again = envelopes.request(
+                self._incoming.document.value,
+                request_id=outcome.request_id,
+                source=self._incoming.source,
+                traceparent=self._incoming.traceparent,
+                history=history,
+            )
+            self._queues.send(REQUESTS, again, delay=step)
+            self._emit("join_link.retried", error)
+
+    def _bury(self, reason: Reason, error: ServiceError) -> None:
+        """Answer, if anybody can be answered, and then write the dead letter.
+
+        In this order: if the second writing fails, the first is repeated, and readers of answers
+        take each once. On the last delivery the dead letter counts for more than the answer.
+        """
+        if self._request_id:
+            failed = failure(error, request_id=self._request_id, context=self._reading.context)
+            try:
+                self._answer(failed)
+            except QueueUnavailable:
+                if not self._delivery.is_last:
+                    raise
+        dead_letter = DeadLetter(
+            reason=reason,
+            error=error,
+            request_id=self._request_id or None,
+            original=dead_letters.restorable(self._delivery.body, self._incoming),
+            message_id=self._delivery.message_id,
+            dequeue_count=self._delivery.dequeue_count,
+            first_seen=self._incoming.history.arrived(self._delivery.inserted_on),
+            attempts=self._attempts,
+            traceparent=self._incoming.traceparent,
+        )
+        self._queues.send(DEAD_LETTERS, dead_letter.to_message())
+        self._emit("join_link.dead_lettered", error, note=reason)
+
+    def _answer(self, outcome: Outcome) -> None:
+        message = messages.outcome(
+            outcome,
+            time=self._now(),
+            attempts=self._attempts,
+            source=self._incoming.source,
+            traceparent=self._incoming.traceparent,
+        )
+        self._queues.send(RESULTS, message)
+        final = "join_link.resolved" if outcome.error is None else "join_link.failed"
+        self._emit(final, outcome.error)
+
+    def _emit(self, name: str, error: ServiceError | None, *, note: str | None = None) -> None:
+        event = telemetry.outcome_event(
+            "queue",
+            error,
+            self._budget,
+            request_id=self._request_id,
+            attempts=self._attempts,
+            source=self._incoming.source,
+        )
+        telemetry.emit(replace(event, event=name, note=note or event.note))

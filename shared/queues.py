@@ -1,9 +1,11 @@
-"""Writing to the storage queues, by the same connection as the trigger's."""
+"""Writing to the storage queues, now or later, by the same connection as the trigger's."""
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
-from shared.errors import QueueUnavailable
+from shared.budget import Budget
+from shared.errors import IdentityUnavailable, QueueUnavailable
 from shared.identity import Identity
 from shared.settings import StorageSettings
 from shared.transport import Transport
@@ -12,12 +14,17 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
 REQUESTS = "join-link-requests"
+POISON = "join-link-requests-poison"
 RESULTS = "join-link-results"
 DEAD_LETTERS = "join-link-dead-letters"
 
 _NO_EXPIRY = -1
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 5
+_FIX = (
+    "Check that the queue exists and that the app's identity is Storage Queue Data Contributor on "
+    "it."
+)
 
 
 class Queues:
@@ -38,8 +45,13 @@ class Queues:
         self._lock = threading.Lock()
         self._clients: dict[str, QueueClient] = {}
 
-    def send(self, queue: str, message: str) -> None:
+    def send(self, queue: str, message: str, *, delay: float = 0) -> None:
         """Write a message that never expires. When this returns, the queue has it.
+
+        Args:
+            queue: its name.
+            message: the text, at most 64 KiB.
+            delay: seconds for which nobody sees it; a week at most.
 
         Raises:
             QueueUnavailable: if it could not be written; it may have been, so send it again.
@@ -47,13 +59,32 @@ class Queues:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
 
         try:
-            self._client(queue).send_message(message, time_to_live=_NO_EXPIRY)
-        except AzureError:
+            self._client(queue).send_message(
+                message, visibility_timeout=math.ceil(delay), time_to_live=_NO_EXPIRY
+            )
+        except (AzureError, IdentityUnavailable):
+            raise QueueUnavailable(f"The queue {queue} could not be written.", fix=_FIX) from None
+
+    def length(self, queue: str, *, budget: Budget) -> int:
+        """Count a queue's messages, hidden ones too, as storage estimates it.
+
+        Raises:
+            QueueUnavailable: if it is not there, may not be read, or does not answer in time.
+        """
+        from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415 - as above
+
+        wait = max(0.1, budget.remaining())
+        try:
+            properties = self._client(queue).get_queue_properties(
+                connection_timeout=wait, read_timeout=wait
+            )
+        except AzureError as error:
+            status = error.status_code if isinstance(error, HttpResponseError) else None
+            reasons = {403: "may not be read", 404: "does not exist"}
             raise QueueUnavailable(
-                f"The queue {queue} could not be written.",
-                fix="Check that the queue exists and that the app's identity is Storage Queue Data "
-                "Contributor on it.",
+                f"The queue {queue} {reasons.get(status or 0, 'does not answer')}.", fix=_FIX
             ) from None
+        return properties.approximate_message_count or 0
 
     def _client(self, queue: str) -> "QueueClient":
         with self._lock:
@@ -63,14 +94,18 @@ class Queues:
 
     def _make_client(self, queue: str) -> "QueueClient":
         from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - as above
-        from azure.storage.queue import QueueClient  # noqa: PLC0415 - as above
+        from azure.storage.queue import LinearRetry, QueueClient  # noqa: PLC0415 - as above
 
         options = {
-            "transport": RequestsTransport(session=self._transport.session, session_owner=False),
-            "connection_timeout": _CONNECT_SECONDS,
-            "read_timeout": _READ_SECONDS,
-            "retry_total": 2,
-            "retry_connect": 2,
+            # To the transport: the client would pass them on only to one that it made itself.
+            "transport": RequestsTransport(
+                session=self._transport.session,
+                session_owner=False,
+                connection_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+            ),
+            # The library's own waits, of 15 seconds and more, would hold a thread for them.
+            "retry_policy": LinearRetry(backoff=1, random_jitter_range=1, retry_total=2),
         }
         if self._storage.connection_string is not None:
             return QueueClient.from_connection_string(

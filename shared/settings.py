@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -51,7 +51,7 @@ class Settings:
     managed_identity_client_id: str | None = None
     key_vault_uri: str | None = None
     webhook_sources: Mapping[str, object] = field(default_factory=dict, repr=False)
-    http_auth: Literal["key"] = "key"
+    http_auth: Literal["key", "entra"] = "key"
     entra_tenant_id: str | None = None
     entra_client_id: str | None = None
     entra_authority: str = ENTRA_AUTHORITY
@@ -66,6 +66,20 @@ class Settings:
         Raises:
             SettingsInvalid: with one fault for each setting that is wrong; none holds a value.
         """
+        settings, faults = cls.read(environment)
+        if faults:
+            raise SettingsInvalid(
+                "These settings are not valid. "
+                + " ".join(f"{fault.pointer}: {fault.detail}" for fault in faults),
+                fix="Correct the settings named here in the function app's environment variables; "
+                "the app restarts by itself.",
+                faults=faults,
+            )
+        return settings
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "tuple[Settings, Sequence[Fault]]":
+        """Read the settings, faulty ones as if absent, and what is wrong with those."""
         reader = _Reader(environment)
         settings = cls(
             storage=reader.storage(),
@@ -84,15 +98,12 @@ class Settings:
             queue_retry_hours=reader.read("QUEUE_RETRY_HOURS", _number(1, 168), 24.0),
             derive_meeting_id=reader.read("DERIVE_MEETING_ID", _boolean, False),
         )
-        if reader.faults:
-            raise SettingsInvalid(
-                "These settings are not valid. "
-                + " ".join(f"{fault.pointer}: {fault.detail}" for fault in reader.faults),
-                fix="Correct the settings named here in the function app's environment variables; "
-                "the app restarts by itself.",
-                faults=reader.faults,
-            )
-        return settings
+        sources = settings.webhook_sources.values()
+        if any(isinstance(source, dict) and "secret" in source for source in sources):
+            reader.require("KEY_VAULT_URI", where="WEBHOOK_SOURCES names a secret")
+        if settings.http_auth == "entra":
+            reader.require("ENTRA_TENANT_ID", "ENTRA_CLIENT_ID", where="HTTP_AUTH is entra")
+        return settings, reader.faults
 
 
 class _Reader:
@@ -137,6 +148,12 @@ class _Reader:
             client_id=self.read("AzureWebJobsStorage__clientId", _guid, None),
         )
 
+    def require(self, *names: str, where: str) -> None:
+        """Complain about settings that are absent where another makes them needed."""
+        self.faults += [
+            Fault(name, f"Is needed where {where}.") for name in names if self._text(name) is None
+        ]
+
     def _text(self, name: str) -> str | None:
         return self._environment.get(name, "").strip() or None
 
@@ -147,12 +164,10 @@ def _graph_version(text: str) -> Literal["v1.0", "beta"]:
     return cast("Literal['v1.0', 'beta']", text)
 
 
-def _http_auth(text: str) -> Literal["key"]:
-    if text == "entra":
-        raise ValueError("Sign-in with Entra is not part of this version; use key.")
-    if text != "key":
-        raise ValueError("Must be key.")
-    return "key"
+def _http_auth(text: str) -> Literal["key", "entra"]:
+    if text not in ("key", "entra"):
+        raise ValueError("Must be key or entra.")
+    return cast("Literal['key', 'entra']", text)
 
 
 def _is_loopback(url: str) -> bool:
@@ -194,7 +209,13 @@ def _guid(text: str) -> str:
 
 def _connection_string(text: str) -> str:
     names = {part.partition("=")[0].strip().lower() for part in text.split(";")}
-    if not names & {"accountname", "queueendpoint", "usedevelopmentstorage"}:
+    complete = (
+        {"usedevelopmentstorage"},
+        {"accountname", "accountkey"},
+        {"accountname", "sharedaccesssignature"},
+        {"queueendpoint", "sharedaccesssignature"},
+    )
+    if not any(parts <= names for parts in complete):
         raise ValueError("Is not the connection string of a storage account.")
     return text
 

@@ -51,8 +51,43 @@ def read(data: bytes) -> Document:
     Raises:
         NotJson: if it is none; everything milder is in the document's faults.
     """
+    parsed = _parsed(data)
+    return parsed if isinstance(parsed, Document) else _document(parsed)
+
+
+def read_parts(data: bytes, *, member: str) -> tuple[Document, list[Document]]:
+    """Parse a JSON object one of whose members lists documents, each to be judged by itself.
+
+    Returns:
+        The object, an empty list in that member's place, and the documents. Where the member is
+        no list there are none, and the object is as it came.
+
+    Raises:
+        NotJson: if the whole is none.
+    """
+    parsed = _parsed(data)
+    if isinstance(parsed, Document):
+        return parsed, []
+    parts: list[object] = []
+    if isinstance(parsed, _Members):
+        for index, (name, value) in enumerate(parsed):
+            if name == member and type(value) is list:
+                parts = value
+                parsed[index] = (name, [])
+                break
+    return _document(parsed), [_document(part) for part in parts]
+
+
+def _document(parsed: object) -> Document:
+    faults: list[Fault] = []
+    value = _checked(parsed, (), faults)
+    return Document(value, tuple(faults[:MAX_FAULTS]))
+
+
+def _parsed(data: bytes) -> object:
+    """Parse, keeping what the checks have to see; a Document where that is not possible."""
     try:
-        parsed = json.loads(
+        return json.loads(
             data.decode("utf-8-sig"),
             object_pairs_hook=_Members,
             parse_int=_integer,
@@ -67,9 +102,6 @@ def read(data: bytes) -> Document:
         ) from None
     except RecursionError:
         return Document(None, (Fault("", f"Nested more than {MAX_DEPTH} deep."),))
-    faults: list[Fault] = []
-    value = _checked(parsed, (), faults)
-    return Document(value, tuple(faults[:MAX_FAULTS]))
 
 
 def _integer(text: str) -> object:

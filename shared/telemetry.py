@@ -27,14 +27,18 @@ EVENTS = frozenset(
         "settings.invalid",
     }
 )
-"""Every event the app emits; one outcome of a request or message is one event."""
+"""Every event the app emits.
+
+One outcome of a request or message is one event; giving up on a request that has an answer is two:
+`join_link.failed` for the answer, then `join_link.dead_lettered`, whose note is the reason.
+"""
 
 _logger = logging.getLogger("virtual_appointment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One outcome. `attempts` counts deliveries of the message, `graph_calls` calls to Graph."""
+    """One outcome. `attempts` counts tries of the request, `graph_calls` calls to Graph."""
 
     event: str
     trigger: Trigger | None = None
@@ -65,7 +69,7 @@ def emit(event: Event) -> None:
     """Write one event: INFO for a success, WARNING for what is tried again, else ERROR."""
     if event.code is None:
         level = logging.INFO
-    elif event.event == "join_link.retried":
+    elif event.event in ("join_link.retried", "webhook.refused"):
         level = logging.WARNING
     else:
         level = logging.ERROR

@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 MAX_ANSWER_BYTES = 1024 * 1024
 _CHUNK = 64 * 1024
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class ConnectionLost(Exception):
@@ -52,6 +53,13 @@ class Answer:
 _thread = threading.local()
 
 
+def _seconds_until(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the time is spent")
+    return remaining
+
+
 class _DeadlineReader(io.RawIOBase):
     """Reads from a socket, giving each wait no more than what is left of the thread's time."""
 
@@ -66,10 +74,7 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as in typeshed
         deadline: float | None = getattr(_thread, "deadline", None)
         if deadline is not None:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the time is spent")
-            self._sock.settimeout(remaining)
+            self._sock.settimeout(_seconds_until(deadline))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -87,9 +92,32 @@ class _DeadlineResponse(http.client.HTTPResponse):
 class _PlainConnection(HTTPConnection):
     response_class = _DeadlineResponse
 
+    def _new_conn(self) -> socket.socket:
+        """Share the thread's time among the host's addresses: urllib3 gives all of it to each."""
+        deadline: float | None = getattr(_thread, "deadline", None)
+        if deadline is None:
+            return super()._new_conn()
+        name = self._dns_host
+        found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
+        addresses = [str(address[0]) for *_, address in found]
+        for left in range(len(addresses), 0, -1):
+            self._dns_host, self.timeout = addresses[-left], _seconds_until(deadline) / left
+            try:
+                sock = super()._new_conn()
+            except urllib3.exceptions.HTTPError:
+                if left == 1:
+                    raise
+            else:
+                # For the handshake, if there is one.
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                return sock
+            finally:
+                self._dns_host = name
+        raise OSError("the host has no address")
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
+
+class _TlsConnection(_PlainConnection, HTTPSConnection):
+    """The same, with TLS on top."""
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
@@ -137,11 +165,17 @@ class Transport:
 
     Args:
         pool_size: connections kept; no fewer than there are threads.
-        ca_bundle: certificate authorities to trust instead of requests' own.
+        ca_bundle: certificate authorities to trust instead of requests' own; a file or a folder.
+
+    Raises:
+        OSError: if those cannot be read.
     """
 
     def __init__(self, *, pool_size: int, ca_bundle: str | None = None) -> None:
-        context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
+        if ca_bundle is not None and os.path.isdir(ca_bundle):  # noqa: PTH112 - as it came
+            context = ssl.create_default_context(capath=ca_bundle)
+        else:
+            context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
         self._adapter = _SharedContextAdapter(context, pool_size=pool_size)
         self.session = requests.Session()
         """For libraries that take one (azure-core); same context, same pools."""
@@ -159,9 +193,25 @@ class Transport:
             TimeSpent: when the deadline came first.
             AnswerTooLarge: past MAX_ANSWER_BYTES.
         """
+        return self._send("GET", url, headers, None, deadline)
+
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes, deadline: float) -> Answer:
+        """Send one POST; for the rest as `get`."""
+        sent = {**headers, "Content-Length": str(len(body))}
+        return self._send("POST", url, sent, body, deadline)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadline: float,
+    ) -> Answer:
         request = requests.PreparedRequest()
-        request.method, request.url = "GET", url
+        request.method, request.url = method, url
         request.headers = CaseInsensitiveDict(headers)
+        request.body = body
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TimeSpent
@@ -193,6 +243,9 @@ class Transport:
 
 
 def _whole_body(raw: urllib3.BaseHTTPResponse) -> bytes:
+    if raw.length_remaining is None and not raw.chunked:
+        # It would end with the connection, as an answer does that broke off.
+        raise ConnectionLost("the answer does not say where it ends")
     body = bytearray()
     while chunk := raw.read(_CHUNK, decode_content=False):
         body += chunk
@@ -203,4 +256,9 @@ def _whole_body(raw: urllib3.BaseHTTPResponse) -> bytes:
 
 def default_ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
     """Name the bundle that the environment asks requests to use, if any."""
-    return environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE") or None
+    return next(filter(None, map(environment.get, _CA_BUNDLES)), None)
+
+
+def without_ca_bundle(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment as it would be if it asked for no bundle."""
+    return {name: value for name, value in environment.items() if name not in _CA_BUNDLES}

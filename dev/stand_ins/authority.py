@@ -22,14 +22,32 @@ class Authority:
 
     def __init__(self, tenant_id: str) -> None:
         self.tenant_id = tenant_id
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._keys: dict[str, rsa.RSAPrivateKey] = {}
+        self.add_key()
+
+    def add_key(self) -> None:
+        """Sign with a new key from now on; the old ones stay valid."""
         self._key_id = uuid.uuid4().hex
+        self._keys[self._key_id] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def withdraw_other_keys(self) -> None:
+        """Let only the newest key be valid."""
+        self._keys = {self._key_id: self._keys[self._key_id]}
 
     @property
     def keys(self) -> dict[str, Any]:
         """The JSON Web Key Set (RFC 7517) that the tenant publishes."""
-        key = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
-        return {"keys": [{**key, "kid": self._key_id, "use": "sig", "alg": _ALGORITHM}]}
+        return {
+            "keys": [
+                {
+                    **json.loads(RSAAlgorithm.to_jwk(key.public_key())),
+                    "kid": key_id,
+                    "use": "sig",
+                    "alg": _ALGORITHM,
+                }
+                for key_id, key in self._keys.items()
+            ]
+        }
 
     def issue(
         self,
@@ -69,7 +87,27 @@ class Authority:
             **claims,
         }
         present = {name: value for name, value in payload.items() if value is not None}
-        return jwt.encode(present, self._key, _ALGORITHM, headers={"kid": self._key_id})
+        key = self._keys[self._key_id]
+        return jwt.encode(present, key, _ALGORITHM, headers={"kid": self._key_id})
+
+    def issue_to_caller(self, *, audience: str, **claims: object) -> str:
+        """Sign an access token (v2.0, on behalf of a person) for a registered app.
+
+        Args:
+            audience: The app registration's client id.
+            **claims: Further claims, or other values than usual; None leaves one out.
+        """
+        usual: dict[str, Any] = {
+            "iss": f"https://login.microsoftonline.com/{self.tenant_id}/v2.0",
+            "appid": None,
+            "azp": "the-caller",
+            "idtyp": None,
+            "scp": "JoinLink.Read",
+            "ver": "2.0",
+        }
+        return self.issue(
+            audience=audience, client_id="", object_id=str(uuid.uuid4()), **{**usual, **claims}
+        )
 
     def verify(self, token: str, *audiences: str) -> dict[str, Any]:
         """Return the claims of a token of this tenant for one of the audiences.
@@ -77,9 +115,10 @@ class Authority:
         Raises:
             jwt.InvalidTokenError: It is not one, or not now. The subclass says why.
         """
+        key_id = str(jwt.get_unverified_header(token).get("kid"))
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._key.public_key(),
+            self._keys.get(key_id, self._keys[self._key_id]).public_key(),
             algorithms=[_ALGORITHM],
             audience=audiences,
             options={"require": ["exp", "nbf", "iss", "oid"]},

@@ -12,6 +12,7 @@ import jwt
 
 from dev.stand_ins import graph_messages
 from dev.stand_ins.authority import Authority
+from dev.stand_ins.graph_batch import answer_batch
 from dev.stand_ins.graph_data import GraphData, Meeting, User, read_meeting_id
 from dev.stand_ins.messages import Answer, RefusedError, Request
 from dev.stand_ins.stand_in import StandIn
@@ -100,6 +101,8 @@ class Graph(StandIn):
         """
         claims = self._authenticate(request)
         version, segments = graph_messages.read_path(request.path)
+        if segments == ["$batch"] and request.method == "POST":
+            return answer_batch(request, version=version, respond=self._respond_to_item)
         if request.method != "GET":
             raise RefusedError(405, "Request_BadRequest", "Specified HTTP method is not allowed.")
         asked = _Asked(request, version, claims)
@@ -116,6 +119,12 @@ class Graph(StandIn):
                 raise graph_messages.segment_not_found(segments[-1])
             case _:
                 raise graph_messages.segment_not_found(segments[0] if segments else "")
+
+    def _respond_to_item(self, request: Request) -> Answer:
+        try:
+            return self.respond(request)
+        except RefusedError as error:
+            return self.refuse(request, error)
 
     def _authenticate(self, request: Request) -> dict[str, Any]:
         if not request.bearer:

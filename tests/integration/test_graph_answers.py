@@ -117,7 +117,6 @@ ROWS: dict[str, tuple[Fault, int, str]] = {
     "a number": (WrongShape({"value": 7}), 502, "graph_unexpected"),
     "deep nesting": (Body(b"[" * 100_000), 502, "graph_unexpected"),
     "2 MiB": (Huge(2 * 1024 * 1024), 502, "graph_unexpected"),
-    "2 MiB, not announced": (Huge(2 * 1024 * 1024, announced=False), 502, "graph_unexpected"),
 }
 FOREIGN_LINKS = [
     "http://visit.teams.microsoft.com/x",
@@ -176,6 +175,8 @@ def test_a_link_on_microsofts_new_domain_is_given_out(app: App) -> None:
         Close(),
         CutBody(),
         CutBody(reset=False),
+        # Without a length it cannot be told from an answer that broke off.
+        Huge(2 * 1024, announced=False),
     ],
     ids=repr,
 )

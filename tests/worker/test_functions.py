@@ -36,7 +36,11 @@ def functions_of_a_faulty_app() -> Iterator[dict[str, Function]]:
 
 ROUTES = {
     "join_link": ("join-link", ["POST"], "FUNCTION"),
+    "join_links": ("join-links", ["POST"], "FUNCTION"),
+    "webhooks": ("webhooks/{source}", ["POST"], "ANONYMOUS"),
     "health": ("health", ["GET"], "ANONYMOUS"),
+    "diagnostics": ("diagnostics", ["POST"], "FUNCTION"),
+    "diagnostics_page": ("diagnostics", ["GET"], "ANONYMOUS"),
 }
 
 

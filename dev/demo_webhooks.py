@@ -1,0 +1,105 @@
+"""The demo's booking systems: what they post, and what becomes of it."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import requests
+
+from dev.booking_systems import (
+    SECRETS,
+    calcom_booking,
+    sign_as_calcom,
+    sign_as_standard,
+)
+from dev.local_run import LocalRun
+
+_WAIT = 30.0  # seconds for results on the queue
+_FLOW = 12
+
+
+def calcom(run: LocalRun) -> Mapping[str, Any]:
+    """Post a signed Cal.com booking, and wait for its result."""
+    answer = _post(run, "calcom", *_booking(run, SECRETS["calcom-webhook"]))
+    return _result(run, answer)
+
+
+def standard(run: LocalRun) -> Mapping[str, Any]:
+    """Post an event of a home-made system, and wait for its result."""
+    clinic = run.clinic
+    data = {"userId": clinic.doctor.object_id, "joinMeetingId": clinic.meeting.join_meeting_id}
+    body = json.dumps({"type": "appointment.booked", "data": data}).encode()
+    headers = sign_as_standard(body, SECRETS["clinic-webhook"], delivery_id=uuid.uuid4().hex)
+    return _result(run, _post(run, "clinic", body, headers))
+
+
+def forged(run: LocalRun) -> Mapping[str, Any]:
+    """Post a booking with somebody else's signature."""
+    answer = _post(run, "calcom", *_booking(run, "a guess"))
+    members: Mapping[str, Any] = answer.json()
+    return members
+
+
+def rotated(run: LocalRun) -> Mapping[str, Any]:
+    """Add a version of the secret, and let the sender change to it, while bookings flow."""
+    old, new = SECRETS["calcom-webhook"], uuid.uuid4().hex
+    answers = []
+    for number in range(_FLOW):
+        if number == _FLOW // 3:
+            run.vault.set_secret("calcom-webhook", new)
+            print("   Key Vault <- a new version of calcom-webhook")
+        # Cal.com's servers do not all change over at the same moment.
+        secret = new if number >= _FLOW // 3 and number % 2 else old
+        body, headers = _booking(run, secret)
+        answers.append(
+            requests.post(_address(run, "calcom"), data=body, headers=headers, timeout=30)
+        )
+    statuses = [answer.status_code for answer in answers]
+    print(f"   {_FLOW} bookings, by turns with the old secret and the new: {statuses}")
+    ids = [answer.json()["requestId"] for answer in answers if answer.ok]
+    results = _results(run, ids)
+    return {
+        "statuses": statuses,
+        "links": [one.get("virtualAppointmentJoinWebUrl") for one in results],
+    }
+
+
+def _booking(run: LocalRun, secret: str) -> tuple[bytes, dict[str, str]]:
+    body = calcom_booking(run.clinic.meeting, run.clinic.doctor)
+    return body, sign_as_calcom(body, secret)
+
+
+def _address(run: LocalRun, source: str) -> str:
+    return f"{run.url}/api/webhooks/{source}"
+
+
+def _post(run: LocalRun, source: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+    print(f"   in:  POST /api/webhooks/{source} ({len(body)} bytes, signed)")
+    answer = requests.post(_address(run, source), data=body, headers=headers, timeout=30)
+    print(f"   out: {answer.status_code} {answer.headers['Content-Type']}")
+    return answer
+
+
+def _result(run: LocalRun, answer: requests.Response) -> Mapping[str, Any]:
+    if answer.status_code != 202:
+        members: Mapping[str, Any] = answer.json()
+        return members
+    (result,) = _results(run, [answer.json()["requestId"]])
+    print("   out: join-link-results -> the link, under the same request id")
+    return result
+
+
+def _results(run: LocalRun, ids: Iterable[str]) -> list[Mapping[str, Any]]:
+    """Take the results of these requests off the queue; an empty one where none comes."""
+    found: dict[str, Mapping[str, Any]] = {request_id: {} for request_id in ids}
+    queue = run.queue("join-link-results")
+    deadline = time.monotonic() + _WAIT
+    while not all(found.values()) and time.monotonic() < deadline:
+        for message in queue.receive_messages(messages_per_page=32):
+            queue.delete_message(message)
+            event = json.loads(message.content)
+            found[event["id"]] = event["data"]
+        time.sleep(0.1)
+    return list(found.values())

@@ -1,0 +1,146 @@
+"""The lower rungs: the settings, the identity, its token, and the roles in that."""
+
+from datetime import UTC, datetime
+
+from shared import fixes
+from shared.budget import Budget
+from shared.diagnostics.ascent import Ascent
+from shared.diagnostics.ladder import Finding, Status
+from shared.errors import PermissionMissing, SettingsInvalid
+from shared.graph import SCOPE
+from shared.graph_errors import JOIN_LINK_ROLES, Operation
+from shared.identity import Identity, Token
+from shared.settings import GRAPH_ROOT
+from shared.strict_json import Json
+
+_AUDIENCES = frozenset({GRAPH_ROOT, f"{GRAPH_ROOT}/", fixes.GRAPH_APP_ID})
+_OPTIONAL = {
+    Operation.FIND_MEETING.value: "find a meeting by its Teams link or joinMeetingId",
+    Operation.FIND_USER.value: "take a user principal name or e-mail for an organizer",
+}
+
+
+def settings(ascent: Ascent, _: Budget) -> Finding:
+    """Name every setting that is faulty."""
+    if ascent.faults:
+        told = " ".join(f"{fault.pointer}: {fault.detail}" for fault in ascent.faults)
+        return Finding(
+            status=Status.FAIL,
+            code=SettingsInvalid.code,
+            detail=f"These settings are not valid. {told}",
+            seen={"faulty": [fault.pointer for fault in ascent.faults]},
+        )
+    read = ascent.services.settings
+    sources = ascent.services.sources
+    seen: dict[str, Json] = {
+        "GRAPH_VERSION": read.graph_version,
+        "HTTP_AUTH": read.http_auth,
+        "storage": "connection string" if read.storage.connection_string else "identity",
+        "booking systems": [*sources.sound],
+    }
+    if sources.faulty:
+        told = " ".join(
+            f"{name}{fault.pointer}: {fault.detail}"
+            for name, faults in sources.faulty.items()
+            for fault in faults
+        )
+        return Finding(
+            status=Status.WARN,
+            detail=f"These booking systems are not configured well, and disabled. {told}",
+            seen={**seen, "faulty": [*sources.faulty]},
+            fix="Correct them in WEBHOOK_SOURCES.",
+        )
+    return Finding(detail="All settings are valid.", seen=seen)
+
+
+def identity(ascent: Ascent, budget: Budget) -> Finding:
+    """Ask for a token as a process that has just started would: nothing is remembered."""
+    read = ascent.services.settings
+    fresh = Identity(client_id=read.managed_identity_client_id, environment=ascent.environment)
+    ascent.newest_token = fresh.token(SCOPE, budget=budget)
+    managed = "IDENTITY_ENDPOINT" in ascent.environment
+    return Finding(
+        detail="The managed identity gives tokens."
+        if managed
+        else "No managed identity here: tokens are those of whoever is signed in.",
+        seen={"identity": "managed" if managed else "developer"},
+    )
+
+
+def token(ascent: Ascent, budget: Budget) -> Finding:
+    """Read the token that the app uses: whose it is, for whom, since and until when."""
+    ascent.token = ascent.services.identity.token(SCOPE, budget=budget)
+    claims = ascent.token.claims()
+    issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
+    seen: dict[str, Json] = {
+        "appid": _text(claims.get("appid")),
+        "oid": _text(claims.get("oid")),
+        "tid": _text(claims.get("tid")),
+        "aud": _text(claims.get("aud")),
+        "issued": issued,
+        "ends": ends,
+    }
+    configured = ascent.services.settings.managed_identity_client_id
+    if not claims:
+        return Finding(
+            status=Status.WARN, detail="The token is not one that can be read.", seen=seen
+        )
+    if claims.get("aud") not in _AUDIENCES:
+        return Finding(status=Status.FAIL, detail="The token is not for Graph.", seen=seen)
+    if configured and configured.lower() != str(claims.get("appid")).lower():
+        return Finding(
+            status=Status.FAIL,
+            detail="The token is another application's than MANAGED_IDENTITY_CLIENT_ID says.",
+            seen=seen,
+        )
+    return Finding(detail=f"Issued {issued}, ends {ends}.", seen=seen)
+
+
+def roles(ascent: Ascent, _: Budget) -> Finding:
+    """Look for the app role that the join link needs, and say which optional ones are there."""
+    held = ascent.known_token().roles()
+    missing = {role: use for role, use in _OPTIONAL.items() if role not in held}
+    seen: dict[str, Json] = {"roles": [*sorted(held)]}
+    if held & JOIN_LINK_ROLES:
+        without = "".join(f" Without {role} the app cannot {use}." for role, use in missing.items())
+        return Finding(detail=f"The token allows join links.{without}", seen=seen)
+    role = Operation.JOIN_LINK.value
+    return Finding(
+        status=Status.FAIL,
+        code=PermissionMissing.code,
+        detail=f"The token does not carry the app role {role}."
+        f"{_age(ascent.known_token())}{_newer(ascent.newest_token)}",
+        seen=seen,
+        fix=fixes.grant_app_role(role, client_id=ascent.client_id),
+    )
+
+
+def _age(held: Token) -> str:
+    claims = held.claims()
+    issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
+    if issued is None or ends is None:
+        return ""
+    return (
+        f" It was issued {issued} and ends {ends}; a new one, with what was granted since, may "
+        "take that long."
+    )
+
+
+def _newer(newest: Token | None) -> str:
+    if newest is None or not newest.roles() & JOIN_LINK_ROLES:
+        return ""
+    return " The identity's newest token carries it already: restart the app to use that one."
+
+
+def _moment(seconds: object) -> str | None:
+    """Write seconds since the epoch as people and programs read them (RFC 3339)."""
+    if not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _text(claim: object) -> str | None:
+    return claim if isinstance(claim, str) else None

@@ -1,0 +1,81 @@
+"""The rungs beside the ladder's way up: what else the app leans on."""
+
+from urllib.parse import urlsplit
+
+from shared import errors, queues
+from shared.budget import Budget
+from shared.diagnostics.ascent import Ascent
+from shared.diagnostics.ladder import Finding, Status
+from shared.secret_store import SecretStore
+from shared.strict_json import Json
+
+_MUSTS = (queues.REQUESTS, queues.RESULTS)
+_LEFTOVERS = (queues.DEAD_LETTERS, queues.POISON)
+
+
+def secrets(ascent: Ascent, budget: Budget) -> Finding:
+    """Read each booking system's secret anew, and say nothing of it but that it is there."""
+    services = ascent.services
+    sources = services.sources.sound.values()
+    vault_uri = services.settings.key_vault_uri
+    if not sources or vault_uri is None:
+        return Finding(detail="Not needed: no booking system is configured.")
+    if ascent.newest_token is None:
+        detail = "The vault is read by the managed identity, and that gave no token."
+        return Finding(status=Status.NOT_REACHED, detail=detail)
+    store = SecretStore(
+        vault_uri=vault_uri, identity=services.identity, transport=services.transport
+    )
+    versions = {
+        name: len(store.current(name, budget=budget))
+        for name in sorted({source.secret for source in sources})
+    }
+    vault = (urlsplit(vault_uri).hostname or "").partition(".")[0]
+    missing = [name for name, count in versions.items() if not count]
+    seen: dict[str, Json] = {f"versions of {name}": count for name, count in versions.items()}
+    if not missing:
+        return Finding(detail="Every secret is there.", seen=seen)
+    return Finding(
+        status=Status.FAIL,
+        code=errors.SecretsUnavailable.code,
+        detail=f"The vault has no secret that is enabled and in force: {', '.join(missing)}.",
+        seen=seen,
+        fix="A Key Vault Secrets Officer sets what the booking system signs with, FILE holding it: "
+        + " ".join(
+            f"`az keyvault secret set --vault-name {vault} --name {name} --file FILE`"
+            for name in missing
+        ),
+    )
+
+
+def queue_depths(ascent: Ascent, budget: Budget) -> Finding:
+    """Reach every queue, and count what lies there, as storage estimates it."""
+    by_identity = ascent.services.settings.storage.connection_string is None
+    if by_identity and ascent.newest_token is None:
+        detail = "The queues are reached by the managed identity, and that gave no token."
+        return Finding(status=Status.NOT_REACHED, detail=detail)
+    counts: dict[str, Json] = {}
+    for name in _MUSTS:
+        counts[name] = ascent.services.queues.length(name, budget=budget)
+    unread: errors.QueueUnavailable | None = None
+    waiting = 0
+    for name in _LEFTOVERS:
+        try:
+            count = ascent.services.queues.length(name, budget=budget)
+        except errors.QueueUnavailable as error:
+            unread = error
+        else:
+            counts[name] = count
+            waiting += count
+    if unread is not None:
+        return Finding(
+            status=Status.WARN, code=unread.code, detail=unread.detail, seen=counts, fix=unread.fix
+        )
+    if waiting:
+        return Finding(
+            status=Status.WARN,
+            detail=f"{waiting} messages could not be answered and wait for somebody.",
+            seen=counts,
+            fix="List them with scripts/dead_letters.py, and replay or drop them.",
+        )
+    return Finding(detail="All queues are there.", seen=counts)

@@ -1,0 +1,166 @@
+"""The diagnostics through the real worker: what holds, and the lower rungs failing, by order."""
+
+import json
+
+import pytest
+
+from dev.stand_ins.faults import Body, Status
+from shared.diagnostics.rungs import RUNGS
+from tests.integration.app_under_test import App
+from tests.integration.conftest import FreshApp
+from tests.integration.ladders import BESIDE, NOBODY, climb
+
+
+def test_a_sound_setup_holds_from_the_settings_to_the_link(app: App) -> None:
+    """Everything that an administrator wants to see, by a Teams link and an e-mail address."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+
+    ladder = climb(
+        app, {"userId": organizer.user_principal_name, "joinWebUrl": meeting.join_web_url}
+    )
+
+    assert ladder.body["verdict"] == "pass"
+    assert ladder.with_status("pass") == [rung.name for rung in RUNGS]
+    assert ladder["organizer"]["seen"] == {"userId": organizer.object_id}
+    assert ladder["token"]["seen"]["appid"] == app.run.identity.client_id
+    assert ladder["token"]["seen"]["oid"] == app.run.identity.object_id
+    assert "VirtualAppointment.Read.All" in ladder["roles"]["seen"]["roles"]
+    assert ladder["permission"]["seen"] == {
+        "permission v1.0": "accepted",
+        "permission beta": "accepted",
+    }
+    assert ladder["queues"]["seen"]["join-link-dead-letters"] == 0
+    assert ladder["join_link_v1"]["graphRequestId"]
+
+
+@pytest.mark.parametrize("reference", ["onlineMeetingId", "joinMeetingId", "long link"])
+def test_any_reference_to_a_meeting_will_do(app: App, reference: str) -> None:
+    """As for a join link; a long Teams link names its organizer as well."""
+    meeting = app.meeting(long_link=reference == "long link")
+    bodies = {
+        "onlineMeetingId": {"userId": meeting.organizer, "onlineMeetingId": meeting.id},
+        "joinMeetingId": {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id},
+        "long link": {"joinWebUrl": meeting.join_web_url},
+    }
+
+    ladder = climb(app, bodies[reference])
+
+    assert ladder["join_link_v1"]["status"] == "pass"
+    assert ladder.with_status("fail") == []
+
+
+@pytest.mark.parametrize("body", [None, {}])
+def test_without_parameters_it_climbs_as_far_as_it_can(app: App, body: object) -> None:
+    """Up to the roles, and what stands beside the ladder."""
+    ladder = climb(app, body)
+
+    assert ladder.body["verdict"] == "pass"
+    assert ladder.with_status("pass") == ["settings", "identity", "token", "roles", *sorted(BESIDE)]
+    assert ladder["organizer"]["detail"] == "No organizer was named."
+
+
+def test_with_an_organizer_alone_it_proves_the_policy(app: App) -> None:
+    """A meeting id is made up: "not found" is the good answer."""
+    ladder = climb(app, {"userId": app.organizer().object_id})
+
+    assert ladder["access_policy"]["status"] == "pass"
+    assert ladder["meeting"] == {
+        "name": "meeting",
+        "title": "Meeting",
+        "status": "not_reached",
+        "detail": "No meeting was named.",
+    }
+
+
+def test_faulty_settings_are_named_and_what_can_be_climbed_is(fresh_app: FreshApp) -> None:
+    """No value is shown; the identity and the queues are looked at all the same."""
+    app = fresh_app({"GRAPH_VERSION": "v-wrong", "KEY_VAULT_URI": "http://wrong.example"})
+
+    ladder = climb(app, {"userId": NOBODY})
+
+    settings = ladder["settings"]
+    assert settings["status"] == "fail"
+    assert settings["seen"] == {"faulty": ["GRAPH_VERSION", "KEY_VAULT_URI"]}
+    assert "environment variables" in settings["fix"]
+    assert "wrong" not in json.dumps(ladder.body)
+    assert {"identity", "token", "roles", "queues"} <= set(ladder.with_status("pass"))
+    assert ladder["organizer"]["detail"] == "The setting GRAPH_VERSION is faulty."
+    assert ladder["key_vault"]["detail"] == "The setting KEY_VAULT_URI is faulty."
+
+
+def test_a_bundle_that_is_not_there_is_a_faulty_setting_like_any_other(
+    fresh_app: FreshApp,
+) -> None:
+    """It takes Graph and the queues away, and leaves the identity."""
+    app = fresh_app({"REQUESTS_CA_BUNDLE": "/nowhere.pem", "GRAPH_VERSION": "v9"})
+
+    ladder = climb(app, {"userId": NOBODY})
+
+    assert ladder["settings"]["status"] == "fail"
+    assert ladder.with_status("pass") == ["identity", "token", "roles", "queues"]
+    app = fresh_app({"REQUESTS_CA_BUNDLE": "/nowhere.pem"})
+    ladder = climb(app, {"userId": NOBODY})
+    assert ladder["settings"]["seen"] == {"faulty": ["REQUESTS_CA_BUNDLE"]}
+    assert ladder.with_status("pass") == ["identity", "token", "roles"]
+
+
+def test_no_token_fails_at_the_identity(app: App) -> None:
+    """Although the app may still have a good one in memory."""
+    app.run.identity.always(Status(400, "", "No such identity."))
+
+    failed = climb(app, {"userId": NOBODY}).fails_at("identity")
+
+    assert failed["code"] == "identity_unavailable"
+    assert "MANAGED_IDENTITY_CLIENT_ID" in failed["fix"]
+
+
+def test_another_applications_token_fails_at_the_token(fresh_app: FreshApp) -> None:
+    """It says whose it is."""
+    app = fresh_app()
+    token = app.run.authority.issue(
+        audience="https://graph.microsoft.com", client_id=NOBODY, object_id=NOBODY
+    )
+    answer = {"access_token": token, "expires_on": "9999999999", "token_type": "Bearer"}
+    app.run.identity.always(Body(json.dumps(answer).encode()))
+
+    failed = climb(app, {"userId": NOBODY}).fails_at("token")
+
+    assert failed["seen"]["appid"] == NOBODY
+    assert "MANAGED_IDENTITY_CLIENT_ID" in failed["fix"]
+
+
+def test_a_token_that_cannot_be_read_is_a_warning(fresh_app: FreshApp) -> None:
+    """It may be good; but nothing can be said of its roles."""
+    app = fresh_app()
+    answer = {"access_token": "opaque", "expires_on": "9999999999", "token_type": "Bearer"}
+    app.run.identity.always(Body(json.dumps(answer).encode()))
+
+    ladder = climb(app, {"userId": NOBODY})
+
+    assert ladder["token"]["status"] == "warn"
+    assert ladder["roles"]["status"] == "fail"
+    assert "None" not in ladder["roles"]["detail"]
+
+
+def test_a_missing_role_shows_since_when_the_token_is_and_what_grants_it(
+    fresh_app: FreshApp,
+) -> None:
+    """And a role granted since, in a token that the app does not use yet, is told."""
+    app = fresh_app()
+    app.run.identity.roles = frozenset({"OnlineMeetings.Read.All"})
+
+    before = climb(app, {"userId": NOBODY})
+    app.run.identity.roles = frozenset({"VirtualAppointment.ReadWrite.All"})
+    after = climb(app, {"userId": NOBODY})
+
+    failed = before.fails_at("roles")
+    assert failed["code"] == "permission_missing"
+    assert failed["seen"] == {"roles": ["OnlineMeetings.Read.All"]}
+    assert before["token"]["seen"]["issued"] in failed["detail"]
+    assert before["token"]["seen"]["ends"] in failed["detail"]
+    assert "may take that long" in failed["detail"]
+    assert f"az ad sp show --id {app.run.identity.client_id} " in failed["fix"]
+    assert "d4f67ec2-59b5-4bdc-b4af-d78f6f9c1954" in failed["fix"]
+    assert "restart" not in failed["detail"]
+    assert "restart the app" in after.fails_at("roles")["detail"]

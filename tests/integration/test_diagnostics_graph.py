@@ -1,0 +1,207 @@
+"""The diagnostics' upper rungs, each failing by order to Graph's stand-in."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from dev.stand_ins.faults import Status
+from dev.stand_ins.graph_faults import NULL_LINK, throttle
+from dev.stand_ins.messages import Call
+from tests.integration.app_under_test import App
+from tests.integration.conftest import FreshApp
+from tests.integration.ladders import Ladder, climb
+
+
+@pytest.mark.parametrize(
+    ("user_id", "code"),
+    [("nobody@clinic.example", "user_not_found"), ("dr. meyer", "invalid_request")],
+)
+def test_an_organizer_that_cannot_be_resolved_fails(app: App, user_id: str, code: str) -> None:
+    """Unknown to Graph, or not an id at all."""
+    assert climb(app, {"userId": user_id}).fails_at("organizer")["code"] == code
+
+
+def test_without_the_role_a_name_cannot_be_resolved_and_an_object_id_need_not(
+    fresh_app: FreshApp,
+) -> None:
+    """Least privilege is enough for those who send object ids."""
+    app = fresh_app()
+    app.run.identity.roles = frozenset({"VirtualAppointment.Read.All"})
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+
+    named = climb(app, {"userId": organizer.user_principal_name})
+    by_id = climb(app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id})
+
+    failed = named.fails_at("organizer")
+    assert failed["code"] == "lookup_not_permitted"
+    assert "97235f07-e226-4f63-ace3-39588e11d3a1" in failed["fix"]
+    assert by_id["join_link_v1"]["status"] == "pass"
+    assert "Without OnlineMeetings.Read.All the app cannot" in by_id["roles"]["detail"]
+
+
+def test_an_organizer_other_than_the_links_is_a_warning(app: App) -> None:
+    """The usual reason why a meeting is not found."""
+    meeting = app.meeting(long_link=True)
+
+    ladder = climb(app, {"userId": app.organizer().object_id, "joinWebUrl": meeting.join_web_url})
+
+    assert ladder["organizer"]["status"] == "warn"
+    assert ladder["organizer"]["seen"]["organizer in the link"] == meeting.organizer
+    assert ladder["meeting"]["code"] == "meeting_not_accessible"
+
+
+def _link_at(version: str) -> Any:  # noqa: ANN401 - a condition
+    def asks_for_a_link(call: Call) -> bool:
+        target = call.request.target
+        return target.startswith(f"/{version}/") and target.endswith("JoinWebUrl")
+
+    return asks_for_a_link
+
+
+def test_a_permission_that_graph_refuses_is_told_for_both_versions(app: App) -> None:
+    """The open question of Microsoft's documents, answered for this tenant."""
+    app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("v1.0"))
+    app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("beta"))
+    organizer = app.organizer()
+
+    failed = climb(app, {"userId": organizer.object_id}).fails_at("permission")
+
+    assert failed["code"] == "permission_refused"
+    assert failed["seen"] == {"permission v1.0": "refused", "permission beta": "refused"}
+    assert f'-Identity "{organizer.object_id}"' in failed["fix"]
+    assert failed["graphRequestId"]
+
+
+def test_a_permission_that_only_beta_takes_says_which_setting_to_change(app: App) -> None:
+    """One setting, and it works."""
+    app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("v1.0"))
+
+    failed = climb(app, {"userId": app.organizer().object_id}).fails_at("permission")
+
+    assert failed["seen"] == {"permission v1.0": "refused", "permission beta": "accepted"}
+    assert failed["fix"].startswith("Set GRAPH_VERSION to beta.")
+
+
+def test_a_refusal_for_no_known_reason_is_a_warning_and_the_climb_goes_on(app: App) -> None:
+    """Such as the answer where a version of Graph has no such function."""
+    meeting = app.meeting()
+    refusal = Status(400, "BadRequest", "Resource not found for the segment.")
+    app.run.graph.always(refusal, when=_link_at("v1.0"))
+
+    ladder = climb(app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id})
+
+    assert ladder.with_status("warn") == ["permission", "access_policy"]
+    assert ladder["permission"]["seen"]["permission v1.0"] == "unknown (graph_refused)"
+    assert ladder.with_status("fail") == ["join_link_v1"]
+    assert ladder["join_link_beta"]["status"] == "pass"
+
+
+def test_throttling_is_told_as_such(app: App) -> None:
+    """And not taken for a permission."""
+    app.run.graph.always(throttle("30"), when=_link_at("v1.0"))
+
+    failed = climb(app, {"userId": app.organizer().object_id}).fails_at("permission")
+
+    assert failed["code"] == "graph_throttled"
+    assert failed["seen"]["permission v1.0"] == "unknown (graph_throttled)"
+    assert failed["fix"]
+
+
+def test_an_organizer_outside_the_policy_gets_the_powershell_lines(app: App) -> None:
+    """With the app's client id and the organizer's object id."""
+    organizer = app.organizer(covered=False)
+    meeting = app.meeting(organizer)
+
+    failed = climb(app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id}).fails_at(
+        "access_policy"
+    )
+
+    assert failed["code"] == "access_policy_missing"
+    assert f'-AppIds "{app.run.identity.client_id}"' in failed["fix"]
+    assert f'-Identity "{organizer.object_id}"' in failed["fix"]
+    assert failed["graphRequestId"]
+
+
+def test_an_organizer_without_a_licence_fails_at_the_policy(app: App) -> None:
+    """There is nothing to act on."""
+    organizer = app.organizer(licensed=False)
+
+    failed = climb(app, {"userId": organizer.object_id}).fails_at("access_policy")
+
+    assert failed["code"] == "user_not_found"
+    assert "licence" in failed["fix"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "code"),
+    [
+        ({"joinMeetingId": "1234567890"}, "meeting_not_found"),
+        ({"joinMeetingId": "not a number"}, "invalid_request"),
+        ({"joinWebUrl": "https://teams.microsoft.com/meet/1234567890"}, "meeting_not_found"),
+        ({"joinWebUrl": "https://example.com/"}, "invalid_request"),
+        ({"onlineMeetingId": "AAMkAGI2"}, "meeting_id_malformed"),
+        ({"onlineMeetingId": ".."}, "invalid_request"),
+        ({"onlineMeetingId": "bm90IGEgbWVldGluZw=="}, "meeting_id_malformed"),
+    ],
+)
+def test_a_meeting_that_is_none_fails_at_the_meeting(
+    app: App, reference: dict[str, str], code: str
+) -> None:
+    """Gone, unknown, or something else than a meeting; the policy holds all the same."""
+    failed = climb(app, {"userId": app.organizer().object_id, **reference}).fails_at("meeting")
+
+    assert failed["code"] == code
+    assert failed["fix"]
+
+
+def test_somebody_elses_meeting_fails_at_the_meeting(app: App) -> None:
+    """3003: the fix names both of its meanings."""
+    meeting = app.meeting()
+
+    failed = climb(
+        app, {"userId": app.organizer().object_id, "joinWebUrl": meeting.join_web_url}
+    ).fails_at("meeting")
+
+    assert failed["code"] == "meeting_not_accessible"
+    assert "belongs to somebody else" in failed["fix"]
+
+
+def test_no_link_fails_at_the_configured_version_and_warns_at_the_other(app: App) -> None:
+    """The last step: Graph knows the meeting and gives no link."""
+    meeting = app.meeting()
+
+    def fault_at(version: str) -> Ladder:
+        app.run.graph.always(
+            NULL_LINK,
+            when=lambda call: (
+                _link_at(version)(call) and quote(meeting.id, safe="") in call.request.target
+            ),
+        )
+        ladder = climb(app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id})
+        app.run.graph.clear_orders()
+        return ladder
+
+    at_v1, at_beta = fault_at("v1.0"), fault_at("beta")
+
+    assert at_v1.with_status("fail") == ["join_link_v1"]
+    assert at_v1["join_link_v1"]["code"] == "graph_unexpected"
+    assert at_v1["join_link_beta"]["status"] == "pass"
+    assert at_beta.body["verdict"] == "warn"
+    assert at_beta.with_status("warn") == ["join_link_beta"]
+
+
+def test_the_alternate_key_is_tried_for_information_only(app: App) -> None:
+    """Whether it works or not, the verdict is the same."""
+    meeting = app.meeting(long_link=True)
+    app.run.graph.alternate_key = True
+    try:
+        works = climb(app, {"joinWebUrl": meeting.join_web_url})
+    finally:
+        app.run.graph.alternate_key = False
+    without = climb(app, {"joinWebUrl": meeting.join_web_url})
+
+    assert works["alternate_key"]["seen"] == {"alternateKey": "works"}
+    assert without["alternate_key"]["seen"]["alternateKey"] == "does not work"
+    assert works.body["verdict"] == without.body["verdict"] == "pass"

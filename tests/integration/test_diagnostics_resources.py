@@ -1,0 +1,71 @@
+"""The rungs beside the ladder: the queues, and Key Vault with each secret."""
+
+import json
+
+from dev.stand_ins.faults import Status
+from tests.integration.conftest import FreshApp
+from tests.integration.ladders import climb
+
+
+def test_a_missing_queue_fails_and_dead_letters_warn(fresh_app: FreshApp) -> None:
+    """Nobody looks at dead letters unless told."""
+    app = fresh_app()
+    app.run.queue("join-link-dead-letters").send_message("{}")
+    warned = climb(app)
+    app.run.queue("join-link-results").delete_queue()
+    failed = climb(app)
+
+    assert warned["queues"]["status"] == "warn"
+    assert warned["queues"]["seen"]["join-link-dead-letters"] == 1
+    assert "dead_letters.py" in warned["queues"]["fix"]
+    assert failed.with_status("fail") == ["queues"]
+    assert "join-link-results does not exist" in failed["queues"]["detail"]
+    assert "Storage Queue Data Contributor" in failed["queues"]["fix"]
+
+
+def test_queues_are_reached_by_identity_too(fresh_app: FreshApp) -> None:
+    """As in Azure; without a token they are not reached."""
+    app = fresh_app(storage_by_identity=True)
+
+    sound = climb(app)
+    app.run.identity.always(Status(400, "", "No such identity."))
+    without = climb(app)
+
+    assert sound["queues"]["status"] == "pass"
+    assert without["queues"]["status"] == "not_reached"
+
+
+SOURCES = {
+    "hospital": {"preset": "calcom", "secret": "webhook-hospital"},
+    "wrong": {"preset": "calcom", "secret": "webhook-wrong", "reply": "?"},
+}
+
+
+def test_key_vault_gives_each_systems_secret_or_says_how_to_set_it(fresh_app: FreshApp) -> None:
+    """Of the secret, its name and number of versions show; a faulty source is a warning."""
+    app = fresh_app({"WEBHOOK_SOURCES": json.dumps(SOURCES)})
+    vault = app.run.vault
+    secret = app.log.forbid("a webhook's secret", "whsec-canary-4711")
+
+    missing = climb(app)
+    vault.set_secret("webhook-hospital", secret)
+    there = climb(app)
+    vault.always(Status(403, "Forbidden", "No."))
+    forbidden = climb(app)
+    app.run.identity.always(Status(400, "", "No such identity."))
+    without_token = climb(app)
+
+    assert missing["settings"]["status"] == "warn"
+    assert missing["settings"]["seen"]["faulty"] == ["wrong"]
+    assert "wrong/reply: " in missing["settings"]["detail"]
+    assert missing.with_status("fail") == ["key_vault"]
+    assert missing["key_vault"]["seen"] == {"versions of webhook-hospital": 0}
+    assert (
+        "`az keyvault secret set --vault-name stand-in --name webhook-hospital --file FILE`"
+        in missing["key_vault"]["fix"]
+    )
+    assert there["key_vault"]["status"] == "pass"
+    assert there["key_vault"]["seen"] == {"versions of webhook-hospital": 1}
+    assert forbidden["key_vault"]["code"] == "secrets_unavailable"
+    assert "Key Vault Secrets User" in forbidden["key_vault"]["fix"]
+    assert without_token["key_vault"]["status"] == "not_reached"

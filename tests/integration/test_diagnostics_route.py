@@ -1,0 +1,78 @@
+"""The routes of the diagnostics: who gets in, what is asked, how long it takes, the page."""
+
+import threading
+
+import pytest
+import requests
+
+from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY
+from dev.stand_ins.faults import Hang
+from tests.integration.app_under_test import App, eventually
+from tests.integration.conftest import FreshApp
+from tests.integration.ladders import NOBODY, Ladder, climb, post
+
+
+def test_a_graph_that_hangs_fails_its_rung_and_a_second_run_is_told_to_wait(app: App) -> None:
+    """One run at a time, and bounded: the second is a 429 with Retry-After."""
+    app.run.graph.always(Hang())
+    found: list[Ladder] = []
+    first = threading.Thread(target=lambda: found.append(climb(app, {"userId": NOBODY})))
+    first.start()
+    eventually(lambda: app.run.graph.held)
+
+    second = post(app, {})
+    first.join(timeout=20)
+
+    assert (second.status_code, second.json()["code"]) == (429, "diagnostics_busy")
+    assert int(second.headers["Retry-After"]) <= 20
+    (ladder,) = found
+    assert ladder.fails_at("organizer")["code"] == "graph_timeout"
+    assert ladder.body["durationMs"] < 20_000
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [({"user": "x"}, 400), ([], 400), ({"userId": "x" * 9000}, 413)]
+)
+def test_a_request_that_is_not_valid_is_a_problem(app: App, body: object, status: int) -> None:
+    """The only answers besides 200 and 429."""
+    answer = post(app, body)
+
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("key", "status"), [(DIAGNOSTICS_KEY, 200), (FUNCTION_KEY, 200), ("wrong", 401), ("", 401)]
+)
+def test_it_takes_a_key(app: App, key: str, status: int) -> None:
+    """Its own, or the host's; nothing else."""
+    assert post(app, {}, headers={"x-functions-key": key}).status_code == status
+
+
+def test_its_own_key_opens_nothing_else(app: App) -> None:
+    """So that it can be given to an administrator of Teams."""
+    answer = app.post(app.request(), headers={"x-functions-key": DIAGNOSTICS_KEY})
+
+    assert answer.status_code == 401
+
+
+def test_it_takes_a_key_with_sign_in_too(fresh_app: FreshApp) -> None:
+    """Whatever HTTP_AUTH says: sign-in may be what is broken."""
+    app = fresh_app({"HTTP_AUTH": "entra", "ENTRA_TENANT_ID": NOBODY, "ENTRA_CLIENT_ID": NOBODY})
+
+    assert post(app, {}, headers={"x-functions-key": ""}).status_code == 401
+    assert climb(app)["settings"]["seen"]["HTTP_AUTH"] == "entra"
+
+
+def test_the_page_is_for_everybody_and_may_do_nothing_but_ask(app: App) -> None:
+    """Static, with a strict policy."""
+    answer = requests.get(f"{app.run.url}/api/diagnostics", timeout=10)
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'sha256-" in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert app.run.identity.client_id not in answer.text

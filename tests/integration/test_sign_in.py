@@ -1,0 +1,123 @@
+"""HTTP_AUTH=entra: the host lets callers through, and the app asks for a token."""
+
+import uuid
+
+import pytest
+import requests
+
+from dev.local_run import FUNCTION_KEY
+from dev.stand_ins.faults import Status
+from tests.integration.app_under_test import App
+from tests.integration.conftest import FreshApp
+
+CLIENT = str(uuid.uuid4())
+ROUTES = ("join-link", "join-links")
+
+
+@pytest.fixture
+def entra_app(fresh_app: FreshApp) -> App:
+    """An app whose callers sign in; it has no keys yet."""
+    return make(fresh_app)
+
+
+def make(fresh_app: FreshApp, **settings: str | None) -> App:
+    """Make the app, with settings of one's own."""
+    return fresh_app(
+        {
+            "HTTP_AUTH": "entra",
+            "ENTRA_TENANT_ID": "72f988bf-0000-4000-8000-000000000001",
+            "ENTRA_CLIENT_ID": CLIENT,
+            **settings,
+        }
+    )
+
+
+def call(app: App, route: str, authorization: str | None = None) -> requests.Response:
+    """Ask for one join link by either route, without a function key."""
+    request = app.request()
+    body = request if route == "join-link" else {"requests": [request]}
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return app.session.post(f"{app.run.url}/api/{route}", json=body, headers=headers, timeout=30)
+
+
+def token(app: App, **claims: object) -> str:
+    """Issue a token to a caller, which must not be logged."""
+    issued = app.run.authority.issue_to_caller(audience=CLIENT, **claims)
+    return app.log.forbid("a caller's token", issued)
+
+
+def test_a_token_opens_both_routes_and_nothing_else_does(entra_app: App) -> None:
+    """Without one: a problem, with the challenge of RFC 6750; a function key is no token."""
+    for route in ROUTES:
+        good = call(entra_app, route, f"Bearer {token(entra_app)}")
+        none = call(entra_app, route)
+        bad = call(entra_app, route, f"Bearer {token(entra_app, aud='other')}")
+        scopeless = call(entra_app, route, f"Bearer {token(entra_app, scp='User.Read')}")
+
+        assert good.status_code == 200
+        assert [
+            (answer.status_code, answer.json()["code"]) for answer in (none, bad, scopeless)
+        ] == [
+            (401, "unauthorized"),
+            (401, "unauthorized"),
+            (403, "forbidden"),
+        ]
+        assert [answer.headers["WWW-Authenticate"] for answer in (none, bad, scopeless)] == [
+            'Bearer realm="virtual-appointment"',
+            'Bearer realm="virtual-appointment", error="invalid_token"',
+            'Bearer realm="virtual-appointment", error="insufficient_scope", scope="JoinLink.Read"',
+        ]
+        assert none.headers["Content-Type"] == "application/problem+json"
+    keyed = entra_app.post(entra_app.request(), headers={"x-functions-key": FUNCTION_KEY})
+    assert keyed.status_code == 401
+    assert entra_app.run.entra.count() == 1
+
+
+def test_a_stranger_learns_nothing_about_the_body(entra_app: App) -> None:
+    """The token comes first, and Graph is not asked."""
+    answer = entra_app.post(data=b"{", headers={"x-functions-key": None})
+
+    assert answer.status_code == 401
+    assert entra_app.run.graph.count() == 0
+
+
+def test_an_application_passes_with_the_app_role(entra_app: App) -> None:
+    """Its token is of either version."""
+    for version in ({}, {"ver": "1.0", "iss": f"https://sts.windows.net/{tenant(entra_app)}/"}):
+        daemon = token(entra_app, scp=None, roles=["JoinLink.Read.All"], **version)
+
+        assert call(entra_app, "join-link", f"Bearer {daemon}").status_code == 200
+
+
+def tenant(app: App) -> str:
+    """Give the tenant's id."""
+    return app.run.authority.tenant_id
+
+
+def test_without_keys_callers_are_told_to_come_again(entra_app: App) -> None:
+    """503, which says nothing about their token; then it works."""
+    entra_app.run.entra.order(Status(503))
+
+    away = call(entra_app, "join-link", f"Bearer {token(entra_app)}")
+    back = call(entra_app, "join-link", f"Bearer {token(entra_app)}")
+
+    assert (away.status_code, away.json()["code"]) == (503, "identity_unavailable")
+    assert away.headers["Retry-After"]
+    assert "WWW-Authenticate" not in away.headers
+    assert back.status_code == 200
+
+
+def test_health_asks_nobody_to_sign_in(entra_app: App) -> None:
+    """Monitors have no token."""
+    assert entra_app.session.get(f"{entra_app.run.url}/api/health", timeout=10).status_code == 200
+
+
+def test_without_both_ids_the_settings_are_faulty(fresh_app: FreshApp) -> None:
+    """Nobody is let in, and callers are told so rather than asked for a key."""
+    app = make(fresh_app, ENTRA_TENANT_ID=None, ENTRA_CLIENT_ID="")
+
+    answer = call(app, "join-link", f"Bearer {token(app)}")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "settings_invalid")
+    assert "ENTRA_TENANT_ID" in answer.json()["detail"]
+    assert "ENTRA_CLIENT_ID" in answer.json()["detail"]

@@ -1,0 +1,202 @@
+"""Booking systems' webhooks, through the host, the worker, Key Vault and the queues."""
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom, sign_as_standard
+from dev.stand_ins.faults import Hang, Status
+from dev.stand_ins.graph_data import Meeting
+from tests.integration.app_under_test import App, eventually
+from tests.integration.conftest import FreshApp
+
+SECRET = SECRETS["calcom-webhook"]
+STANDARD_SECRET = SECRETS["clinic-webhook"]
+GUIDE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+
+
+def post(app: App, source: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+    """Post as a booking system does."""
+    for name in ("X-Cal-Signature-256", "webhook-signature"):
+        if name in headers:
+            app.log.forbid("a signature", headers[name])
+    return app.session.post(
+        f"{app.run.url}/api/webhooks/{source}", data=body, headers=headers, timeout=30
+    )
+
+
+def book(app: App, *, secret: str = SECRET, **payload: Any) -> tuple[Meeting, requests.Response]:  # noqa: ANN401
+    """Let somebody book at Cal.com, under an id of its own."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    app.log.forbid("a webhook's secret", secret)
+    body = calcom_booking(meeting, organizer, **payload)
+    return meeting, post(app, "calcom", body, sign_as_calcom(body, secret))
+
+
+def last_event(app: App, name: str) -> dict[str, Any]:
+    """Wait for the app's newest event of a kind."""
+
+    def look() -> dict[str, Any] | None:
+        lines = [line.message for line in app.run.host.logs if f'"event":"{name}"' in line.message]
+        return json.loads(lines[-1]) if lines else None
+
+    return eventually(look)
+
+
+def test_a_signed_booking_becomes_a_result(app: App) -> None:
+    """202 at once; the link arrives on the result queue, with the source and the context."""
+    meeting, answer = book(app)
+
+    assert answer.status_code == 202
+    event = app.result(answer.json()["requestId"])
+    assert event["type"] == "virtual-appointment.join-link.resolved"
+    assert event["source"] == "/virtual-appointment/webhooks/calcom"
+    assert event["data"]["source"] == "calcom"
+    assert event["data"]["virtualAppointmentJoinWebUrl"] == app.run.graph.join_link(meeting)
+    assert event["data"]["context"]["attendees"] == [{"name": "Zoë", "email": "zoe@example.org"}]
+    sources = {one["event"]: one["source"] for one in app.events(event["id"])}
+    assert sources == {"webhook.accepted": "calcom", "join_link.resolved": "calcom"}
+
+
+def test_the_bytes_are_verified_as_they_came(app: App) -> None:
+    """Odd white space and text outside ASCII survive the way through the host."""
+    meeting = app.meeting()
+    data = json.dumps({"userId": meeting.organizer, "onlineMeetingId": meeting.id})
+    body = f'\r\n {{"data" :\t{data},  "text": "Zoë \\u00fc ☂"}}\n\n'.encode()
+
+    answer = post(
+        app, "clinic", body, sign_as_standard(body, STANDARD_SECRET, delivery_id=uuid.uuid4().hex)
+    )
+
+    assert answer.status_code == 202
+    assert "virtualAppointmentJoinWebUrl" in app.result(answer.json()["requestId"])["data"]
+
+
+def test_a_forged_booking_and_an_unknown_source_look_the_same(app: App) -> None:
+    """Status, headers and body, byte for byte."""
+    _, forged = book(app, secret="a guess")
+    unknown = post(app, "nobody", b"{}", sign_as_calcom(b"{}", SECRET))
+
+    assert (forged.status_code, forged.content) == (401, unknown.content)
+    for answer in (forged, unknown):
+        answer.headers.pop("Date", None)
+    assert forged.headers == unknown.headers
+    assert forged.json()["code"] == "signature_invalid"
+
+
+def test_a_body_in_chunks_is_named_in_the_event(app: App) -> None:
+    """The host hands over none of it, and the signature cannot fit."""
+    body = b'{"triggerEvent": "PING"}'
+    answer = app.session.post(
+        f"{app.run.url}/api/webhooks/calcom",
+        data=iter([body]),
+        headers=sign_as_calcom(body, SECRET),
+        timeout=30,
+    )
+    assert answer.status_code == 401
+    note = last_event(app, "webhook.refused")["note"]
+    assert note == "signature_differs body_without_content_length"
+
+
+def test_a_booking_without_its_link_is_told_to_the_workflow(app: App) -> None:
+    """Cal.com posts before the link is there, at times: somebody has to hear of it."""
+    _, answer = book(app, videoCallData=None)
+
+    assert (answer.status_code, answer.json()["reason"]) == (202, "meeting_missing")
+    event = app.result(answer.json()["requestId"])
+    assert event["type"] == "virtual-appointment.join-link.failed"
+    assert event["data"]["code"] == "meeting_missing"
+    assert event["source"] == "/virtual-appointment/webhooks/calcom"
+
+
+def test_a_secret_is_rotated_without_one_refusal(fresh_app: FreshApp) -> None:
+    """A new version, the sender's change in any order, and the old version's end."""
+    app = fresh_app()
+    assert book(app)[1].status_code == 202
+
+    app.run.vault.set_secret("calcom-webhook", "the new secret")
+
+    secrets = ["the new secret", SECRET, "the new secret", SECRET]
+    assert [book(app, secret=secret)[1].status_code for secret in secrets] == [202] * 4
+
+
+def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
+    """503 within its patience; when the vault is back, the same booking is accepted."""
+    app = fresh_app()
+    app.run.vault.always(Status(503))
+    _, answer = book(app)
+    assert (answer.status_code, answer.json()["code"]) == (503, "secrets_unavailable")
+
+    app.run.vault.clear_orders()
+    app.run.vault.always(Hang())
+    _, answer = book(app)
+    assert answer.status_code == 503
+    assert answer.elapsed.total_seconds() < 9
+    app.run.vault.clear_orders()
+    app.run.vault.release()
+
+    assert book(app)[1].status_code == 202
+
+
+def test_a_faulty_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
+    """503 for it, its name in health, and links for the others; inline where that is wanted."""
+    calcom = {"preset": "calcom", "secret": "calcom-webhook"}
+    sources = {
+        "calcom": {**calcom, "reply": "inline"},
+        "broken": {**calcom, "mapping": {"when": "a["}},
+    }
+    app = fresh_app({"WEBHOOK_SOURCES": json.dumps(sources)})
+
+    meeting, answer = book(app)
+
+    assert answer.status_code == 200
+    assert answer.json()["virtualAppointmentJoinWebUrl"] == app.run.graph.join_link(meeting)
+    assert post(app, "broken", b"{}", {}).status_code == 503
+    health = app.session.get(f"{app.run.url}/api/health", timeout=30)
+    assert health.json() == {
+        "status": "healthy",
+        "faultySources": [{"name": "broken", "places": ["/mapping/when"]}],
+    }
+
+
+def test_the_vault_is_left_alone_where_nobody_posts(fresh_app: FreshApp) -> None:
+    """Neither the start nor another route asks it anything."""
+    app = fresh_app()
+    assert app.post(app.request()).status_code == 200
+    assert app.run.proxy.asked == []
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_guide_s_program_signs_what_is_accepted(app: App, language: str) -> None:
+    """The code in docs/webhooks.md, as it stands there."""
+    (code,) = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 11
+    meeting = app.meeting()
+    data = {"userId": meeting.organizer, "onlineMeetingId": meeting.id, "context": {"name": "Zoë"}}
+    arguments = ", ".join(
+        json.dumps(one)
+        for one in (f"{app.run.url}/api/webhooks/clinic", STANDARD_SECRET, {"data": data})
+    )
+    programs = {
+        "python": [sys.executable, "-c", f"{code}\nprint(post({arguments}))"],
+        "javascript": [
+            *("node", "--input-type=module", "-e"),
+            f"{code}\nconsole.log(await post({arguments}));",
+        ],
+    }
+
+    done = subprocess.run(  # noqa: S603 - ours
+        programs[language], capture_output=True, timeout=60, check=False, text=True
+    )
+
+    assert (done.stdout.strip(), done.returncode) == ("202", 0), done.stderr
+    request_id = last_event(app, "webhook.accepted")["requestId"]
+    assert app.result(request_id)["data"]["context"] == {"name": "Zoë"}

@@ -1,0 +1,138 @@
+"""One message and what is written because of it: the queues in memory, and a host's delivery."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.application import Application, Services
+from shared.appointments import JoinLink, JoinRequest
+from shared.budget import Budget
+from shared.deliveries import Delivery
+from shared.errors import QueueUnavailable
+from shared.queue_processing import process
+from shared.queues import REQUESTS, Queues
+from shared.resolver import Resolver
+
+COMPLETE = "complete"
+START = 1_800_000_000.0
+LINK = JoinLink(
+    user_id="11111111-1111-4111-8111-111111111111",
+    online_meeting_id="MSo1",
+    virtual_appointment_join_web_url="https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=1",
+)
+
+
+def make_request(request_id: str = "booking-1", **members: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Make a valid request."""
+    return {
+        "requestId": request_id,
+        "userId": LINK.user_id,
+        "onlineMeetingId": LINK.online_meeting_id,
+        "context": {"patient": 7},
+        **members,
+    }
+
+
+class ResolverOfOneMind(Resolver):
+    """Raises an error each time, or resolves.
+
+    Args:
+        error: What it raises, if anything.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.requests: list[JoinRequest] = []
+
+    def resolve(self, request: JoinRequest, *, budget: Budget) -> JoinLink:  # noqa: ARG002 - as it is
+        """Do as told."""
+        self.requests.append(request)
+        if self._error is not None:
+            raise self._error
+        return LINK
+
+
+@dataclass(frozen=True)
+class Written:
+    """A message that was put on a queue, and for how long it is hidden."""
+
+    queue: str
+    text: str
+    delay: float
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
+        """What it holds."""
+        return json.loads(self.text)
+
+
+class MemoryQueues(Queues):
+    """Keeps what is written, in order.
+
+    Attributes:
+        written: All of it.
+        journal: The queues in that order, and `complete` where the host deletes a message.
+        away: The queues that cannot be written.
+    """
+
+    def __init__(self, *away: str) -> None:
+        self.written: list[Written] = []
+        self.journal: list[str] = []
+        self.away = set(away)
+        self.on_send: Callable[[Written], None] = lambda _: None
+
+    def send(self, queue: str, message: str, *, delay: float = 0) -> None:
+        """Keep a message, or refuse it."""
+        if queue in self.away:
+            raise QueueUnavailable(f"The queue {queue} could not be written.")
+        assert len(message) <= 64 * 1024
+        written = Written(queue, message, delay)
+        self.written.append(written)
+        self.journal.append(queue)
+        self.on_send(written)
+
+    def on(self, queue: str) -> list[Written]:
+        """What was written to one queue."""
+        return [written for written in self.written if written.queue == queue]
+
+
+def make_services(resolver: Resolver, queues: Queues, *, hours: float = 24) -> Services:
+    """Make what the triggers call, with these two in place of the real ones."""
+    environment = {
+        "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+        "QUEUE_RETRY_HOURS": str(hours),
+    }
+    return replace(Application(environment).services(), resolver=resolver, queues=queues)
+
+
+def as_bytes(value: object) -> bytes:
+    """Write a message as most workflows do."""
+    return json.dumps(value).encode()
+
+
+def delivery(body: bytes, *, dequeue_count: int = 1, age: float = 0) -> Delivery:
+    """Give out a message that was put on the queue so many seconds ago."""
+    return Delivery(
+        body=body, message_id="message-1", dequeue_count=dequeue_count, inserted_on=START - age
+    )
+
+
+def run(
+    queues: MemoryQueues,
+    message: Delivery,
+    error: Exception | None = None,
+    *,
+    action: Callable[..., None] = process,
+) -> ResolverOfOneMind:
+    """Let a message be worked on, and complete it where the host would."""
+    resolver = ResolverOfOneMind(error)
+    action(make_services(resolver, queues), message, now=lambda: START)
+    queues.journal.append(COMPLETE)
+    return resolver
+
+
+def retried(queues: MemoryQueues) -> Delivery:
+    """Give out the message that was put back."""
+    (again,) = queues.on(REQUESTS)
+    return delivery(again.text.encode())

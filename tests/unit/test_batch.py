@@ -1,0 +1,160 @@
+"""$batch: the envelope that goes to Graph, and what is read out of the one that comes back."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import batch
+from shared.batch import BatchRefused, Item, NotABatch
+from shared.transport import Answer
+
+LINK = {"value": "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"}
+
+
+def envelope(*responses: object, status: int = 200, **headers: str) -> Answer:
+    """Make Graph's answer to a batch."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Answer(status, named, json.dumps({"responses": responses}).encode())
+
+
+def response(number: object = "1", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Make one response within it."""
+    return {"id": number, "status": 200, "headers": {}, "body": LINK, **changes}
+
+
+def test_each_call_is_written_with_an_id_of_its_own() -> None:
+    """The path is relative to the version; the item carries its own headers."""
+    items = [
+        Item(path="/users/a%2Fb", headers={"Accept-Language": "de", "client-request-id": "c-1"}),
+        Item(path="/users/c", headers={}),
+    ]
+
+    assert json.loads(batch.write(items)) == {
+        "requests": [
+            {
+                "id": "1",
+                "method": "GET",
+                "url": "/users/a%2Fb",
+                "headers": {"Accept-Language": "de", "client-request-id": "c-1"},
+            },
+            {"id": "2", "method": "GET", "url": "/users/c", "headers": {}},
+        ]
+    }
+
+
+def test_responses_in_any_order_find_their_calls() -> None:
+    """Graph answers as each is ready."""
+    answers = batch.read(
+        envelope(response("3", status=404), response("1"), response("2", status=429)), count=3
+    )
+
+    assert [answer.status for answer in answers if isinstance(answer, Answer)] == [200, 429, 404]
+
+
+def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
+    """Status, body, and headers by name in any case."""
+    (answer,) = batch.read(
+        envelope(response(status=429, headers={"rEtRy-aFtEr": "2.5"}, body={"error": {}})), count=1
+    )
+
+    assert isinstance(answer, Answer)
+    assert answer.status == 429
+    assert answer.headers.get("Retry-After") == "2.5"
+    assert json.loads(answer.body) == {"error": {}}
+
+
+def test_an_item_without_a_request_id_has_the_envelopes() -> None:
+    """So that Microsoft's support can find it."""
+    own, whole = batch.read(
+        envelope(response("1", headers={"request-id": "own"}), response("2"), request_id="whole"),
+        count=2,
+    )
+
+    assert isinstance(own, Answer)
+    assert isinstance(whole, Answer)
+    assert (own.headers["request-id"], whole.headers["request-id"]) == ("own", "whole")
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503, 504])
+def test_what_met_the_envelope_met_every_call(status: int) -> None:
+    """A rejected token, a throttled batch, an outage: tried again like single answers."""
+    answer = Answer(status, {"Retry-After": "7"}, b"")
+
+    assert batch.read(answer, count=3) == [answer] * 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_refused_envelope_says_nothing_about_a_meeting(status: int) -> None:
+    """A 404 for the batch is no meeting that was not found."""
+    (outcome,) = batch.read(Answer(status, {}, b""), count=1)
+
+    assert isinstance(outcome, BatchRefused)
+
+
+UNSOUND: dict[str, Answer] = {
+    "an empty body": Answer(200, {}, b""),
+    "not JSON": Answer(200, {}, b"<p>"),
+    "deep nesting": Answer(200, {}, b"[" * 100_000),
+    "another success": envelope(response(), status=202),
+    "a redirect": envelope(response(), status=302),
+    "a list": Answer(200, {}, b"[]"),
+    "no responses": Answer(200, {}, b"{}"),
+    "responses of another kind": Answer(200, {}, b'{"responses": 7}'),
+    "no response to it": envelope(),
+    "a response to another": envelope(response("2")),
+    "an id that is a number": envelope(response(1)),
+    "two responses to it": envelope(response(), response(status=404)),
+    "a response that is none": envelope(7),
+    "no status": envelope({"id": "1", "body": LINK}),
+    "a status that is a text": envelope(response(status="200")),
+    "a status that is a truth": envelope(response(status=True)),
+    "a status that is none": envelope(response(status=100)),
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_an_envelope_that_makes_no_sense_answers_nobody(name: str) -> None:
+    """Rather no answer than another's."""
+    (outcome,) = batch.read(UNSOUND[name], count=1)
+
+    assert isinstance(outcome, NotABatch)
+
+
+def test_one_unsound_response_leaves_the_others() -> None:
+    """Only the calls that it would answer are without an answer."""
+    first, second = batch.read(envelope(response("1", status=None), response("2")), count=2)
+
+    assert isinstance(first, NotABatch)
+    assert isinstance(second, Answer)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "id": st.sampled_from(["1", "2"]) | JSON_VALUES,
+                "status": st.integers(0, 700) | JSON_VALUES,
+                "headers": JSON_VALUES,
+                "body": JSON_VALUES,
+            },
+        )
+        | JSON_VALUES,
+        max_size=4,
+    )
+)
+def test_nothing_that_graph_could_send_breaks_it(responses: list[object]) -> None:
+    """Each call has one outcome, whatever came."""
+    outcomes = batch.read(envelope(*responses), count=2)
+
+    assert len(outcomes) == 2

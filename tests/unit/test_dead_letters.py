@@ -1,0 +1,166 @@
+"""Dead letters: what they hold, and that they always fit into a message."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.dead_letters import MOST_ORIGINAL_BYTES, DeadLetter, Reason, restorable
+from shared.deliveries import read
+from shared.errors import CODES, Fault, GraphUnavailable, ServiceError
+from shared.messages import decode
+from tests.unit.memory_queues import as_bytes, make_request
+
+MESSAGE_BYTES = 64 * 1024
+FAULT = Fault("/ü" * 50, "ü" * 200)
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+RETRIED = {
+    "specversion": "1.0",
+    "type": "virtual-appointment.join-link.requested",
+    "id": "cal-1",
+    "source": "/virtual-appointment/webhooks/cal",
+    "traceparent": TRACEPARENT,
+    "attempts": 9,
+    "repeats": 1,
+    "lasterror": "graph_throttled",
+    "firstseen": 1_800_000_000.5,
+    "data": make_request(),
+}
+
+
+def dead_letter(
+    original: bytes = b"{}",
+    *,
+    error: ServiceError | None = None,
+    request_id: str | None = "booking-1",
+) -> DeadLetter:
+    """Make one."""
+    return DeadLetter(
+        reason=Reason.RETRY_TIME_SPENT,
+        error=error or GraphUnavailable("Away.", fix="Wait."),
+        request_id=request_id,
+        original=original,
+        message_id="5f0c5c0e-0000-4000-8000-000000000000",
+        dequeue_count=1,
+        first_seen=1_800_000_000.5,
+        attempts=97,
+        traceparent=TRACEPARENT,
+    )
+
+
+def written(letter: DeadLetter) -> dict[str, Any]:
+    """Write it as a message, and read it as an operator's command does."""
+    text = letter.to_message()
+    assert text.isascii()
+    members: dict[str, Any] = json.loads(text)
+    return members
+
+
+def test_a_dead_letter_says_what_and_why() -> None:
+    """All that is needed to mend it and to put it back."""
+    original = as_bytes(make_request())
+
+    assert written(dead_letter(original)) == {
+        "reason": "retry_time_spent",
+        "error": {
+            "type": "urn:virtual-appointment:graph_unavailable",
+            "title": "Microsoft Graph is not available",
+            "status": 503,
+            "detail": "Away.",
+            "code": "graph_unavailable",
+            "requestId": "booking-1",
+            "fix": "Wait.",
+        },
+        "original": base64.b64encode(original).decode(),
+        "originalLength": len(original),
+        "originalSha256": hashlib.sha256(original).hexdigest(),
+        "messageId": "5f0c5c0e-0000-4000-8000-000000000000",
+        "dequeueCount": 1,
+        "firstSeen": "2027-01-15T08:00:00.500000+00:00",
+        "attempts": 97,
+        "traceparent": TRACEPARENT,
+    }
+
+
+def test_of_a_longer_original_the_beginning_is_kept() -> None:
+    """With the whole one's length and hash, so that nobody takes it for whole."""
+    original = b"x" * 50_000
+
+    letter = written(dead_letter(original))
+
+    assert base64.b64decode(letter["original"]) == original[:MOST_ORIGINAL_BYTES]
+    assert letter["originalLength"] == 50_000
+    assert letter["originalSha256"] == hashlib.sha256(original).hexdigest()
+
+
+@pytest.mark.parametrize("error", CODES.values())
+def test_a_dead_letter_fits_into_a_message(error: type[ServiceError]) -> None:
+    """Even one of the largest message, with texts far longer than any of ours."""
+    fault = error("x" * 2000, fix="ü" * 1000, graph_request_id="g" * 512, faults=[FAULT] * 20)
+
+    text = dead_letter(b"\xff" * MESSAGE_BYTES, error=fault, request_id="x" * 128).to_message()
+
+    assert len(text) <= MESSAGE_BYTES
+
+
+def test_a_dead_letter_does_not_show_its_original() -> None:
+    """It holds a Teams link."""
+    assert "onlineMeetingId" not in repr(dead_letter(as_bytes(make_request())))
+
+
+@pytest.mark.parametrize(
+    "body", [as_bytes(make_request()), base64.b64encode(as_bytes(make_request()))]
+)
+def test_a_message_on_its_first_way_is_kept_as_it_is(body: bytes) -> None:
+    """Byte for byte, whatever its form."""
+    assert restorable(body, decode(body)) == body
+
+
+def test_a_message_that_was_tried_before_is_kept_without_its_past() -> None:
+    """Put back, it begins anew, with the same id, source and trace."""
+    body = as_bytes(RETRIED)
+
+    again = decode(restorable(body, decode(body)))
+
+    assert again.history.attempts == 0
+    assert again.document.value == make_request()
+    assert (again.default_request_id, again.source, again.traceparent) == (
+        "cal-1",
+        "cal",
+        TRACEPARENT,
+    )
+
+
+def test_a_message_that_is_too_long_is_kept_compactly() -> None:
+    """60,000 blanks must not make a request irretrievable; its id stays what it was."""
+    request = make_request()
+    del request["requestId"]
+    body = as_bytes(request) + b" " * 60_000
+
+    kept = restorable(body, decode(body))
+
+    assert len(kept) < 1000
+    assert decode(kept).document.value == request
+    assert decode(kept).default_request_id == decode(body).default_request_id
+
+
+def test_what_is_faulty_is_kept_as_it_was() -> None:
+    """Written anew, a member that stood there twice would stand there once."""
+    body = b'{"userId":"a","userId":"b"}' + b" " * 60_000
+
+    assert restorable(body, decode(body)) == body
+
+
+@given(st.binary(max_size=300))
+def test_what_nobody_could_read_is_kept_as_it_was(body: bytes) -> None:
+    """All bytes of it."""
+    kept = restorable(body, read(body).incoming)
+
+    letter = written(dead_letter(kept, request_id=None))
+
+    assert base64.b64decode(letter["original"]) == body
+    assert "requestId" not in letter["error"]

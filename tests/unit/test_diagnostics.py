@@ -1,0 +1,247 @@
+"""The diagnostics ladder: how it is climbed, what it is asked, and the page around it."""
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from shared import strict_json
+from shared.budget import Budget
+from shared.diagnostics import api
+from shared.diagnostics.ascent import Subject
+from shared.diagnostics.ladder import SECONDS, Finding, Report, Rung, Status, climb
+from shared.diagnostics.rungs import RUNGS
+from shared.errors import InvalidRequest, MeetingNotFound
+
+ROOT = Path(__file__).resolve().parents[2]
+type Check = Callable[[list[str], Budget], Finding]
+
+
+def passes(state: list[str], _: Budget) -> Finding:
+    """A check that holds, and says that it was made."""
+    state.append("checked")
+    return Finding(detail="Holds.")
+
+
+def fails(_: list[str], __: Budget) -> Finding:
+    """A check that does not hold."""
+    raise MeetingNotFound("Not there.", fix="Make one.", graph_request_id="id-of-graph")
+
+
+def rung(name: str, check: Check = passes, *needs: str, seconds: float = 5) -> Rung[list[str]]:
+    """Make a rung of a test's own."""
+    return Rung(
+        name=name, title=name.title(), check=check, fix="Mend it.", needs=needs, seconds=seconds
+    )
+
+
+def climbed(
+    *rungs: Rung[list[str]], faulty_settings: Sequence[str] = (), seconds: float = SECONDS
+) -> Report:
+    """Climb a ladder of a test's own."""
+    return climb(rungs, [], faulty_settings=faulty_settings, seconds=seconds)
+
+
+def statuses(report: Report) -> list[str]:
+    """How each rung turned out."""
+    return [str(result.finding.status) for result in report.results]
+
+
+def test_where_everything_holds_the_verdict_is_pass() -> None:
+    """In the order of the ladder."""
+    report = climbed(rung("a"), rung("b", passes, "a"))
+
+    assert statuses(report) == ["pass", "pass"]
+    assert report.to_json()["verdict"] == "pass"
+    assert report.to_json()["summary"] == "Everything holds."
+
+
+def test_above_a_failed_rung_nothing_is_reached_and_beside_it_everything() -> None:
+    """What was not reached was not tried either, and says why."""
+    report = climbed(rung("a", fails), rung("b", passes, "a"), rung("c", passes, "b"), rung("d"))
+
+    assert statuses(report) == ["fail", "not_reached", "not_reached", "pass"]
+    details = [result.finding.detail for result in report.results]
+    assert details[1:3] == [
+        "“A” comes first, and failed.",
+        "“B” comes first, and was not reached.",
+    ]
+    assert [result.duration_ms is None for result in report.results] == [False, True, True, False]
+    assert report.verdict is Status.FAIL
+
+
+def test_a_warning_stops_nobody() -> None:
+    """It shows in the verdict."""
+
+    def warns(_: list[str], __: Budget) -> Finding:
+        return Finding(status=Status.WARN, detail="Look at it.")
+
+    report = climbed(rung("a", warns), rung("b", passes, "a"))
+
+    assert statuses(report) == ["warn", "pass"]
+    assert report.verdict is Status.WARN
+    assert report.to_json()["summary"] == "Everything holds. A warning at: A."
+
+
+def test_an_error_is_a_failure_with_its_own_fix() -> None:
+    """The same text as a problem carries, its code, and the id that Microsoft asks for."""
+    (result,) = climbed(rung("a", fails)).results
+    members = result.to_json()
+
+    assert (members["code"], members["fix"]) == ("meeting_not_found", "Make one.")
+    assert members["graphRequestId"] == "id-of-graph"
+
+
+def test_a_failure_that_names_no_fix_has_the_rungs() -> None:
+    """Nobody is left without a next step."""
+
+    def fails_dumbly(_: list[str], __: Budget) -> Finding:
+        raise MeetingNotFound("Not there.")
+
+    (result,) = climbed(rung("a", fails_dumbly)).results
+
+    assert result.finding.fix == "Mend it."
+
+
+def test_a_faulty_setting_keeps_its_rungs_from_being_reached() -> None:
+    """And no others."""
+    needy = Rung(
+        name="a", title="A", check=passes, fix="Mend it.", settings=("GRAPH_ROOT", "GRAPH_VERSION")
+    )
+
+    report = climbed(needy, rung("b"), faulty_settings=["GRAPH_VERSION"])
+
+    assert statuses(report) == ["not_reached", "pass"]
+    assert report.results[0].finding.detail == "The setting GRAPH_VERSION is faulty."
+
+
+def test_what_hangs_fails_its_own_rung_in_its_own_time() -> None:
+    """And the others go on."""
+    released = threading.Event()
+
+    def hangs(_: list[str], __: Budget) -> Finding:
+        released.wait()
+        return Finding(detail="Too late.")
+
+    report = climbed(rung("a", hangs, seconds=0.05), rung("b"))
+    released.set()
+
+    assert statuses(report) == ["fail", "pass"]
+    assert report.results[0].finding.code == "timeout"
+    assert report.duration_ms < 1000
+
+
+def test_all_rungs_together_keep_the_time_of_the_whole() -> None:
+    """A caller waits for 20 seconds at most."""
+    limits: list[float] = []
+
+    def notes(_: list[str], budget: Budget) -> Finding:
+        limits.append(budget.seconds)
+        return Finding(detail="Noted.")
+
+    climbed(rung("a", notes, seconds=5), rung("b", notes, seconds=0.5), seconds=2)
+
+    assert limits[0] <= 2
+    assert limits[1] == 0.5
+    assert SECONDS <= 18
+
+
+def test_a_fault_of_a_check_is_a_failure_and_its_text_is_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An exception's text may quote a link."""
+
+    def breaks(_: list[str], __: Budget) -> Finding:
+        raise ValueError("https://secret.example")
+
+    report = climbed(rung("a", breaks), rung("b"))
+
+    assert statuses(report) == ["fail", "pass"]
+    assert report.results[0].finding.code == "internal_error"
+    assert "secret.example" not in str(report.to_json()) + caplog.text
+    assert "ValueError at" in caplog.text
+
+
+def test_the_ladder_is_the_designs() -> None:
+    """From the settings up, then what stands beside it, and last what is only information."""
+    assert [rung.name for rung in RUNGS] == [
+        "settings",
+        "identity",
+        "token",
+        "roles",
+        "organizer",
+        "permission",
+        "access_policy",
+        "meeting",
+        "join_link_v1",
+        "join_link_beta",
+        "key_vault",
+        "queues",
+        "alternate_key",
+    ]
+
+
+def test_a_rung_needs_only_what_comes_before_it() -> None:
+    """Else it could never be reached."""
+    for number, entry in enumerate(RUNGS):
+        assert set(entry.needs) <= {earlier.name for earlier in RUNGS[:number]}
+    assert len({entry.title for entry in RUNGS}) == len(RUNGS)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b"[]", ""),
+        (b'{"userId": 7}', "/userId"),
+        (b'{"userId": ""}', "/userId"),
+        (b'{"onlineMeetingId": "' + b"a" * 2049 + b'"}', "/onlineMeetingId"),
+        (b'{"user": "a"}', "/user"),
+        (b'{"userId": "a", "userId": "b"}', "/userId"),
+        (b'{"joinMeetingId": "1", "onlineMeetingId": "2"}', ""),
+    ],
+)
+def test_a_request_that_says_nothing_clear_is_refused(body: bytes, pointer: str) -> None:
+    """With a pointer to what is wrong."""
+    with pytest.raises(InvalidRequest) as refused:
+        Subject.from_document(strict_json.read(body))
+
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+def test_whatever_the_ids_are_worth_the_rungs_say_it() -> None:
+    """A wrong id is what somebody came to be told."""
+    subject = Subject.from_document(strict_json.read(b'{"userId": "?", "joinWebUrl": "no link"}'))
+
+    assert subject.user_id == "?"
+    assert subject.link is None
+    assert "?" not in repr(subject)
+
+
+def test_the_pages_policy_fits_its_script_and_style() -> None:
+    """One inline script and style, no attribute that would need more, nothing from elsewhere."""
+    html = api.page().body.decode()
+    policy = api.page().headers["Content-Security-Policy"]
+
+    assert len(re.findall("<script", html)) == len(re.findall("<script>", html)) == 1
+    assert len(re.findall("<style", html)) == len(re.findall("<style>", html)) == 1
+    assert not re.search(r"\s(on\w+|style)=", html)
+    assert not re.search(r"(src|href|action)=\"(?!data:,)", html)
+    assert "innerHTML" not in html
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+
+
+def test_no_field_of_the_page_has_a_name() -> None:
+    """So that no browser can put one into the address bar, with or without the script."""
+    html = api.page().body.decode()
+
+    assert html.count("<input") == 3
+    assert not re.search(r"<input[^>]*\sname=", html)
+
+
+def test_the_page_names_the_function_whose_key_it_asks_for() -> None:
+    """As function_app.py names it."""
+    assert '@app.function_name("diagnostics")' in (ROOT / "function_app.py").read_text("utf-8")
+    assert "<b>diagnostics</b>" in api.page().body.decode()

@@ -1,0 +1,331 @@
+"""The four schemes: what systems sign is taken, and whatever is wrong is one error."""
+
+import base64
+import hashlib
+import hmac
+import json
+import string
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standardwebhooks
+import stripe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import SignatureInvalid
+from shared.signatures import BodyHmac, Scheme, Standard, Timestamped, Token
+from shared.sources import read_sources
+
+NOW = 1_700_000_000
+SECRET = "open sesame"
+KEY = base64.b64encode(b"thirty-two bytes of a secret key").decode()
+BODY = ' {"name":\t"Zoë",  "n": 1.50}\r\n'.encode()
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "signatures.json").read_text("utf-8"))
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A request that a scheme accepts, to be spoilt in one place."""
+
+    scheme: Scheme
+    secrets: tuple[str, ...]
+    headers: Mapping[str, str]
+    body: bytes = BODY
+    now: float = NOW
+
+    def verify(self) -> str | None:
+        """Check it."""
+        return self.scheme.verify(self.secrets, self.headers, self.body, self.now)
+
+    def fault(self) -> str:
+        """Give the code of what is wrong with it."""
+        with pytest.raises(SignatureInvalid) as caught:
+            self.verify()
+        return caught.value.detail
+
+
+def mac(signed: bytes, key: bytes = SECRET.encode()) -> bytes:
+    """Sign."""
+    return hmac.new(key, signed, hashlib.sha256).digest()
+
+
+def standard(**changes: Any) -> Signed:  # noqa: ANN401
+    """Sign as Standard Webhooks do."""
+    signed = mac(f"msg_1.{NOW}.".encode() + BODY, base64.b64decode(KEY))
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(NOW),
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+    return replace(Signed(Standard(), (f"whsec_{KEY}",), headers), **changes)
+
+
+def timestamped(**changes: Any) -> Signed:  # noqa: ANN401
+    """Sign as Stripe does."""
+    value = f"t={NOW},v1={mac(f'{NOW}.'.encode() + BODY).hex()}"
+    return replace(Signed(Timestamped(header="sig"), (SECRET,), {"sig": value}), **changes)
+
+
+def body_hmac(**changes: Any) -> Signed:  # noqa: ANN401
+    """Sign as GitHub does."""
+    scheme = BodyHmac(header="sig", encoding="hex", prefix="sha256=")
+    return replace(Signed(scheme, (SECRET,), {"sig": f"sha256={mac(BODY).hex()}"}), **changes)
+
+
+def token(**changes: Any) -> Signed:  # noqa: ANN401
+    """Authorize as a FHIR subscription does."""
+    scheme = Token(header="authorization", prefix="Bearer ")
+    return replace(Signed(scheme, (SECRET,), {"authorization": f"Bearer {SECRET}"}), **changes)
+
+
+ALL = {"standard": standard, "timestamped": timestamped, "body-hmac": body_hmac, "token": token}
+DATED = {"standard": standard, "timestamped": timestamped}
+WITH_BODY = {"standard": standard, "timestamped": timestamped, "body-hmac": body_hmac}
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["system"]))
+def test_a_system_s_own_signature_is_taken(vector: dict[str, Any]) -> None:
+    """Published by the system, or computed with openssl; one byte off, it is not taken."""
+    configured = {"scheme": vector["scheme"], "secret": "s", "mapping": {"joinWebUrl": "url"}}
+    sources = read_sources({"source": configured})
+    scheme = sources.sound["source"].scheme
+    body = vector["body"].encode()
+
+    scheme.verify((vector["secret"],), vector["headers"], body, vector["now"])
+
+    with pytest.raises(SignatureInvalid, match="signature_differs"):
+        scheme.verify((vector["secret"],), vector["headers"], body + b" ", vector["now"])
+
+
+def test_there_is_a_vector_for_each_system() -> None:
+    """None is forgotten."""
+    assert {vector["system"] for vector in VECTORS} == {
+        *("Cal.com", "Calendly", "Acuity", "Square", "Stripe", "GitHub", "Shopify"),
+        *("Zoho Payments", "Standard Webhooks", "Svix"),
+    }
+
+
+@given(body=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_what_standardwebhooks_signs_is_taken(body: str) -> None:
+    """The reference library is the oracle, whatever the body."""
+    signature = standardwebhooks.Webhook(KEY).sign("msg_1", datetime.fromtimestamp(NOW, UTC), body)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(NOW),
+        "webhook-signature": signature,
+    }
+
+    assert standard(headers=headers, body=body.encode()).verify() == "msg_1"
+
+
+@given(body=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_what_we_take_as_stripe_s_stripe_takes(body: str) -> None:
+    """The reference library is the oracle: it verifies the header that we accept."""
+    now = int(time.time())
+    value = f"t={now},v1={mac(f'{now}.{body}'.encode()).hex()}"
+
+    stripe.WebhookSignature.verify_header(body, value, SECRET, 300)
+
+    timestamped(headers={"sig": value}, body=body.encode(), now=now).verify()
+
+
+@pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
+def test_any_of_several_secrets_may_have_signed(sign: Any) -> None:  # noqa: ANN401
+    """So that a secret can be rotated."""
+    (secret,) = sign().secrets
+    other = f"whsec_{base64.b64encode(b'another').decode()}"
+
+    sign(secrets=(other, secret)).verify()
+    sign(secrets=(secret, other)).verify()
+    assert sign(secrets=(other,)).fault() == "signature_differs"
+
+
+@pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("secrets", [(), ("",), (" \n",), ("no-secret-provided",)])
+def test_without_a_secret_everything_is_refused(sign: Any, secrets: tuple[str, ...]) -> None:  # noqa: ANN401
+    """An empty secret is none, nor is the word that Cal.com sends for none."""
+    assert sign(secrets=secrets).fault() == "secret_missing"
+
+
+@pytest.mark.parametrize("key", ["", "no-secret-provided"])
+def test_what_an_empty_secret_signs_is_refused(key: str) -> None:
+    """A right signature with a key that everybody knows."""
+    signature = f"sha256={mac(BODY, key.encode()).hex()}"
+    assert body_hmac(secrets=(key,), headers={"sig": signature}).fault() == "secret_missing"
+
+
+def test_a_standard_secret_is_its_decoded_bytes() -> None:
+    """With or without its prefix and padding; what is not base64 is no secret."""
+    standard(secrets=(KEY,)).verify()
+    standard(secrets=(KEY.rstrip("=") + "\n",)).verify()
+    assert standard(secrets=("whsec_*",)).fault() == "secret_missing"
+    assert standard(secrets=("whsec_",)).fault() == "secret_missing"
+
+
+def test_stripe_s_secret_is_used_verbatim() -> None:
+    """Although it begins like a standard one."""
+    value = f"t={NOW},v1={mac(f'{NOW}.'.encode() + BODY, b'whsec_abc').hex()}"
+    timestamped(secrets=("whsec_abc",), headers={"sig": value}).verify()
+
+
+@pytest.mark.parametrize("sign", DATED.values(), ids=DATED)
+@pytest.mark.parametrize(
+    ("age", "fault"),
+    [(300, None), (-300, None), (301, "timestamp_too_old"), (-301, "timestamp_too_new")],
+)
+def test_a_signature_holds_for_five_minutes_either_way(
+    sign: Any,  # noqa: ANN401
+    age: int,
+    fault: str | None,
+) -> None:
+    """Older, or too far ahead, it is refused, however right."""
+    signed = sign(now=NOW + age)
+    if fault is None:
+        signed.verify()
+    else:
+        assert signed.fault() == fault
+
+
+def test_milliseconds_are_read_as_such() -> None:
+    """Zoho's."""
+    scheme = Timestamped(header="sig", signature_key="v", units_per_second=1000)
+    value = f"t={NOW}999,v={mac(f'{NOW}999.'.encode() + BODY).hex()}"
+    timestamped(scheme=scheme, headers={"sig": value}).verify()
+
+
+@pytest.mark.parametrize("sign", WITH_BODY.values(), ids=WITH_BODY)
+def test_one_of_several_signatures_is_enough(sign: Any) -> None:  # noqa: ANN401
+    """So that they can rotate."""
+    signed = sign()
+    name = "sig" if "sig" in signed.headers else "webhook-signature"
+    right = signed.headers[name]
+    wrong = {
+        "standard": f"v2,x v1,!! v1,{base64.b64encode(b'x' * 32).decode()} {right}",
+        "timestamped": right.replace(",v1=", f",v0=1,v1=zz,v1={'0' * 64},v1="),
+        "body-hmac": f"sha1=0,sha256={'0' * 64}, {right}",
+    }
+    for kind, value in wrong.items():
+        if WITH_BODY[kind] is sign:
+            replace(signed, headers={**signed.headers, name: value}).verify()
+
+
+@pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
+@pytest.mark.parametrize(
+    "value", ["", " ", ",", "=", "t=,v1=", "ключ", "\ud800", "v1," + "A" * 9000, "sha256=0g", "\0"]
+)
+def test_a_malformed_header_is_the_one_error(sign: Any, value: str) -> None:  # noqa: ANN401
+    """Empty, too long, not ASCII, or nonsense, in each header in turn."""
+    for name in sign().headers:
+        fault = sign(headers={**sign().headers, name: value}).fault()
+        assert fault.replace("_", "").isalpha()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"v1={'0' * 64}",
+        f"t=1,t={NOW},v1={'0' * 64}",
+        f"t=٣,v1={'0' * 64}",
+        f"t=-1,v1={'0' * 64}",
+        f"t={'9' * 400},v1={'0' * 64}",
+        f"t=1e9,v1={'0' * 64}",
+    ],
+)
+def test_a_malformed_time_is_refused(value: str) -> None:
+    """None, two, another alphabet's digits, a sign, a flood of digits."""
+    fault = timestamped(headers={"sig": value}).fault()
+    assert fault in ("timestamp_malformed", "signature_malformed")
+
+
+def test_svix_s_names_of_the_headers_do_as_well() -> None:
+    """But not a mixture of both."""
+    headers = standard().headers
+    svix = {name.replace("webhook", "svix"): value for name, value in headers.items()}
+    mixed = {**headers, "svix-id": "msg_2"} | {"webhook-id": ""}
+
+    assert standard(headers=svix).verify() == "msg_1"
+    assert standard(headers=mixed).fault() == "signature_missing"
+
+
+def test_a_scheme_name_is_read_in_any_case() -> None:
+    """The token is not."""
+    token(headers={"authorization": f"bearer {SECRET}"}).verify()
+    wrong = token(headers={"authorization": f"Bearer {SECRET.upper()}"})
+    assert wrong.fault() == "signature_differs"
+    assert token(headers={"authorization": SECRET}).fault() == "signature_malformed"
+
+
+def test_the_url_comes_from_the_configuration() -> None:
+    """What the request says about its host plays no part."""
+    url = "https://example.com/api/webhooks/square"
+    scheme = BodyHmac(header="sig", encoding="base64", url=url)
+    signature = base64.b64encode(mac(url.encode() + BODY)).decode()
+    headers = {"sig": signature, "host": "evil.example"}
+    body_hmac(scheme=scheme, headers=headers).verify()
+    other = replace(scheme, url="https://evil.example/api/webhooks/square")
+    assert body_hmac(scheme=other, headers=headers).fault() == "signature_differs"
+
+
+_NAMES = ("webhook-id", "webhook-timestamp", "webhook-signature", "svix-signature")
+_HEADERS = st.dictionaries(
+    st.sampled_from([*_NAMES, "svix-id", "svix-timestamp", "sig", "authorization"]),
+    st.text() | st.text(string.printable) | st.from_regex(r"t=\d+,v1=\w*", fullmatch=True),
+)
+
+
+@given(
+    kind=st.sampled_from(sorted(ALL)),
+    headers=_HEADERS,
+    body=st.binary(),
+    secrets=st.lists(st.text(), max_size=3),
+)
+def test_arbitrary_requests_are_the_one_error(
+    kind: str, headers: dict[str, str], body: bytes, secrets: list[str]
+) -> None:
+    """Whatever the bytes, the headers and the secrets: no other exception."""
+    ALL[kind](headers=headers, body=body, secrets=tuple(secrets)).fault()
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(ALL)))
+def test_a_valid_request_changed_in_one_place_is_the_one_error(
+    data: st.DataObject, kind: str
+) -> None:
+    """One character of a header, or one byte of the body."""
+    signed = ALL[kind]()
+    places = [*signed.headers, "body"] if kind in WITH_BODY else [*signed.headers]
+    place = data.draw(st.sampled_from(places))
+    if place == "body":
+        index = data.draw(st.integers(0, len(BODY) - 1))
+        byte = data.draw(st.integers(0, 255).filter(lambda value: value != BODY[index]))
+        body = BODY[:index] + bytes([byte]) + BODY[index + 1 :]
+        assert replace(signed, body=body).fault() == "signature_differs"
+        return
+    value = signed.headers[place]
+    index = data.draw(st.integers(0, len(value) - 1))
+    character = data.draw(st.characters())
+    changed = value[:index] + character + value[index + 1 :]
+    if _reads_alike(value, changed):
+        return
+    assert replace(signed, headers={**signed.headers, place: changed}).fault()
+
+
+def _reads_alike(value: str, changed: str) -> bool:
+    """Say whether two headers mean the same: by case, or by the spare bits of base64."""
+    if value.startswith("v1,") and changed.startswith("v1,"):
+        return _base64(value) == _base64(changed)
+    if value.startswith("Bearer "):
+        return value[7:] == changed[7:] and value.lower() == changed.lower()
+    return value.lower() == changed.lower()
+
+
+def _base64(value: str) -> bytes:
+    try:
+        return base64.b64decode(value[3:], validate=True)
+    except ValueError:
+        return b""

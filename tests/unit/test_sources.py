@@ -1,0 +1,401 @@
+"""Sources: what WEBHOOK_SOURCES may say, and what a source finds in a booking event."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.appointments import JoinRequest
+from shared.mapping import FIELDS, Undecodable, decode
+from shared.presets import PRESETS
+from shared.signatures import BodyHmac, Standard, Timestamped, Token
+from shared.sources import Source, read_sources
+from shared.strict_json import Document, Json
+
+BOOKINGS = Path(__file__).parent / "vectors" / "bookings"
+DOCTOR = "11111111-1111-4111-8111-111111111111"
+DEFAULT = "22222222-2222-4222-8222-222222222222"
+IN_LINK = "33333333-3333-4333-8333-333333333333"
+SHORT = "https://teams.microsoft.com/meet/23456789012345?p=a"
+CONTEXT = quote(json.dumps({"Tid": DEFAULT, "Oid": IN_LINK}))
+LONG = f"https://teams.microsoft.com/l/meetup-join/19%3ameeting_x%40thread.v2/0?context={CONTEXT}"
+OWN = {
+    "scheme": "standard",
+    "secret": "own",
+    "mapping": {
+        "userId": "user",
+        "organizer": "email",
+        "joinWebUrl": "url",
+        "onlineMeetingId": "id",
+        "joinMeetingId": "number",
+        "context": "context",
+        "deliveryId": "delivery",
+        "when": "kind != 'other'",
+    },
+}
+
+
+def source(**members: Any) -> Source:  # noqa: ANN401
+    """Read a sound source of one's own."""
+    sources = read_sources({"own": {**OWN, **members}})
+    assert sources.faulty == {}
+    return sources.sound["own"]
+
+
+def places(value: object, name: str = "own") -> list[str]:
+    """Give the places of a faulty source's faults."""
+    sources = read_sources({name: value})
+    assert sources.sound == {}
+    return sorted(fault.pointer for fault in sources.faulty[name])
+
+
+def booking(preset: str) -> Any:  # noqa: ANN401
+    """Read what a system posts."""
+    return json.loads((BOOKINGS / f"{preset}.json").read_text("utf-8"))
+
+
+def preset(name: str, **members: Any) -> Source:  # noqa: ANN401
+    """Read a source that is its preset and a secret."""
+    sources = read_sources({name: {"preset": name, "secret": "s", **members}})
+    assert sources.faulty == {}
+    return sources.sound[name]
+
+
+def test_every_preset_is_a_sound_source() -> None:
+    """With a secret's name it is complete, and signs as its system does."""
+    schemes = {name: type(preset(name).scheme) for name in PRESETS}
+    assert schemes == {
+        "calcom": BodyHmac,
+        "calendly": Timestamped,
+        "msbookings": Token,
+        "standard": Standard,
+    }
+
+
+EXPECTED: dict[str, dict[str, Json]] = {
+    "calcom": {
+        "userId": "dr.meyer@clinic.example",
+        "onlineMeetingId": "MSoxMTExMTExMQ==",
+        "language": "de",
+        "context": {
+            "bookingId": "bFJeNb2uX8ANpT3JL5EfXw",
+            "start": "2026-11-23T09:00:00Z",
+            "end": "2026-11-23T09:30:00Z",
+            "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
+        },
+    },
+    "calendly": {
+        "userId": "dr.meyer@clinic.example",
+        "joinWebUrl": SHORT,
+        "context": {
+            "bookingId": "https://api.calendly.com/scheduled_events/EEEE/invitees/IIII",
+            "start": "2026-11-23T09:00:00.000000Z",
+            "end": "2026-11-23T09:30:00.000000Z",
+            "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
+        },
+    },
+    "msbookings": {
+        "userId": IN_LINK,
+        "joinWebUrl": booking("msbookings")["JoinWebURL"],
+        "context": {
+            "bookingId": "AAMk-appointment",
+            "start": "2026-11-23T09:00:00Z",
+            "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
+        },
+    },
+    "standard": {
+        "userId": DOCTOR,
+        "joinMeetingId": "234567890123",
+        "language": "pt-BR",
+        "context": {"appointment": 42},
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
+    """And what it finds makes a valid request."""
+    mapper = preset(name).mapper
+    assert mapper.is_for_us(booking(name))
+
+    found = mapper.read(booking(name))
+
+    assert (found.members, found.missing) == (EXPECTED[name], None)
+    JoinRequest.from_document(Document(dict(found.members), ()), default_request_id="r")
+
+
+def test_cal_com_s_link_serves_where_there_is_no_id() -> None:
+    """In each of the places where Cal.com puts it; other systems' links do not count."""
+    event = booking("calcom")
+    del event["payload"]["videoCallData"]
+    mapper = preset("calcom").mapper
+    assert mapper.read(event).members["joinWebUrl"] == SHORT
+
+    event["payload"]["metadata"] = {"videoCallUrl": "https://app.cal.com/video/1"}
+    event["payload"]["location"] = LONG
+    assert mapper.read(event).members["joinWebUrl"] == LONG
+
+    event["payload"]["location"] = "integrations:office365_video"
+    assert mapper.is_for_us(event)
+    assert mapper.read(event).missing == "meeting"
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [
+        ("calcom", "triggerEvent", "BOOKING_CANCELLED"),
+        ("calcom", "payload.videoCallData.type", "zoom_video"),
+        ("calendly", "event", "invitee.canceled"),
+        ("calendly", "payload.scheduled_event.location.type", "physical"),
+    ],
+)
+def test_a_preset_leaves_what_is_not_for_us(name: str, path: str, value: str) -> None:
+    """Cancellations, and appointments that take place elsewhere."""
+    event = booking(name)
+    *parents, last = path.split(".")
+    place = event
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+
+    assert not preset(name).mapper.is_for_us(event)
+
+
+def test_calendly_s_link_may_not_be_there_yet() -> None:
+    """The event is for us all the same: somebody has to hear of it."""
+    event = booking("calendly")
+    location = event["payload"]["scheduled_event"]["location"]
+    location.pop("join_url")
+    location["status"] = "processing"
+    mapper = preset("calendly").mapper
+    assert mapper.is_for_us(event)
+    assert mapper.read(event).missing == "meeting"
+
+
+def test_what_a_source_says_overrides_its_preset() -> None:
+    """Member by member in the mapping, as a whole elsewhere; null takes an expression away."""
+    own = preset(
+        "calcom",
+        scheme={"type": "token", "header": "X-Key"},
+        mapping={"language": None, "context": "payload.uid"},
+    )
+    found = own.mapper.read(booking("calcom"))
+    assert own.scheme == Token(header="x-key")
+    assert found.members == {
+        "userId": "dr.meyer@clinic.example",
+        "onlineMeetingId": "MSoxMTExMTExMQ==",
+        "context": "bFJeNb2uX8ANpT3JL5EfXw",
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "organizer"),
+    [
+        ({"user": DOCTOR, "url": LONG, "email": "known@c.example"}, DOCTOR),
+        ({"url": LONG, "email": "known@c.example"}, IN_LINK),
+        ({"url": SHORT, "email": " Known@C.example"}, DOCTOR),
+        ({"url": SHORT, "email": "Other@C.example"}, "other@c.example"),
+        ({"url": SHORT}, DEFAULT),
+        ({"url": SHORT, "email": "nobody"}, DEFAULT),
+        ({"url": LONG, "id": "MSo1"}, IN_LINK),
+    ],
+)
+def test_the_organizer_is_the_first_that_is_known(event: Json, organizer: str) -> None:
+    """Mapped, the Teams link's, the list's, looked up by address, the default."""
+    own = source(organizers={"known@C.EXAMPLE": DOCTOR}, defaultUserId=DEFAULT)
+    assert own.mapper.read(event).members["userId"] == organizer
+
+
+def test_without_an_organizer_or_a_meeting_an_event_names_none() -> None:
+    """Each is told apart; an address that is none is left for the request's checks."""
+    mapper = source().mapper
+    assert mapper.read({"url": SHORT}).missing == "organizer"
+    assert mapper.read({"email": "a@b.example"}).missing == "meeting"
+    assert mapper.read({"url": SHORT, "email": "nobody"}).members["userId"] == "nobody"
+
+
+def test_one_reference_is_taken_the_cheapest_first() -> None:
+    """A request has exactly one."""
+    event: dict[str, Json] = {"user": DOCTOR, "id": "MSo1", "url": SHORT, "number": 234567}
+    mapper = source().mapper
+    for name, member in (("onlineMeetingId", "id"), ("joinWebUrl", "url")):
+        assert mapper.read(event).members == {"userId": DOCTOR, name: event.pop(member)}
+    assert mapper.read(event).members == {"userId": DOCTOR, "joinMeetingId": "234567"}
+
+
+@pytest.mark.parametrize(
+    ("value", "delivery_id"),
+    [
+        ("one", "one"),
+        (7, "7"),
+        (["a", 1], '["a", 1]'),
+        (["a", None], None),
+        ([], None),
+        (None, None),
+        ("", None),
+        ({"a": 1}, None),
+    ],
+)
+def test_a_delivery_is_named_by_a_value_or_several(value: Json, delivery_id: str | None) -> None:
+    """But not where one of several is missing: others would have the same name."""
+    assert source().mapper.read({"delivery": value}).delivery_id == delivery_id
+
+
+def test_cal_com_s_deliveries_differ_by_event_booking_and_time() -> None:
+    """A reschedule is not the creation."""
+    event = booking("calcom")
+    mapper = preset("calcom").mapper
+    first = mapper.read(event).delivery_id
+    assert first == '["BOOKING_CREATED", "bFJeNb2uX8ANpT3JL5EfXw", "2026-11-22T09:00:00.000Z"]'
+    assert mapper.read({**event, "triggerEvent": "BOOKING_RESCHEDULED"}).delivery_id != first
+
+
+@pytest.mark.parametrize(
+    ("when", "payload", "for_us"),
+    [
+        ("kind", {"kind": 0}, True),
+        ("kind", {"kind": False}, False),
+        ("kind", {"kind": ""}, False),
+        ("kind", {"kind": []}, False),
+        ("kind", {}, False),
+        ("starts_with(kind, 'a')", {"kind": 1}, False),
+        ("kind < `2`", {"kind": "text"}, False),
+        (None, {}, True),
+    ],
+)
+def test_an_event_is_for_us_where_when_holds(
+    when: str | None, payload: Json, *, for_us: bool
+) -> None:
+    """As JMESPath sees truth; an expression that fails does not hold."""
+    mapping = {**OWN["mapping"], "when": when}  # type: ignore[dict-item]
+    assert source(mapping=mapping).mapper.is_for_us(payload) is for_us
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+_PATHS = st.sampled_from(
+    ["payload", "triggerEvent", "event", "data", "JoinWebURL", "url", "email", "delivery"]
+)
+
+
+@given(payload=st.dictionaries(_PATHS, _JSON), name=st.sampled_from([*PRESETS, "own"]))
+def test_no_payload_makes_a_mapping_fail(payload: dict[str, Json], name: str) -> None:
+    """Whatever stands in it."""
+    mapper = source().mapper if name == "own" else preset(name).mapper
+    mapper.is_for_us(payload)
+    assert mapper.read(payload).members.keys() <= FIELDS
+
+
+def with_scheme(kind: str, **options: object) -> dict[str, object]:
+    """Make a source of one's own that signs in this way."""
+    return {**OWN, "scheme": {"type": kind, **options}}
+
+
+def with_mapping(**mapping: object) -> dict[str, object]:
+    """Make a source of one's own with this mapping."""
+    return {**OWN, "mapping": mapping}
+
+
+FAULTY: list[tuple[object, list[str]]] = [
+    (None, ["", "/mapping", "/scheme", "/secret"]),
+    ([], ["", "/mapping", "/scheme", "/secret"]),
+    ({**OWN, "surprise": 1}, ["/surprise"]),
+    ({**OWN, "preset": "unknown"}, ["/preset"]),
+    ({**OWN, "secret": "no/slash"}, ["/secret"]),
+    ({**OWN, "secret": 7}, ["/secret"]),
+    ({**OWN, "reply": "later"}, ["/reply"]),
+    ({**OWN, "organizers": {"a@b": "no-guid"}}, ["/organizers"]),
+    ({**OWN, "organizers": []}, ["/organizers"]),
+    ({**OWN, "defaultUserId": "me"}, ["/defaultUserId"]),
+    ({**OWN, "scheme": "md5"}, ["/scheme/type"]),
+    ({**OWN, "scheme": {"header": "x"}}, ["/scheme/type"]),
+    (with_scheme("standard", header="x"), ["/scheme/header"]),
+    (with_scheme("standard", toleranceSeconds=0), ["/scheme/toleranceSeconds"]),
+    (with_scheme("standard", toleranceSeconds=True), ["/scheme/toleranceSeconds"]),
+    (with_scheme("token"), ["/scheme/header"]),
+    (with_scheme("token", header="x: y"), ["/scheme/header"]),
+    (with_scheme("token", header="x", prefix=1), ["/scheme/prefix"]),
+    (with_scheme("body-hmac", header="x", encoding="b64"), ["/scheme/encoding"]),
+    (with_scheme("body-hmac", header="x", url="https://ä"), ["/scheme/url"]),
+    (with_scheme("timestamped", header="x", timestampUnit="h"), ["/scheme/timestampUnit"]),
+    (with_mapping(joinWebUrl="a", joinUrl="b"), ["/mapping/joinUrl"]),
+    (with_mapping(joinWebUrl="a["), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="a#"), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl=""), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl=7), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="a[?nope(@)] | b"), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="length(a, b)"), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="starts_with(a)"), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="join()"), ["/mapping/joinWebUrl"]),
+    (with_mapping(when="a"), ["/mapping"]),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), FAULTY)
+def test_a_fault_names_its_place(value: object, expected: list[str]) -> None:
+    """All of a source's faults at once."""
+    assert places(value) == expected
+
+
+def test_a_functions_arguments_may_be_many() -> None:
+    """Where JMESPath says so."""
+    mapping = {"joinWebUrl": "not_null(a, b, c) || join('', [d, e])"}
+    assert source(mapping=mapping).mapper.read({"c": SHORT, "x": 1}).missing == "organizer"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "ä", "x" * 65])
+def test_a_source_s_name_is_a_part_of_an_address(name: str) -> None:
+    """And of request ids."""
+    assert places(OWN, name) == [""]
+
+
+def test_a_faulty_source_disables_no_other() -> None:
+    """And its faults quote none of its values."""
+    sources = read_sources(
+        {"good": OWN, "bad": {**OWN, "secret": "canary secret", "reply": "canary"}}
+    )
+    assert set(sources.sound) == {"good"}
+    assert set(sources.faulty) == {"bad"}
+    assert "canary" not in repr(sources.faulty)
+
+
+def test_a_form_becomes_a_flat_object() -> None:
+    """Of texts; a blank one is kept, and of a repeated one the first."""
+    body = b"id=1&name=Zo%C3%AB+M&blank=&id=2"
+    form = "application/x-www-form-urlencoded; charset=utf-8"
+    assert decode(form, body) == {"id": "1", "name": "Zoë M", "blank": ""}
+
+
+def test_a_json_body_may_be_announced_as_anything() -> None:
+    """What is odd about it is left out: it is not ours to judge."""
+    body = '{"a": 820982911946154508123, "b": "ü", "b": 2, "c": "\\ud800"}'.encode()
+    assert decode("text/plain", body) == {"a": None, "b": "ü", "c": None}
+    deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+    assert isinstance(decode("", deep), dict)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b""),
+        ("application/json", b"{"),
+        ("application/json", b"[1]"),
+        ("application/json", b'"text"'),
+        ("application/json", b"\xff"),
+        ("application/json", b"[" * 20_000),
+        ("application/x-www-form-urlencoded", b"a=%FF"),
+        ("application/x-www-form-urlencoded", b"\xff"),
+        ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1001)),
+    ],
+)
+def test_what_is_no_object_cannot_be_decoded(content_type: str, body: bytes) -> None:
+    """Nothing, broken JSON, other values, other encodings, floods."""
+    with pytest.raises(Undecodable):
+        decode(content_type, body)
