@@ -1,23 +1,19 @@
 """`python -m tests.infra.checkov`: checkov over infra/, in an environment of its own.
 
-checkov brings a hundred packages that nothing else here needs. They are installed once, into
-.dev/checkov, at the versions of requirements-checkov.txt; from then on no network is needed.
+checkov brings a hundred packages, at the versions of requirements-checkov.txt.
 """
 
 import json
-import os
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dev.environment import Stamp
+from dev.tool_environment import ToolError, prepare
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
-FOLDER = ROOT / ".dev" / "checkov"
 REQUIREMENTS = Path(__file__).with_name("requirements-checkov.txt")
 
 # Resources that checkov has checks for. It reports a file that it cannot parse as nothing at
@@ -41,27 +37,12 @@ def findings(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _prepare() -> Path:
-    """Make the environment, unless it is there, and return its folder of programs."""
-    programs = FOLDER / ("Scripts" if os.name == "nt" else "bin")
-    stamp = Stamp(folder=FOLDER, sources=[REQUIREMENTS])
-    if not stamp.is_current():
-        print("Setting up checkov in .dev/checkov (once: a minute or two) ...", flush=True)  # noqa: T201
-        venv.create(FOLDER, clear=True, with_pip=True, symlinks=os.name != "nt")
-        options = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        subprocess.run(  # noqa: S603 -- the Python that was just put there
-            [programs / "python", "-m", "pip", "install", *options, "-r", REQUIREMENTS], check=True
-        )
-        stamp.write()
-    return programs
-
-
 def main() -> int:
     """Scan infra/ and say what was found; 0 when that is nothing."""
     try:
-        program = _prepare() / "checkov"
-    except subprocess.CalledProcessError:
-        print("checkov could not be installed: pip says why above.")  # noqa: T201
+        program = prepare("checkov", requirements=REQUIREMENTS) / "checkov"
+    except ToolError as error:
+        print(error)  # noqa: T201
         return 1
     command = [str(program), "--config-file", str(INFRA / ".checkov.yaml"), "--skip-download"]
     command += ["--directory", str(INFRA), "--output", "json"]

@@ -11,7 +11,7 @@ param storageSku = 'Standard_ZRS'
 param vnetEnabled = true
 param entraClientId = '11111111-1111-4111-8111-111111111111'
 param webhookSources = {
-  calcom: { preset: 'cal.com', secretName: 'webhook-calcom' }
+  calcom: { preset: 'calcom', secret: 'webhook-calcom' }
 }
 param graphVersion = 'beta'
 param graphTimeoutSeconds = 20

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from tests.infra.snapshots import load
+from shared.sources import read_sources
+from tests.infra.snapshots import VARIANTS, load
 
 INFRA = Path(__file__).parents[2] / "infra"
 ENTRY_POINTS = ("main.bicep", "resources.bicep", "graph/main.bicep", "graph/sign-in.bicep")
@@ -82,23 +83,34 @@ def test_no_output_becomes_a_parameter_of_the_next_deployment_by_accident() -> N
     assert read & load("default").outputs.keys() == {"AZURE_LOCATION", "AZURE_RESOURCE_GROUP"}
 
 
-def test_the_app_accepts_the_settings_of_the_default_deployment() -> None:
-    """With what Azure fills in, `Settings` finds no fault and reads the defaults."""
-    filled_in = {
-        "AzureWebJobsStorage__clientId": "66666666-6666-4666-8666-666666666666",
-        "AzureWebJobsStorage__queueServiceUri": "https://name.queue.core.windows.net",
-        "MANAGED_IDENTITY_CLIENT_ID": "66666666-6666-4666-8666-666666666666",
-        "KEY_VAULT_URI": "https://name.vault.azure.net/",
-    }
+FILLED_IN = {
+    "AzureWebJobsStorage__clientId": "66666666-6666-4666-8666-666666666666",
+    "AzureWebJobsStorage__queueServiceUri": "https://name.queue.core.windows.net",
+    "MANAGED_IDENTITY_CLIENT_ID": "66666666-6666-4666-8666-666666666666",
+    "KEY_VAULT_URI": "https://name.vault.azure.net/",
+}
+"""What Azure knows only after the deployment."""
+
+
+def test_the_app_reads_its_defaults_from_the_default_deployment() -> None:
+    """With what Azure fills in, nothing differs from an app without these settings."""
     given = load("default").app_settings
-    for name in filled_in:
+    for name in FILLED_IN:
         assert given[name].startswith("["), f"{name} is known before the deployment"
 
-    settings = Settings.from_env({**given, **filled_in})
+    settings = Settings.from_env({**given, **FILLED_IN})
 
     assert settings == dataclasses.replace(
         Settings(storage=settings.storage),
-        managed_identity_client_id=filled_in["MANAGED_IDENTITY_CLIENT_ID"],
-        key_vault_uri=filled_in["KEY_VAULT_URI"].rstrip("/"),
+        managed_identity_client_id=FILLED_IN["MANAGED_IDENTITY_CLIENT_ID"],
+        key_vault_uri=FILLED_IN["KEY_VAULT_URI"].rstrip("/"),
         entra_tenant_id=given["ENTRA_TENANT_ID"],
     )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_app_accepts_the_settings_of_every_variant(variant: str) -> None:
+    """`Settings` finds no fault, nor do the webhook sources."""
+    settings = Settings.from_env({**load(variant).app_settings, **FILLED_IN})
+
+    assert read_sources(settings.webhook_sources).faulty == {}

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Says after `azd deploy` how to see that the app works.
+
+Needs no role; the key that it speaks of takes the Azure role Contributor on the app.
+"""
+
+import os
+import sys
+
+NEXT_STEP = """\
+The code is deployed. Next: see that the app can reach Microsoft Graph, and what is missing.
+
+  {url}/api/health        200 when the app has loaded and its settings are valid
+  {url}/api/diagnostics   climbs from the settings to a join link, and says what to mend
+
+The page asks for a key of its own (never the master key):
+
+  az functionapp function keys list --resource-group {group} --name {app} \\
+    --function-name {function} --query default --output tsv
+
+docs/setup.md goes on from here to the first link.
+"""
+
+
+def main() -> int:
+    """Say it."""
+    print(
+        NEXT_STEP.format(
+            url=os.environ["FUNCTION_APP_URL"],
+            group=os.environ["AZURE_RESOURCE_GROUP"],
+            app=os.environ["FUNCTION_APP_NAME"],
+            function="diagnostics",
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Makes both grants after `azd provision`, or prints them ready to forward.
+
+Needs the directory role Privileged Role Administrator for the permission on Microsoft Graph, and
+Teams Administrator for the access policy. Whoever has neither forwards what is printed.
+
+Both stand before the first code, since a token that was issued before a grant is used for up to
+24 hours. azd runs this; the azd environment may say GRAPH_GRANTS (lookup, users) and ORGANIZERS
+(object ids or user principal names, with commas between them).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+GRANT = FOLDER / "grant_graph_permissions.py"
+POLICY = FOLDER / "grant-teams-access-policy.ps1"
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+# Of each role its flag, and its id by https://learn.microsoft.com/graph/permissions-reference.
+APP_ROLES = {
+    "VirtualAppointment.Read.All": ("", "d4f67ec2-59b5-4bdc-b4af-d78f6f9c1954"),
+    "OnlineMeetings.Read.All": ("lookup", "c1684f21-1984-47fa-9d61-2dc8c296bb70"),
+    "User.ReadBasic.All": ("users", "97235f07-e226-4f63-ace3-39588e11d3a1"),
+}
+
+
+def words(text: str) -> list[str]:
+    """Read a list with commas or blanks between its words."""
+    return text.replace(",", " ").split()
+
+
+def graph_command(environment: Mapping[str, str]) -> list[str]:
+    """Make the command line that grants what GRAPH_GRANTS asks for."""
+    flags = [f"--{name}" for name in words(environment.get("GRAPH_GRANTS", ""))]
+    return [sys.executable, str(GRANT), environment["MANAGED_IDENTITY_CLIENT_ID"], *flags]
+
+
+def graph_lines(client_id: str, grants: Sequence[str]) -> str:
+    """Say what a Privileged Role Administrator runs without this repository."""
+    lines = [
+        f"IDENTITY=$(az ad sp show --id {client_id} --query id -o tsv)",
+        f"GRAPH=$(az ad sp show --id {GRAPH_APP_ID} --query id -o tsv)",
+    ]
+    lines += [
+        "az rest --method POST "
+        "--url https://graph.microsoft.com/v1.0/servicePrincipals/$GRAPH/appRoleAssignedTo "
+        '--body "{\\"principalId\\":\\"$IDENTITY\\",\\"resourceId\\":\\"$GRAPH\\",'
+        f'\\"appRoleId\\":\\"{role_id}\\"}}"'
+        for flag, role_id in APP_ROLES.values()
+        if not flag or flag in grants
+    ]
+    return "\n".join(lines)
+
+
+def policy_lines(client_id: str, organizers: Sequence[str]) -> str:
+    """Say what a Teams Administrator runs."""
+    users = ",".join(organizers) or "ORGANIZER"
+    return f"pwsh scripts/{POLICY.name} -AppId {client_id} -User {users}"
+
+
+def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
+    """Run the policy's script where somebody is there to sign in, and say whether it worked."""
+    pwsh = shutil.which("pwsh")
+    if not (pwsh and organizers and sys.stdin.isatty()):
+        return False
+    command = [pwsh, "-NoProfile", "-File", str(POLICY), "-AppId", client_id, "-User"]
+    done = subprocess.run([*command, ",".join(organizers)], check=False)  # noqa: S603 - our own
+    return done.returncode == 0
+
+
+def main() -> int:
+    """Make the grants; a grant that somebody else has to make is no failure."""
+    client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
+    grants = words(os.environ.get("GRAPH_GRANTS", ""))
+    organizers = words(os.environ.get("ORGANIZERS", ""))
+    print("== Permission on Microsoft Graph", flush=True)
+    granted = subprocess.run(graph_command(os.environ), check=False)  # noqa: S603 - our own
+    if granted.returncode:
+        print("\nForward this to a Privileged Role Administrator, for bash or Cloud Shell:\n")
+        print(graph_lines(client_id, grants), flush=True)
+    print("\n== Teams application access policy", flush=True)
+    if not grant_policy(client_id, organizers):
+        print("Forward this to a Teams Administrator (docs/setup.md says more):\n")
+        print(policy_lines(client_id, organizers), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Deploys the code at the end of `azd up`, once the permission on Microsoft Graph is there.
+
+Needs the Azure role Contributor on the app, signed in by `azd auth login` and `az login`.
+
+azd runs this. The first code must not ask for a token before the grant; and the first
+deployment into new resources may be refused until roles have spread, so it is tried again.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+STOPPED = """\
+The resources are there, and the code is not deployed yet: first somebody grants the permission,
+since a token that the app got before would be used for up to 24 hours. Then:
+
+  azd deploy
+"""
+
+
+def main() -> int:
+    """Deploy, or say why not."""
+    client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
+    grants = os.environ.get("GRAPH_GRANTS", "").replace(",", " ").split()
+    flags = ["--what-if", *(f"--{name}" for name in grants)]
+    granted = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, str(FOLDER / "grant_graph_permissions.py"), client_id, *flags],
+        check=False,
+    )
+    if granted.returncode:
+        print(STOPPED, file=sys.stderr)
+        return 1
+    deploy = ["azd", "deploy", "--no-prompt", "--environment", os.environ["AZURE_ENV_NAME"]]
+    retry = [sys.executable, str(FOLDER / "retry_deployment.py"), *deploy]
+    done = subprocess.run(retry, cwd=FOLDER.parent, check=False)  # noqa: S603 - our own
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The report of the diagnostics, written for a terminal and as a file to hand on."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+WORDS = {"pass": "pass", "warn": "WARNING", "fail": "FAIL", "not_reached": "not reached"}
+_LEFT = 14
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Diagnostics of {where}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 46rem; }}
+li {{ margin: 1rem 0; overflow-wrap: anywhere; }}
+pre {{ white-space: pre-wrap; border: 1px solid; padding: .7rem; border-radius: .4rem; }}
+p {{ margin: .2rem 0; }}
+</style>
+<h1>Diagnostics of {where}</h1>
+<p>{when}. Verdict: <strong>{verdict}</strong>. {summary}</p>
+<ol>
+{rungs}
+</ol>
+</html>
+"""
+
+
+def printable(text: object) -> str:
+    """Drop what a terminal would take for an order."""
+    return "".join(letter for letter in str(text) if letter.isprintable())
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """Write the ladder for a terminal."""
+    lines = []
+    for rung in report["rungs"]:
+        word = WORDS.get(rung["status"], rung["status"])
+        lines.append(f"{word:<{_LEFT}}{rung['title']}")
+        told = [rung["detail"], *(_seen(rung) if rung["status"] in ("warn", "fail") else ())]
+        if "fix" in rung:
+            told.append(f"Next step: {rung['fix']}")
+        lines += [" " * _LEFT + line for line in told]
+    lines += ["", f"Verdict: {WORDS[report['verdict']]}. {report['summary']}"]
+    return "\n".join(map(printable, lines))
+
+
+def as_html(report: Mapping[str, Any], *, where: str, when: str) -> str:
+    """Write the ladder as one file to hand on; every value is text in it, never markup."""
+    return _PAGE.format(
+        where=html.escape(where),
+        when=html.escape(when),
+        verdict=html.escape(WORDS[report["verdict"]]),
+        summary=html.escape(report["summary"]),
+        rungs="\n".join(map(_rung, report["rungs"])),
+    )
+
+
+def _seen(rung: Mapping[str, Any]) -> list[str]:
+    seen = [f"{name}: {value}" for name, value in rung.get("seen", {}).items()]
+    if "graphRequestId" in rung:
+        seen.append(f"Graph request id: {rung['graphRequestId']}")
+    return seen
+
+
+def _rung(rung: Mapping[str, Any]) -> str:
+    paragraphs = [rung["detail"], *_seen(rung)]
+    told = "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs)
+    for number, part in enumerate(str(rung.get("fix", "")).split("`")):  # commands stand between
+        if part.strip():
+            tag = "pre" if number % 2 else "p"
+            told += f"<{tag}>{html.escape(part.strip())}</{tag}>"
+    word = html.escape(WORDS.get(rung["status"], rung["status"]))
+    return f"<li><strong>{word}: {html.escape(rung['title'])}</strong>{told}</li>"

@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Puts the secret that a booking system signs its webhooks with into the app's Key Vault.
+
+Needs the Azure role Key Vault Secrets Officer on the vault, signed in by `az login`. Python 3.10
+or newer and scripts/requirements.txt; runs in Cloud Shell too.
+
+Makes a secret and shows it once, to be pasted into the booking system; or asks for the one that
+the booking system has made (--prompt). A secret that is there already stays, unless --rotate
+puts a new version beside it: the app accepts the newest two, so that no webhook is refused until
+the booking system has the new one.
+"""
+
+import argparse
+import base64
+import getpass
+import logging
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+)
+from azure.identity import AzureCliCredential
+from azure.keyvault.secrets import SecretClient
+
+HOUR = 3600
+ROTATION_PAUSE_HOURS = 24
+_SOURCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_VAULT = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
+_KEY_BYTES = range(24, 65)  # of a secret by the Standard Webhooks specification
+_NO_SECRETS = ("", "no-secret-provided")
+_NOT_ALLOWED = (
+    "You are signed in, but may not write secrets in {0}: it needs the Azure role Key Vault "
+    "Secrets Officer on the vault. An owner grants it with OPERATOR_PRINCIPAL_ID (docs/deploy.md); "
+    "a new role takes some minutes to count."
+)
+_INSIDE_ONLY = (
+    "The vault {0} answers inside its virtual network only: run this from a machine in that "
+    "network."
+)
+_REFUSALS = {  # what stands in an answer, and what it means; the first that fits
+    "ForbiddenByConnection": _INSIDE_ONLY,
+    "ublic network access is disabled": _INSIDE_ONLY,
+    "deleted but recoverable": "A secret of that name was deleted and still keeps its name. "
+    "Recover it, then use --rotate: az keyvault secret recover --vault-name {0} --name NAME",
+    "401 ": "The vault {0} did not accept the sign-in: run `az login` for its tenant.",
+    "403 ": _NOT_ALLOWED,
+    "429 ": "The vault {0} is busy and asks to wait: run this again in some minutes.",
+}
+
+
+class SecretError(Exception):
+    """The secret cannot be set; the text is a sentence for the administrator."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the secret that the app would accept; times in Unix seconds."""
+
+    version: str
+    created: float
+
+
+def make(*, standard: bool) -> str:
+    """Make a secret of 32 random bytes.
+
+    Args:
+        standard: Whether as the Standard Webhooks specification writes it; else as plain text.
+    """
+    key = secrets.token_bytes(32)
+    if standard:
+        return "whsec_" + base64.b64encode(key).decode("ascii")
+    return base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")
+
+
+def check(secret: str, *, standard: bool) -> str:
+    """Return a secret without the blanks around it.
+
+    Raises:
+        SecretError: It is none.
+    """
+    secret = secret.strip()
+    if secret in _NO_SECRETS:
+        raise SecretError("That is no secret: nothing was changed.")
+    if standard:
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) not in _KEY_BYTES:
+            raise SecretError(
+                "A secret by the Standard Webhooks specification is whsec_ and then base64 of 24 "
+                "to 64 bytes; this is not one. Nothing was changed."
+            )
+    return secret
+
+
+def may_rotate(live: Sequence[Version], *, now: float) -> bool:
+    """Say whether a new version leaves the one that the booking system uses acceptable.
+
+    The app accepts the newest two, so a second rotation soon after the first would shut out the
+    version from before it, which may not have been replaced in the booking system yet.
+    """
+    newest = max((version.created for version in live), default=0.0)
+    return len(live) < 2 or now - newest >= ROTATION_PAUSE_HOURS * HOUR
+
+
+class Vault:
+    """One secret of a vault.
+
+    Args:
+        client: The vault.
+        name: The secret's name.
+    """
+
+    def __init__(self, client: SecretClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def live(self, now: float) -> list[Version]:
+        """List the versions that are enabled and have not expired."""
+        try:
+            found = list(self._client.list_properties_of_secret_versions(self._name))
+        except ResourceNotFoundError:
+            return []
+        return [
+            Version(one.version or "", one.created_on.timestamp() if one.created_on else 0.0)
+            for one in found
+            if one.enabled and (one.expires_on is None or one.expires_on.timestamp() > now)
+        ]
+
+    def add(self, secret: str) -> None:
+        """Add a version, which becomes the current one."""
+        self._client.set_secret(self._name, secret, content_type="text/plain")
+
+    def expire(self, version: Version, when: float) -> None:
+        """Let a version end at a time."""
+        utc = timezone.utc  # noqa: UP017 - Python 3.10 has no datetime.UTC
+        self._client.update_secret_properties(
+            self._name, version.version, expires_on=datetime.fromtimestamp(when, tz=utc)
+        )
+
+
+def set_secret(vault: Vault, options: argparse.Namespace) -> None:
+    """Do what was asked for, and say what was done.
+
+    Raises:
+        SecretError: It cannot be done.
+        AzureError: The vault refused it.
+    """
+    now = time.time()
+    live = vault.live(now)
+    if live and not options.rotate:
+        print(f"{options.secret_name} is there already, and stays as it is: use --rotate to")
+        print("put a new one beside it. Its value is shown by nobody but the vault.")
+        return
+    if options.rotate and not options.again and not may_rotate(live, now=now):
+        raise SecretError(
+            f"The last rotation was less than {ROTATION_PAUSE_HOURS} hours ago, and the app "
+            "accepts the newest two versions: another one now would shut out the one from before. "
+            "If the booking system has the newest one already, add --again."
+        )
+    if options.what_if:
+        print(f"Would add a version of {options.secret_name}. Nothing was changed.")
+        return
+    if options.prompt:
+        secret = check(_ask(), standard=options.standard)
+    else:
+        secret = make(standard=options.standard)
+    vault.add(secret)
+    print(f"{options.secret_name}: a new version is in the vault.")
+    if options.expire_old is not None:
+        for version in live:
+            vault.expire(version, now + options.expire_old * HOUR)
+        print(f"The versions from before end in {options.expire_old:g} hours.")
+    elif live:
+        print("The version from before is accepted beside it.")
+    print()
+    if not options.prompt:
+        print(f"Paste this secret into {options.source}, it is not shown again:\n\n  {secret}\n")
+    app = os.environ.get("FUNCTION_APP_URL", "https://YOUR-APP.azurewebsites.net")
+    print(f"The webhook's address: {app}/api/webhooks/{options.source}")
+    print(f'WEBHOOK_SOURCES names the secret: "secret": "{options.secret_name}"')
+    print("The app reads it within five minutes.")
+
+
+def _ask() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("The booking system's secret (it is not shown): ")
+    return sys.stdin.readline()
+
+
+def sentence(error: Exception, vault: str) -> str:
+    """Say what a failure means for the administrator."""
+    if isinstance(error, HttpResponseError) and error.status_code:
+        text = f"{error.status_code} {error}"
+        found = (meaning for mark, meaning in _REFUSALS.items() if mark in text)
+        return next(found, f"The vault answered {error.status_code}. Run this again.").format(vault)
+    if isinstance(error, ClientAuthenticationError):
+        reason = str(error).strip().partition("\n")[0]
+        return f"Not signed in: run `az login` first. ({reason})"
+    if isinstance(error, ServiceRequestError):
+        return f"The vault {vault} could not be reached: is that its name?"
+    return str(error)
+
+
+def _named(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def name(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError
+        return text
+
+    return name
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # help begins with what this is for
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("source", metavar="SOURCE", type=_named(_SOURCE), help="its name in WEBHOOK_SOURCES")
+    add(
+        "--vault",
+        type=_named(_VAULT),
+        default=os.environ.get("KEY_VAULT_NAME"),
+        metavar="NAME",
+        help="the vault (default: KEY_VAULT_NAME of the environment; with azd: "
+        "azd env get-value KEY_VAULT_NAME)",
+    )
+    add("--secret-name", metavar="NAME", help="the secret's name (default: webhook-SOURCE)")
+    add("--standard", action="store_true", help="a secret for Standard Webhooks or Svix: whsec_…")
+    add("--prompt", action="store_true", help="ask for the secret, or read it from a pipe")
+    add("--rotate", action="store_true", help="put a new version beside the one that is there")
+    add("--again", action="store_true", help="rotate although the last rotation was just now")
+    add(
+        "--expire-old",
+        type=float,
+        metavar="HOURS",
+        help="with --rotate: let the versions from before end then, 0 for a secret that leaked",
+    )
+    add("--what-if", action="store_true", help="change nothing, say what would be done")
+    return parser
+
+
+def main() -> int:
+    """Run the command."""
+    parser = _parser()
+    options = parser.parse_args()
+    if not options.vault:
+        parser.error("name the vault: --vault NAME")
+    if options.expire_old is not None and not options.rotate:
+        parser.error("--expire-old goes with --rotate")
+    options.secret_name = options.secret_name or f"webhook-{options.source}"
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
+    credential = AzureCliCredential(process_timeout=60)
+    url = f"https://{options.vault}.vault.azure.net"
+    try:
+        with SecretClient(url, credential, retry_total=5) as client:
+            set_secret(Vault(client, options.secret_name), options)
+    except (SecretError, AzureError) as error:
+        print(sentence(error, options.vault), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

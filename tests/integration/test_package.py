@@ -1,0 +1,99 @@
+"""The package that is deployed: by .funcignore, as azd reads it, and as docs/deploy.md zips it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import requests
+from pathspec import GitIgnoreSpec
+
+from tests.integration.sample_host import make_host
+from tests.integration.script_runs import ROOT
+
+APP_FILES = {"function_app.py", "host.json", "requirements.txt"}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What would be uploaded."""
+    folder = tmp_path_factory.mktemp("package")
+    rules = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
+    for name in GitIgnoreSpec.from_lines(rules).match_tree_files(ROOT, negate=True):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+    return folder
+
+
+def names(package: Path) -> set[str]:
+    """The files in it."""
+    return {
+        str(path.relative_to(package))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts  # left by a test that runs it
+    }
+
+
+def test_holds_the_app_and_nothing_else(package: Path) -> None:
+    """No tests, no tools, no infrastructure, no settings of somebody's machine."""
+    beside = {name for name in names(package) if not name.startswith("shared/")}
+
+    assert beside == APP_FILES
+
+
+def test_holds_every_module_and_page_of_the_app(package: Path) -> None:
+    """Whatever a pattern was meant for."""
+    expected = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "shared").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert {name for name in names(package) if name.startswith("shared/")} == expected
+
+
+def test_is_small(package: Path) -> None:
+    """Remote build brings the libraries; what is uploaded is source."""
+    assert sum((package / name).stat().st_size for name in names(package)) < 1_000_000
+
+
+def test_compiles(package: Path) -> None:
+    """On the Python that Azure runs it on."""
+    compiling = [sys.executable, "-m", "compileall", "-q", str(package)]
+    done = subprocess.run(compiling, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_loads_in_the_worker(package: Path) -> None:
+    """All alone, away from the checkout: nothing that it needs stayed at home."""
+    source = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    every = set(re.findall(r'@app\.function_name\("(\w+)"\)', source))
+    queues = {name for name in every if name.startswith("join_link_requests")}
+
+    # Without a connection the settings are faulty, so the queues' functions stay away.
+    with make_host({"AzureWebJobsStorage": ""}, app=package) as host:
+        answer = requests.get(f"{host.url}/api/health", timeout=10)
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "settings_invalid"
+    assert set(host.functions) == every - queues
+
+
+def test_the_zip_of_the_documentation_holds_the_same(package: Path, tmp_path: Path) -> None:
+    """For those who deploy by `az` and have no .funcignore to rely on."""
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    command, built_here = re.findall(r"^python -m zipfile -c ~/app\.zip (.+)$", text, re.MULTILINE)
+    assert built_here == f"{command} .python_packages"
+    archive = tmp_path / "app.zip"
+    arguments = [sys.executable, "-m", "zipfile", "-c", str(archive), *command.split()]
+
+    subprocess.run(arguments, cwd=ROOT, check=True)  # noqa: S603 - the documentation's own line
+
+    with zipfile.ZipFile(archive) as content:
+        files = {name for name in content.namelist() if not name.endswith("/")}
+    assert {name for name in files if "__pycache__" not in name} == names(package)

@@ -1,0 +1,169 @@
+"""What `azd up` does between provisioning and the first link."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.graph_directory import GRAPH, GraphDirectory, ServicePrincipal
+from shared import fixes
+from tests.integration.script_runs import ROOT, VERSIONS, Administrator
+
+TENANT = "10000000-0000-4000-8000-000000000001"
+CLIENT = "20000000-0000-4000-8000-000000000002"
+LINK, LOOKUP, USERS = fixes.APP_ROLES.values()
+
+# Notes how it was called, and fails as often as the file `failures` has lines.
+STAND_IN = """\
+#!/bin/sh
+echo "$0 $*" >> {folder}/calls
+if [ -s {folder}/failures ]; then
+  head -n 1 {folder}/failures
+  sed -i 1d {folder}/failures
+  exit 1
+fi
+"""
+
+
+@pytest.fixture
+def directory() -> Iterator[GraphDirectory]:
+    """A tenant's directory."""
+    with GraphDirectory(Authority(TENANT)) as directory:
+        yield directory
+
+
+@pytest.fixture
+def identity(directory: GraphDirectory) -> ServicePrincipal:
+    """The app's identity, without any permission."""
+    return directory.add(ServicePrincipal(CLIENT))
+
+
+@pytest.fixture
+def operator(directory: GraphDirectory, tmp_path: Path) -> Administrator:
+    """Somebody who runs azd, and holds no directory role."""
+    return in_azd(directory, tmp_path, roles=())
+
+
+def in_azd(directory: GraphDirectory, folder: Path, **options: tuple[str, ...]) -> Administrator:
+    """Somebody in azd's environment, whose token has such directory roles."""
+    operator = Administrator(folder, {GRAPH: directory.token(**options)})
+    operator.command("azd", STAND_IN.format(folder=folder))
+    operator.environment |= {
+        "GRAPH_ROOT": directory.url,
+        "AZURE_ENV_NAME": "clinic",
+        "AZURE_RESOURCE_GROUP": "rg-clinic",
+        "FUNCTION_APP_NAME": "func-clinic",
+        "FUNCTION_APP_URL": "https://func-clinic.azurewebsites.net",
+        "MANAGED_IDENTITY_CLIENT_ID": CLIENT,
+    }
+    return operator
+
+
+def calls(operator: Administrator) -> list[str]:
+    """How azd was called."""
+    path = operator.folder / "calls"
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_who_holds_the_role_grants_right_after_provisioning(
+    version: str, directory: GraphDirectory, identity: ServicePrincipal, tmp_path: Path
+) -> None:
+    """The permission is made; the policy, which is PowerShell's, is printed to forward."""
+    administrator = in_azd(directory, tmp_path)
+    administrator.environment["GRAPH_GRANTS"] = "lookup, users"
+
+    done = administrator.run("azd_postprovision.py", version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    assert [role for _, role in identity.assignments] == [LINK, LOOKUP, USERS]
+    assert f"pwsh scripts/grant-teams-access-policy.ps1 -AppId {CLIENT} -User " in done.said
+
+
+def test_who_does_not_hold_it_is_handed_what_to_forward(
+    identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """Provisioning goes on, for instance on a build server, which must not have the role."""
+    operator.environment["GRAPH_GRANTS"] = "lookup"
+    operator.environment["ORGANIZERS"] = "a@clinic.example, b@clinic.example"
+
+    done = operator.run("azd_postprovision.py")
+
+    assert done.code == 0
+    assert identity.assignments == []
+    assert "Forward this to a Privileged Role Administrator" in done.said
+    assert re.findall(r'appRoleId\\":\\"([0-9a-f-]+)', done.said) == [LINK, LOOKUP]
+    assert "-User a@clinic.example,b@clinic.example" in done.said
+
+
+def test_what_is_forwarded_is_what_problems_say(
+    identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """The same commands, line by line, as in the fix that a caller reads."""
+    said = operator.run("azd_postprovision.py").said
+
+    assert identity.assignments == []
+    fix = fixes.grant_app_role("VirtualAppointment.Read.All", client_id=CLIENT)
+    start = fix.index("IDENTITY=$(")
+    commands = fix[start : fix.index('}"', start) + 2].split("; ")
+    assert len(commands) == 3
+    for command in commands:
+        assert command in said.splitlines()
+
+
+def test_no_code_is_deployed_before_the_permission_is_there(
+    identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """A token from before it would be used for up to 24 hours."""
+    done = operator.run("azd_postup.py")
+
+    assert done.code == 1
+    assert identity.assignments == []
+    assert "not deployed yet" in done.complained
+    assert "azd deploy" in done.complained
+    assert calls(operator) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_code_is_deployed_once_the_permission_is_there(
+    version: str,
+    directory: GraphDirectory,
+    identity: ServicePrincipal,
+    operator: Administrator,
+) -> None:
+    """In the same azd environment, without a question."""
+    identity.assignments.append((directory.graph.object_id, LINK))
+
+    done = operator.run("azd_postup.py", version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    (call,) = calls(operator)
+    assert call.endswith("azd deploy --no-prompt --environment clinic")
+
+
+def test_a_failure_that_waiting_does_not_mend_ends_it(
+    directory: GraphDirectory, identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """At once, with azd's own words and exit code."""
+    identity.assignments.append((directory.graph.object_id, LINK))
+    (operator.folder / "failures").write_text("ERROR: no such service\n", encoding="utf-8")
+
+    done = operator.run("azd_postup.py")
+
+    assert done.code == 1
+    assert "ERROR: no such service" in done.said
+    assert len(calls(operator)) == 1
+
+
+def test_the_next_step_is_the_page_that_says_what_is_missing(operator: Administrator) -> None:
+    """With this deployment's own names, and a function that exists."""
+    done = operator.run("azd_postdeploy.py")
+
+    assert done.code == 0
+    assert "https://func-clinic.azurewebsites.net/api/diagnostics" in done.said
+    (function,) = re.findall(r"--function-name (\w+)", done.said)
+    app = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    assert f'@app.function_name("{function}")' in app
+    assert '@app.route("diagnostics", methods=["GET"]' in app

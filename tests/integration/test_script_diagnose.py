@@ -1,0 +1,273 @@
+"""scripts/diagnose.py as somebody runs it: a process, against the running app."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.local_run import DIAGNOSTICS_KEY
+from dev.stand_ins.faults import Reset, Status
+from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.stand_in import StandIn
+from tests.integration.app_under_test import App
+from tests.integration.script_runs import SCRIPTS, VERSIONS, Administrator, Done
+
+SCRIPT = "diagnose.py"
+MANAGEMENT = "https://management.azure.com"
+SITE = "/subscriptions/sub-1/resourceGroups/clinic/providers/Microsoft.Web/sites/join-links"
+TOKEN = "an-administrators-token"
+
+
+class ResourceManager(StandIn):
+    """Azure Resource Manager, as far as it takes to find one app and a function's key."""
+
+    def __init__(self, *, host: str) -> None:
+        super().__init__(name="resource manager")
+        self.subscriptions = ["sub-1"]
+        self.report: dict[str, Any] = {}
+        self._host = host
+
+    def respond(self, request: Request) -> Answer:
+        """Answer as Azure would; or as an app, with the report."""
+        if request.path == "/api/diagnostics":
+            return Answer.json(200, self.report)
+        if request.bearer != TOKEN:
+            raise RefusedError(401, "InvalidAuthenticationToken", "No.")
+        if "api-version=" not in request.query:
+            raise RefusedError(400, "MissingApiVersionParameter", "No.")
+        match request.method, request.path:
+            case "GET", "/subscriptions":
+                found = [{"subscriptionId": name} for name in self.subscriptions]
+                return Answer.json(200, {"value": found})
+            case "GET", path if path == SITE:
+                return Answer.json(200, {"properties": {"defaultHostName": self._host}})
+            case "POST", path if path == f"{SITE}/functions/diagnostics/listKeys":
+                return Answer.json(200, {"default": DIAGNOSTICS_KEY})
+            case _:
+                raise RefusedError(404, "ResourceNotFound", "No.")
+
+    def refuse(self, request: Request, error: RefusedError) -> Answer:  # noqa: ARG002 - not used
+        """An error in Azure's shape."""
+        body = {"error": {"code": error.code, "message": error.message}}
+        return Answer.json(error.status, body)
+
+
+@pytest.fixture
+def manager(app: App) -> Iterator[ResourceManager]:
+    """The stand-in, which knows the app."""
+    with ResourceManager(host=app.run.url.removeprefix("http://")) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def administrator(tmp_path: Path) -> Administrator:
+    """Somebody who is signed in."""
+    return Administrator(tmp_path, {MANAGEMENT: TOKEN})
+
+
+def diagnose(administrator: Administrator, *arguments: str, **options: str) -> Done:
+    """Run the script; nothing it prints may hold a key or a token."""
+    done = administrator.run(SCRIPT, *arguments, **options)
+    assert DIAGNOSTICS_KEY not in done.said + done.complained
+    assert TOKEN not in done.said + done.complained
+    return done
+
+
+def with_key(
+    administrator: Administrator, app: App, *arguments: str, key: str = DIAGNOSTICS_KEY
+) -> Done:
+    """Run it with the app's address and a key, not waiting for anything."""
+    administrator.environment["DIAGNOSTICS_KEY"] = key
+    return diagnose(administrator, "--url", app.run.url, "--wait", "0", *arguments)
+
+
+def through_azure(
+    administrator: Administrator, manager: ResourceManager, *arguments: str, **options: str
+) -> Done:
+    """Run it with the app's name."""
+    administrator.environment["MANAGEMENT_ROOT"] = f"http://127.0.0.1:{manager.port}"
+    app = ("--app", "join-links", "--resource-group", "clinic")
+    return diagnose(administrator, *app, *arguments, **options)
+
+
+def test_a_sound_setup_exits_with_0(administrator: Administrator, app: App) -> None:
+    """Every rung is a line, the verdict the last one."""
+    meeting = app.meeting()
+    ids = ("--user-id", meeting.organizer, "--online-meeting-id", meeting.id)
+
+    done = with_key(administrator, app, *ids)
+
+    assert (done.code, done.complained) == (0, "")
+    assert "pass          Settings" in done.said
+    assert "pass          Join link from Graph v1.0" in done.said
+    assert done.said.splitlines()[-1].startswith("Verdict: pass. Nothing fails as far as it went.")
+
+
+def test_a_rung_that_fails_exits_with_1_and_says_the_next_step(
+    administrator: Administrator, app: App, tmp_path: Path
+) -> None:
+    """In the terminal and in the file; neither holds a link."""
+    organizer = app.organizer(covered=False)
+    meeting = app.meeting(organizer)
+    file = tmp_path / "report.html"
+    ids = ("--user-id", organizer.object_id, "--join-web-url", meeting.join_web_url)
+
+    done = with_key(administrator, app, *ids, "--html", str(file))
+
+    report = file.read_text(encoding="utf-8")
+    assert done.code == 1
+    assert "FAIL          Teams application access policy" in done.said
+    assert "Next step: A Teams administrator runs" in done.said
+    assert done.said.splitlines()[-1] == "Verdict: FAIL. To mend: Teams application access policy."
+    assert "<pre>New-CsApplicationAccessPolicy " in report
+    assert f"-Identity &quot;{organizer.object_id}&quot;</pre>" in report
+    for text in (done.said, report):
+        assert "https://teams" not in text
+        assert "https://visit" not in text
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_app_is_found_and_its_key_fetched_through_azure(
+    app: App, administrator: Administrator, manager: ResourceManager, version: str
+) -> None:
+    """The function's own key, by its name."""
+    done = through_azure(administrator, manager, version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    assert "pass          Managed identity" in done.said
+    asked = [f"{call.request.method} {call.request.path}" for call in manager.calls]
+    assert asked[-1] == f"POST {SITE}/functions/diagnostics/listKeys"
+    assert app.run.graph.calls == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(401, "az login"), (403, "Website Contributor"), (404, "no such app"), (500, "answered 500")],
+)
+def test_azures_refusals_are_sentences(
+    administrator: Administrator, manager: ResourceManager, status: int, told: str
+) -> None:
+    """And exit with 2: there is no verdict."""
+    manager.always(Status(status), when=lambda call: call.request.path == SITE)
+
+    done = through_azure(administrator, manager)
+
+    assert (done.code, done.said) == (2, "")
+    assert told in done.complained
+    assert "Traceback" not in done.complained
+
+
+def test_which_subscription_is_asked_where_there_are_several(
+    administrator: Administrator, manager: ResourceManager
+) -> None:
+    """It is never guessed; naming it is enough."""
+    manager.subscriptions = ["sub-1", "sub-2"]
+
+    unsaid = through_azure(administrator, manager)
+    said = through_azure(administrator, manager, "--subscription", "sub-1")
+
+    assert (unsaid.code, said.code) == (2, 0)
+    assert "--subscription" in unsaid.complained
+
+
+def test_without_a_sign_in_it_says_how_to(tmp_path: Path, manager: ResourceManager) -> None:
+    """As every script does."""
+    done = through_azure(Administrator(tmp_path, {}), manager)
+
+    assert done.code == 2
+    assert "az login" in done.complained
+
+
+def test_a_wrong_key_is_told(administrator: Administrator, app: App) -> None:
+    """With the function whose key it must be."""
+    done = with_key(administrator, app, key="wrong")
+
+    assert done.code == 2
+    assert "not that of the function diagnostics" in done.complained
+
+
+def test_a_refused_request_is_told_with_its_faults(administrator: Administrator, app: App) -> None:
+    """The app's own words."""
+    done = with_key(administrator, app, "--join-meeting-id", "1" * 3000)
+
+    assert done.code == 2
+    assert "/joinMeetingId: Must be a string" in done.complained
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments"),
+    [
+        ("MANAGEMENT_ROOT", ("--app", "a", "--resource-group", "b")),
+        ("DIAGNOSTICS_KEY", ("--url", "http://evil.example")),
+    ],
+)
+def test_neither_key_nor_token_goes_anywhere_else(
+    administrator: Administrator, setting: str, arguments: tuple[str, ...]
+) -> None:
+    """Only to Azure, to the app over TLS, or to this machine."""
+    administrator.environment[setting] = "https://evil.example"
+
+    done = diagnose(administrator, *arguments)
+
+    assert done.code == 2
+    assert "must begin with https" in done.complained or "only be a loopback" in done.complained
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module
+    """The script as a module, to turn its clock."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("diagnose")
+
+
+@pytest.mark.parametrize("fault", [Status(503), Status(404), Status(429), Reset()])
+def test_it_waits_for_an_app_that_starts(
+    script: Any,  # noqa: ANN401
+    manager: ResourceManager,
+    fault: Any,  # noqa: ANN401
+) -> None:
+    """As long as it was told, and then says what it met."""
+    waited: list[float] = []
+    manager.report = {"verdict": "pass", "rungs": []}
+    manager.order(fault, times=2)
+    options: dict[str, Any] = {
+        "url": f"http://127.0.0.1:{manager.port}",
+        "key": "k",
+        "body": {},
+        "sleep": waited.append,
+        "clock": lambda: sum(waited),
+    }
+
+    report = script.ask(**options, patience=10)
+    manager.always(fault)
+    with pytest.raises(script.DiagnosticsError):
+        script.ask(**options, patience=20)
+
+    assert report["verdict"] == "pass"
+    assert waited == [5.0] * 6
+
+
+def test_an_answer_of_something_else_is_no_report(
+    script: Any,  # noqa: ANN401
+    manager: ResourceManager,
+) -> None:
+    """A proxy's page, or another app."""
+    manager.report = {"status": "healthy"}
+
+    with pytest.raises(script.DiagnosticsError, match="not the app's diagnostics"):
+        script.ask(url=f"http://127.0.0.1:{manager.port}", key="k", body={}, patience=0)
+
+
+def test_what_a_terminal_or_a_browser_would_obey_is_taken_out(
+    script: Any,  # noqa: ANN401
+) -> None:
+    """An answer is a stranger's text."""
+    rung = {"status": "fail", "title": "\x1b[2J<b>", "detail": "<i>", "fix": "`<u>`", "seen": {}}
+    report = {"verdict": "fail", "summary": "\x07", "rungs": [rung]}
+
+    assert "\x1b" not in script.as_text(report)
+    assert "\x07" not in script.as_text(report)
+    written = script.as_html(report, where="<s>", when="now")
+    assert not any(tag in written for tag in ("<b>", "<i>", "<u>", "<s>"))

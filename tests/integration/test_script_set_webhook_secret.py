@@ -1,0 +1,258 @@
+"""Setting a webhook's secret, against a vault that the unchanged SecretClient speaks to."""
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.certificates import TlsFiles, make_certificates
+from dev.stand_ins.faults import Status
+from dev.stand_ins.key_vault import KeyVault, SecretVersion
+from dev.stand_ins.proxy import ConnectProxy
+from tests.integration.script_runs import VERSIONS, Administrator, Done
+
+SCRIPT = "set_webhook_secret.py"
+RESOURCE = "https://vault.azure.net"
+TENANT = "10000000-0000-4000-8000-000000000001"
+NAME = "webhook-calcom"
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """The tenant's keys."""
+    return Authority(TENANT)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    """A certificate for every vault."""
+    return make_certificates("*.vault.azure.net", folder=tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def vault(authority: Authority, tls: TlsFiles) -> Iterator[KeyVault]:
+    """An empty vault."""
+    with KeyVault(authority, tls=tls, name=f"kv-{uuid.uuid4().hex[:8]}") as vault:
+        yield vault
+
+
+@pytest.fixture
+def administrator(
+    authority: Authority, vault: KeyVault, tls: TlsFiles, tmp_path: Path
+) -> Iterator[Administrator]:
+    """Somebody who may write secrets, with azd's environment around them."""
+    token = authority.issue(
+        audience=RESOURCE, client_id=str(uuid.uuid4()), object_id=str(uuid.uuid4())
+    )
+    with ConnectProxy({vault.host: vault.port}) as proxy:
+        administrator = Administrator(tmp_path, {RESOURCE: token})
+        administrator.environment |= {
+            **proxy.environment,
+            "REQUESTS_CA_BUNDLE": str(tls.ca),
+            "KEY_VAULT_NAME": vault.host.partition(".")[0],
+            "FUNCTION_APP_URL": "https://func-clinic.azurewebsites.net",
+        }
+        yield administrator
+
+
+def versions(vault: KeyVault, name: str = NAME) -> list[SecretVersion]:
+    """The versions of a secret, oldest first."""
+    return vault._versions(name)
+
+
+def shown(done: Done) -> str:
+    """The secret that was shown, to be pasted."""
+    (secret,) = re.findall(r"^  (\S+)$", done.said, re.MULTILINE)
+    return str(secret)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_makes_a_secret_and_says_what_to_paste(
+    version: str, vault: KeyVault, administrator: Administrator
+) -> None:
+    """The value once, the webhook's address, and the secret's name for WEBHOOK_SOURCES."""
+    done = administrator.run(SCRIPT, "calcom", version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    (made,) = versions(vault)
+    assert shown(done) == made.value
+    assert len(made.value) == 43  # 32 bytes
+    assert "https://func-clinic.azurewebsites.net/api/webhooks/calcom" in done.said
+    assert f'"secret": "{NAME}"' in done.said
+
+
+def test_a_secret_for_standard_webhooks_is_written_their_way(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """whsec_ and base64 of 32 bytes."""
+    administrator.run(SCRIPT, "calcom", "--standard")
+
+    (made,) = versions(vault)
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", made.value)
+
+
+def test_a_second_run_leaves_the_secret_alone(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """The booking system has it already."""
+    administrator.run(SCRIPT, "calcom")
+    done = administrator.run(SCRIPT, "calcom")
+
+    assert done.code == 0
+    assert len(versions(vault)) == 1
+    assert "--rotate" in done.said
+    assert versions(vault)[0].value not in done.said
+
+
+def test_takes_the_secret_that_the_booking_system_made(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """From a pipe here, without the line's end; it is not shown."""
+    done = administrator.run(SCRIPT, "calcom", "--prompt", typed=" open sesame \n")
+
+    assert done.code == 0
+    assert [one.value for one in versions(vault)] == ["open sesame"]
+    assert "open sesame" not in done.said + done.complained
+
+
+@pytest.mark.parametrize(
+    ("typed", "options"),
+    [("", []), ("\n", []), ("no-secret-provided\n", []), ("whsec_c2hvcnQ=\n", ["--standard"])],
+)
+def test_refuses_what_is_no_secret(
+    typed: str, options: list[str], vault: KeyVault, administrator: Administrator
+) -> None:
+    """What the app would refuse as well."""
+    done = administrator.run(SCRIPT, "calcom", "--prompt", *options, typed=typed)
+
+    assert done.code == 1
+    assert "othing was changed" in done.complained
+    assert versions(vault) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rotating_puts_a_version_beside_the_old_one(
+    version: str, vault: KeyVault, administrator: Administrator
+) -> None:
+    """Both are accepted until the booking system has the new one."""
+    old = vault.set_secret(NAME, "old")
+
+    done = administrator.run(SCRIPT, "calcom", "--rotate", version=version)
+
+    assert done.code == 0
+    assert [one.value for one in versions(vault)] == ["old", shown(done)]
+    assert versions(vault)[0] == old
+    assert "accepted beside it" in done.said
+
+
+def test_a_leaked_secret_is_ended_with_the_rotation(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """--expire-old says when."""
+    vault.set_secret(NAME, "leaked")
+
+    done = administrator.run(SCRIPT, "calcom", "--rotate", "--expire-old", "2")
+
+    assert done.code == 0
+    old, new = versions(vault)
+    assert old.expires is not None
+    assert 2 * HOUR - 60 < old.expires - time.time() <= 2 * HOUR
+    assert new.expires is None
+
+
+def test_a_second_rotation_does_not_shut_out_what_is_in_use(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """Only two versions count, so it wants to be told that the newest one has arrived."""
+    vault.set_secret(NAME, "in use", created=int(time.time()) - 100 * HOUR)
+    administrator.run(SCRIPT, "calcom", "--rotate")
+
+    refused = administrator.run(SCRIPT, "calcom", "--rotate")
+    told = administrator.run(SCRIPT, "calcom", "--rotate", "--again")
+
+    assert (refused.code, told.code) == (1, 0)
+    assert "--again" in refused.complained
+    assert len(versions(vault)) == 3
+
+
+def test_what_if_changes_nothing(vault: KeyVault, administrator: Administrator) -> None:
+    """And asks for nothing."""
+    done = administrator.run(SCRIPT, "calcom", "--prompt", "--what-if")
+
+    assert done.code == 0
+    assert "Nothing was changed" in done.said
+    assert versions(vault) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            Status(403, "Forbidden", "Caller is not authorized to perform action on resource."),
+            "Key Vault Secrets Officer",
+        ),
+        (
+            Status(403, "Forbidden", "Public network access is disabled. ForbiddenByConnection"),
+            "inside its virtual network only",
+        ),
+        (
+            Status(409, "Conflict", "Secret is currently in a deleted but recoverable state."),
+            "az keyvault secret recover",
+        ),
+        (Status(400, "BadParameter", "Odd."), "The vault answered 400"),
+    ],
+)
+def test_ends_every_refusal_in_a_sentence(
+    fault: Status, sentence: str, vault: KeyVault, administrator: Administrator
+) -> None:
+    """With the role, the network or the command that it takes."""
+    vault.always(fault, when=lambda call: bool(call.claims))
+
+    done = administrator.run(SCRIPT, "calcom")
+
+    assert done.code == 1
+    assert sentence in done.complained
+    assert "Traceback" not in done.complained
+    assert done.said == ""
+
+
+def test_waits_when_the_vault_is_throttling(vault: KeyVault, administrator: Administrator) -> None:
+    """By its Retry-After."""
+    busy = Status(429, "Throttled", "Busy.", {"Retry-After": "1"})
+    vault.order(busy, when=lambda call: call.method == "PUT")
+
+    assert administrator.run(SCRIPT, "calcom").code == 0
+    assert len(versions(vault)) == 1
+
+
+def test_says_who_is_not_signed_in(administrator: Administrator) -> None:
+    """In one sentence."""
+    Administrator(administrator.folder, {})
+
+    done = administrator.run(SCRIPT, "calcom")
+
+    assert done.code == 1
+    assert done.complained.startswith("Not signed in: run `az login` first.")
+    assert "Traceback" not in done.complained
+
+
+def test_says_when_there_is_no_such_vault(administrator: Administrator) -> None:
+    """A typing error in its name."""
+    done = administrator.run(SCRIPT, "calcom", "--vault", "kv-elsewhere")
+
+    assert done.code == 1
+    assert "kv-elsewhere could not be reached" in done.complained
+
+
+@pytest.mark.parametrize("wrong", [["Cal com"], ["calcom", "--expire-old", "1"], ["--rotate"]])
+def test_a_wrong_command_line_reaches_no_vault(
+    wrong: list[str], vault: KeyVault, administrator: Administrator
+) -> None:
+    """Exit code 2, as usual."""
+    assert administrator.run(SCRIPT, *wrong).code == 2
+    assert vault.calls == []

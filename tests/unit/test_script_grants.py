@@ -1,0 +1,39 @@
+"""The app roles stand in each script that needs them: one list, held together here."""
+
+import pytest
+
+from scripts import azd_postprovision, grant_graph_permissions
+from shared import fixes
+
+
+def test_the_scripts_grant_the_app_roles_that_problems_speak_of() -> None:
+    """The same names and ids, and of the same resource."""
+    assert grant_graph_permissions.APP_ROLES == fixes.APP_ROLES
+    assert grant_graph_permissions.GRAPH_APP_ID == fixes.GRAPH_APP_ID
+    hook = {name: role_id for name, (_, role_id) in azd_postprovision.APP_ROLES.items()}
+    assert hook == fixes.APP_ROLES
+    assert azd_postprovision.GRAPH_APP_ID == fixes.GRAPH_APP_ID
+
+
+def test_problems_name_the_flag_that_grants_the_role() -> None:
+    """As azd's setting GRAPH_GRANTS does."""
+    for name, (flag, _) in azd_postprovision.APP_ROLES.items():
+        fix = fixes.grant_app_role(name, client_id="CLIENT")
+        flags = f" --{flag}" if flag else ""
+        assert f"`python scripts/grant_graph_permissions.py CLIENT{flags}`" in fix
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("2.128", 2.128), ("9999", 120.0), ("Sun, 01 Jan 2023 00:00:00 GMT", 0.0)],
+)
+def test_graph_is_waited_for_as_long_as_it_says(header: str, seconds: float) -> None:
+    """Whole and decimal seconds, or a date; two minutes at most."""
+    retry = grant_graph_permissions.PatientRetry(retry_after_max=120)
+
+    assert retry.parse_retry_after(header) == seconds
+
+
+def test_a_wait_that_cannot_be_read_is_a_second() -> None:
+    """Graph is asked again all the same."""
+    assert grant_graph_permissions.PatientRetry().parse_retry_after("soon") == 1.0
