@@ -1,0 +1,324 @@
+"""Microsoft's rules for connectors, each with the name that its validator gives it, if any."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV2SpecValidator
+from PIL import Image
+
+from tests.connector.definitions import FOLDER, named_properties, nodes, operations, read
+
+MEDIA_TYPES = {
+    "application/json",
+    "text/plain",
+    "multipart/form-data",
+    "application/x-www-form-urlencoded",
+}
+FORMATS = {"uuid", "uri", "date-time", "int32", "int64", "float", "double", "byte", "binary"}
+PRODUCTS = ("api", "connector", "power apps", "powerapps", "power automate", "flow", "copilot")
+HEADINGS = [
+    "## Publisher:",
+    "## Prerequisites",
+    "## Supported Operations",
+    "## Obtaining Credentials",
+    "## Known Issues and Limitations",
+    "## Deployment Instructions",
+]
+SMALL_WORDS = {"a", "an", "and", "by", "for", "in", "of", "or", "the", "to", "with"}
+
+
+@pytest.fixture(scope="module")
+def definition() -> Any:  # noqa: ANN401 - JSON is anything
+    """The Swagger document."""
+    return read("apiDefinition.swagger.json")
+
+
+def is_title_case(text: str) -> bool:
+    """Tell whether each word but the small ones starts with a capital."""
+    first, *rest = text.split()
+    return all(word[0].isupper() for word in (first, *(w for w in rest if w not in SMALL_WORDS)))
+
+
+def test_it_is_swagger_2_by_an_independent_validator(definition: Any) -> None:  # noqa: ANN401
+    """Structure, references and parameters."""
+    assert definition["swagger"] == "2.0"
+    assert [error.message for error in OpenAPIV2SpecValidator(definition).iter_errors()] == []
+
+
+def test_it_is_smaller_than_a_megabyte() -> None:
+    """The portal takes no more."""
+    assert (FOLDER / "apiDefinition.swagger.json").stat().st_size < 1_000_000
+
+
+def test_the_title_names_no_product_of_theirs(definition: Any) -> None:  # noqa: ANN401
+    """At most 30 characters, without these words, ending in a letter or digit."""
+    title = definition["info"]["title"]
+
+    assert len(title) <= 30
+    assert not any(re.search(rf"\b{word}\b", title.lower()) for word in PRODUCTS)
+    assert title[-1].isalnum()
+
+
+def test_the_description_is_neither_short_nor_long(definition: Any) -> None:  # noqa: ANN401
+    """30 to 500 characters, about what it does."""
+    assert 30 <= len(definition["info"]["description"]) <= 500
+
+
+def test_there_is_somebody_to_ask(definition: Any) -> None:  # noqa: ANN401
+    """Name, address and e-mail."""
+    contact = definition["info"]["contact"]
+
+    assert set(contact) == {"name", "url", "email"}
+    assert contact["url"].startswith("https://")
+    assert "@" in contact["email"]
+
+
+def test_the_metadata_are_the_three(definition: Any) -> None:  # noqa: ANN401
+    """Website, privacy policy, at most two categories."""
+    metadata = {
+        entry["propertyName"]: entry["propertyValue"]
+        for entry in definition["x-ms-connector-metadata"]
+    }
+
+    assert list(metadata) == ["Website", "Privacy policy", "Categories"]
+    assert 1 <= len(metadata["Categories"].split(";")) <= 2
+
+
+def test_operation_ids_are_in_pascal_case(definition: Any) -> None:  # noqa: ANN401
+    """OperationIdSanitized: letters and digits; and each there once."""
+    ids = [operation["operationId"] for _, _, operation in operations(definition)]
+
+    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", operation_id) for operation_id in ids)
+    assert len(set(ids)) == len(ids) <= 256
+
+
+def test_summaries_and_descriptions_say_different_things(definition: Any) -> None:  # noqa: ANN401
+    """A summary of plain words, a description of whole sentences."""
+    for _, _, operation in operations(definition):
+        summary, description = operation["summary"], operation["description"]
+        assert re.fullmatch(r"[A-Za-z0-9() ]{1,80}", summary)
+        assert description.endswith(".")
+        assert description.rstrip(".").lower() != summary.lower()
+
+
+def test_every_parameter_and_property_has_a_title_and_a_description(
+    definition: Any,  # noqa: ANN401
+) -> None:
+    """In title case, at most 80 characters: what makers see."""
+    parameters = [
+        (parameter["name"], parameter)
+        for _, _, operation in operations(definition)
+        for parameter in operation["parameters"]
+    ]
+    properties = list(named_properties(definition))
+    assert len(properties) > 30
+    for name, described in [*parameters, *properties]:
+        summary, description = described["x-ms-summary"], described["description"]
+        assert is_title_case(summary), name
+        assert len(summary) <= 80, name
+        assert description.endswith("."), name
+        assert description.rstrip(".") != summary, name
+
+
+def test_makers_are_not_told_words_for_programmers(definition: Any) -> None:  # noqa: ANN401
+    """An object ID is told with the place where it is found; nobody reads of a GUID."""
+    text = json.dumps(definition)
+
+    assert not re.search(r"\b(GUID|UUID|JSON pointer|BCP 47|RFC|UPN)\b", text)
+    organizers = [
+        d for name, d in named_properties(definition) if name == "userId" and "example" in d
+    ]
+    assert len(organizers) == 2
+    assert all("Microsoft Entra admin center" in found["description"] for found in organizers)
+
+
+def test_the_two_fields_to_fill_in_are_in_front(definition: Any) -> None:  # noqa: ANN401
+    """Organizer and Teams link; the others unfold."""
+    (body,) = definition["paths"]["/join-link"]["post"]["parameters"]
+    shown = {
+        name
+        for name, described in body["schema"]["properties"].items()
+        if described["x-ms-visibility"] == "important"
+    }
+
+    assert shown == {"userId", "joinWebUrl"}
+
+
+def test_visibility_is_one_of_the_three(definition: Any) -> None:  # noqa: ANN401
+    """And nothing is internal, so that nothing required needs a default."""
+    found = {node["x-ms-visibility"] for node in nodes(definition) if "x-ms-visibility" in node}
+
+    assert found <= {"important", "advanced"}
+
+
+def test_exactly_one_response_has_a_schema(definition: Any) -> None:  # noqa: ANN401
+    """OperationHasManyResponsesWithSchema, SchemaDefinitionSetIncorrectly."""
+    for _, _, operation in operations(definition):
+        with_schema = [
+            code for code, response in operation["responses"].items() if "schema" in response
+        ]
+        assert with_schema == ["200"]
+        assert all(response["description"] for response in operation["responses"].values())
+
+
+def test_there_is_no_default_response(definition: Any) -> None:  # noqa: ANN401
+    """DefaultResponseHasSchema."""
+    assert not any(
+        "default" in operation["responses"] for _, _, operation in operations(definition)
+    )
+
+
+def test_path_parameters_are_encoded_once(definition: Any) -> None:  # noqa: ANN401
+    """`x-ms-url-encoding` single; there are none now."""
+    for path, _, operation in operations(definition):
+        placed = [p for p in operation["parameters"] if p["in"] == "path"]
+        assert path.count("{") == len(placed)
+        assert all(parameter["x-ms-url-encoding"] == "single" for parameter in placed)
+
+
+def test_nothing_stands_beside_a_reference(definition: Any) -> None:  # noqa: ANN401
+    """It would be ignored."""
+    references = [node for node in nodes(definition) if "$ref" in node]
+
+    assert references
+    assert all(list(node) == ["$ref"] for node in references)
+
+
+def test_no_get_has_a_body_and_no_parameter_a_reserved_name(definition: Any) -> None:  # noqa: ANN401
+    """`connectionId` is Power Automate's own."""
+    for _, method, operation in operations(definition):
+        places = [parameter["in"] for parameter in operation["parameters"]]
+        assert not (method == "get" and "body" in places)
+    names = [parameter["name"] for node in nodes(definition) for parameter in _parameters(node)]
+    assert "connectionId" not in [*names, *(name for name, _ in named_properties(definition))]
+
+
+def _parameters(node: Any) -> list[Any]:  # noqa: ANN401
+    found: list[Any] = node.get("parameters", []) if isinstance(node, dict) else []
+    return found
+
+
+def test_the_media_types_are_theirs(definition: Any) -> None:  # noqa: ANN401
+    """Of four."""
+    assert {*definition["consumes"], *definition["produces"]} <= MEDIA_TYPES
+
+
+def test_arrays_have_items_and_required_lists_are_not_empty(definition: Any) -> None:  # noqa: ANN401
+    """And what is required is there."""
+    for node in nodes(definition):
+        if not isinstance(node, dict):
+            continue
+        assert node.get("type") != "array" or "items" in node
+        if isinstance(node.get("required"), list):
+            assert node["required"]
+            assert set(node["required"]) <= set(node["properties"])
+
+
+def test_formats_are_known_ones(definition: Any) -> None:  # noqa: ANN401
+    """`guid` is not."""
+    formats = {node["format"] for node in nodes(definition) if "format" in node}
+
+    assert formats <= FORMATS
+
+
+def test_every_description_and_example_fits_its_field(definition: Any) -> None:  # noqa: ANN401
+    """Examples obey the limits beside them."""
+    for name, described in named_properties(definition):
+        if "example" in described:
+            assert len(described["example"]) <= described["maxLength"], name
+
+
+def test_it_is_reached_over_https(definition: Any) -> None:  # noqa: ANN401
+    """And nothing else."""
+    assert definition["schemes"] == ["https"]
+    assert definition["basePath"] == "/api"
+
+
+@pytest.mark.parametrize("kind", ["key", "entra"])
+def test_the_properties_say_whose_it_is(kind: str) -> None:
+    """The colour is that of independent publishers."""
+    properties = read(f"apiProperties.{kind}.json")["properties"]
+
+    assert set(properties) == {
+        "iconBrandColor",
+        "capabilities",
+        "connectionParameters",
+        "policyTemplateInstances",
+        "publisher",
+        "stackOwner",
+    }
+    assert properties["iconBrandColor"] == "#da3b01"
+
+
+def test_the_key_is_asked_for_as_a_secret(definition: Any) -> None:  # noqa: ANN401
+    """Under the name that the definition gives it; `required` is a text."""
+    parameters = read("apiProperties.key.json")["properties"]["connectionParameters"]
+    constraints = parameters["api_key"]["uiDefinition"]["constraints"]
+
+    assert definition["securityDefinitions"] == {
+        "api_key": {"type": "apiKey", "in": "header", "name": "x-functions-key"}
+    }
+    assert definition["security"] == [{"api_key": []}]
+    assert parameters["api_key"]["type"] == "securestring"
+    assert constraints == {"tabIndex": 2, "clearText": False, "required": "true"}
+    assert set(parameters["api_key"]["uiDefinition"]) >= {"displayName", "description", "tooltip"}
+
+
+def test_sign_in_is_per_connector() -> None:
+    """`GlobalPerConnector` is mandatory for new connectors, and `resourceUri` is required."""
+    settings = read("apiProperties.entra.json")["properties"]["connectionParameters"]["token"]
+    oauth = settings["oAuthSettings"]
+
+    assert settings["type"] == "oauthSetting"
+    assert oauth["identityProvider"] == "aad"
+    assert oauth["redirectMode"] == "GlobalPerConnector"
+    assert oauth["redirectUrl"] == "https://global.consent.azure-apim.net/redirect"
+    assert oauth["properties"] == {"IsFirstParty": "False"}
+    assert set(oauth["customParameters"]) == {"loginUri", "tenantId", "resourceUri"}
+    assert all(list(value) == ["value"] for value in oauth["customParameters"].values())
+
+
+def test_the_icon_is_of_the_size_and_colours_they_ask_for() -> None:
+    """230 by 230, opaque, not white, the drawing about 160 across and in the middle."""
+    with Image.open(FOLDER / "icon.png") as icon:
+        picture = icon.convert("RGBA")
+    pixels = [(x, y, picture.getpixel((x, y))) for x in range(230) for y in range(230)]
+    ground = picture.getpixel((0, 0))
+    drawn = [(x, y) for x, y, pixel in pixels if pixel != ground]
+
+    assert picture.size == (230, 230)
+    assert ground == (0xDA, 0x3B, 0x01, 255)
+    assert all(pixel[3] == 255 for _, _, pixel in pixels if isinstance(pixel, tuple))
+    for places in ([x for x, _ in drawn], [y for _, y in drawn]):
+        assert 140 <= max(places) - min(places) + 1 <= 170
+        assert abs((min(places) + max(places)) / 2 - 115) <= 5
+
+
+def test_the_readme_has_their_headings_in_order() -> None:
+    """A title, a paragraph, then these; every operation is told."""
+    lines = (FOLDER / "readme.md").read_text(encoding="utf-8").splitlines()
+    headings = [line for line in lines if line.startswith("## ")]
+
+    assert lines[0].startswith("# ")
+    assert lines[2]
+    assert [found.split(":")[0] for found in headings] == [told.split(":")[0] for told in HEADINGS]
+    for _, _, operation in operations(read("apiDefinition.swagger.json")):
+        assert f"### {operation['summary']}" in lines
+
+
+def test_the_settings_name_files_that_are_made() -> None:
+    """The arguments of the command-line tool."""
+    settings = read("settings.sample.json")
+
+    assert set(settings) == {
+        "connectorId",
+        "environment",
+        "apiProperties",
+        "apiDefinition",
+        "icon",
+        "powerAppsUrl",
+        "powerAppsApiVersion",
+    }
+    assert settings["powerAppsApiVersion"] == "2016-11-01"
