@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks the running app whether its setup works, and prints the ladder with what to do next.
 
-With --app it needs to read the key of the function `diagnostics`, which the Azure role Website
-Contributor on the app allows, signed in by `az login`. With --url it takes the key from
+Needs the Azure role Website Contributor on the app, signed in by `az login`: with --app it reads
+the key of the function `diagnostics`. With --url it needs no role, and takes the key from
 DIAGNOSTICS_KEY, or asks for it. Python 3.10 or newer and scripts/requirements.txt.
 
 Exits with 0 where no rung fails, 1 where one does, 2 where there was no answer: a deployment can
@@ -30,6 +30,7 @@ FUNCTION = "diagnostics"
 EXIT_HOLDS, EXIT_FAILS, EXIT_UNKNOWN = 0, 1, 2
 _LOOPBACK = ("127.0.0.1", "localhost")
 _SITES_VERSION = "2024-04-01"
+_RESOURCES_VERSION = "2021-04-01"
 _SUBSCRIPTIONS_VERSION = "2022-12-01"
 _NOT_YET = (404, 429, 502, 503)  # from an app that starts, or that somebody else is asking
 _PAUSE_SECONDS = 5.0
@@ -62,6 +63,21 @@ class Manager:
             )
         return str(found[0]["subscriptionId"])
 
+    def group_of(self, *, subscription: str, app: str) -> str:
+        """Return the resource group that an app is in."""
+        found = self._call(
+            "GET",
+            f"/subscriptions/{quote(subscription, safe='')}/resources",
+            _RESOURCES_VERSION,
+            {"$filter": f"resourceType eq 'Microsoft.Web/sites' and name eq '{app}'"},
+        )["value"]
+        if len(found) != 1:
+            raise DiagnosticsError(
+                f"You can see {len(found)} apps of the name {app} in the subscription "
+                f"{subscription}: say where it is with --resource-group and --subscription."
+            )
+        return str(found[0]["id"]).split("/")[4]
+
     def find(self, *, subscription: str, group: str, app: str) -> tuple[str, str]:
         """Return the app's address and the key of its function."""
         names = [quote(name, safe="") for name in (subscription, group, app)]
@@ -76,12 +92,14 @@ class Manager:
         scheme = "http" if urlsplit(f"//{host}").hostname in _LOOPBACK else "https"
         return f"{scheme}://{host}", str(keys["default"])
 
-    def _call(self, method: str, path: str, version: str) -> Any:  # noqa: ANN401 - JSON
+    def _call(
+        self, method: str, path: str, version: str, query: Mapping[str, str] | None = None
+    ) -> Any:  # noqa: ANN401 - JSON
         try:
             answer = self._session.request(
                 method,
                 f"{self._root}{path}",
-                params={"api-version": version},
+                params={"api-version": version, **(query or {})},
                 timeout=30,
                 allow_redirects=False,
             )
@@ -173,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
-    if not options.url and not (options.app and options.resource_group):
-        parser.error("name the app: --app NAME --resource-group GROUP, or --url URL")
+    if not options.url and not options.app:
+        parser.error("name the app: --app NAME, or --url URL")
     body = {
         "userId": options.user_id,
         "onlineMeetingId": options.online_meeting_id,
@@ -217,11 +235,9 @@ def _where(options: argparse.Namespace) -> tuple[str, str]:
         raise DiagnosticsError("MANAGEMENT_ROOT may only be a loopback address, for a test.")
     credential = AzureCliCredential(process_timeout=60)
     manager = Manager(root=root, token=credential.get_token(f"{MANAGEMENT_ROOT}/.default").token)
-    return manager.find(
-        subscription=options.subscription or manager.only_subscription(),
-        group=options.resource_group,
-        app=options.app,
-    )
+    subscription = options.subscription or manager.only_subscription()
+    group = options.resource_group or manager.group_of(subscription=subscription, app=options.app)
+    return manager.find(subscription=subscription, group=group, app=options.app)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -242,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resource-group",
         metavar="GROUP",
         default=environ("AZURE_RESOURCE_GROUP"),
-        help="where it is (default: AZURE_RESOURCE_GROUP)",
+        help="where it is (default: AZURE_RESOURCE_GROUP, or looked up by the app's name)",
     )
     add(
         "--subscription",

@@ -103,8 +103,11 @@ function Get-AssignedPolicy {
         # Through a group as well; without an answer the Global policy counts.
         $found = Get-CsUserPolicyAssignment -Identity $Name -PolicyType ApplicationAccessPolicy
     }
-    if ($found) { return "$(@($found)[0].PolicyName)" -replace '^Tag:', '' }
-    return ''
+    if (-not $found) { return '' }
+    $policy = "$(@($found)[0].PolicyName)" -replace '^Tag:', ''
+    # Whom the Global one covers must not pass for somebody with a policy of their own.
+    if ($policy -eq 'Global') { return '' }
+    return $policy
 }
 
 function Add-ThisApp {

@@ -1,10 +1,14 @@
-"""Make a Power Automate connector for one deployment: a folder ready for import.
+#!/usr/bin/env python3
+"""Makes a Power Automate connector for one deployment: a folder ready for import.
+
+Needs no role: it writes files on this machine and calls nobody. To import them takes the right to
+make custom connectors in an environment. Python 3.10 or newer, and nothing to install.
 
     python scripts/make_connector.py --host NAME.azurewebsites.net
     python scripts/make_connector.py --host NAME.azurewebsites.net --tenant-id ID --client-id ID
 
 The first makes a connector whose connections hold a function key, the second one whose users sign
-in with Entra (HTTP_AUTH=entra). Python 3.10 or newer, and nothing to install.
+in with Entra (HTTP_AUTH=entra).
 """
 
 from __future__ import annotations
@@ -53,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # help begins with what this is for
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--host", required=True, type=_host, help="the function app's: NAME.azurewebsites.net"
     )

@@ -1,0 +1,198 @@
+"""`python dev.py soak`: is every request accounted for while everything around it fails?
+
+Messages come in steadily while Graph throttles, fails, resets, hangs and cuts bodies (a fifth of
+all calls), the identity endpoint and the queue service go away for a while, and workers are killed.
+Then the world heals, and whatever waits has to come to its end.
+"""
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.soak_ledger import Ledger, ask
+from dev.soak_world import World
+
+SEED = 20
+RATE = 25.0  # messages a second, at most; the emulator does little more
+LEAST_SENDING = 45.0  # seconds; outages and kills need some time to lie in
+LEAST_KILLS, MESSAGES_PER_KILL = 12, 250
+KILLING_SHARE = 0.6  # of the messages; memory is measured after them
+IDENTITY_AWAY, QUEUES_AWAY = 0.15, 0.35  # when, as shares of the messages
+AWAY = 8.0  # seconds
+MOST_OPEN = 1_000  # messages; more are not sent until some are answered
+PROGRESS = 5.0  # seconds between two lines
+MOST_GROWTH = 1.15  # of a worker's memory, from the first to the last third of its samples
+
+
+@dataclass
+class Course:
+    """What is to happen, and what has happened so far."""
+
+    messages: int
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+    over: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+    kills: int = 0
+    away: set[str] = field(default_factory=set)
+    memory: dict[int, list[float]] = field(default_factory=dict)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two messages."""
+        return max(1 / RATE, LEAST_SENDING / self.messages)
+
+    @property
+    def kills_planned(self) -> int:
+        """How many workers are to be killed."""
+        return max(LEAST_KILLS, self.messages // MESSAGES_PER_KILL)
+
+    def reaches(self, share: float) -> bool:
+        """Wait until so many of the messages are sent, and say whether the run still goes on."""
+        while self.sent < share * self.messages:
+            if self.over.wait(0.1):
+                return False
+        return not self.over.is_set()
+
+
+def soak(*, messages: int, seconds: float) -> int:
+    """Run it and return 0 if every request is accounted for.
+
+    Args:
+        messages: How many.
+        seconds: How long it may take at most.
+    """
+    print("Starting two hosts, their queues and their stand-ins ...", flush=True)
+    with World(seed=SEED) as world:
+        course = Course(messages, seconds)
+        ledger = Ledger(world)
+        with world.graph_misbehaving(), _trouble(course, world, ledger):
+            _watch(course, world, ledger, until=lambda: course.sent == messages)
+        print(f"{course.elapsed:5.0f} s  the world has healed", flush=True)
+        finished = _watch(
+            course, world, ledger, until=lambda: not ledger.open and not _waiting(world)
+        )
+        return _report(course, world, ledger, finished=finished)
+
+
+@contextmanager
+def _trouble(course: Course, world: World, ledger: Ledger) -> Iterator[None]:
+    """Send messages, take services away and kill workers, each in a thread of its own."""
+
+    def kill() -> None:
+        for number in range(1, course.kills_planned + 1):
+            if not course.reaches(number * KILLING_SHARE / course.kills_planned):
+                return
+            world.hosts[number % len(world.hosts)].kill_worker()
+            course.kills += 1
+
+    def take_away(
+        name: str, start: float, outage: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        if course.reaches(start):
+            with outage():
+                course.away.add(name)
+                course.over.wait(AWAY)
+                course.away.discard(name)
+
+    with ThreadPoolExecutor(4, thread_name_prefix="soak") as threads:
+        running = [
+            threads.submit(_send, course, world, ledger),
+            threads.submit(kill),
+            threads.submit(take_away, "identity", IDENTITY_AWAY, world.without_identity),
+            threads.submit(take_away, "queues", QUEUES_AWAY, world.without_queues),
+        ]
+        try:
+            yield
+        finally:
+            course.over.set()
+    for thread in running:
+        thread.result()
+
+
+def _send(course: Course, world: World, ledger: Ledger) -> None:
+    for asked in ask(world, course.messages):
+        wait = max(0.0, course.sent * course.pause - course.elapsed)
+        while not course.over.wait(wait) and ledger.open >= MOST_OPEN:
+            wait = 1.0
+        if course.over.is_set():
+            return
+        ledger.write(asked)
+        course.sent += 1
+
+
+def _watch(course: Course, world: World, ledger: Ledger, *, until: Callable[[], bool]) -> bool:
+    """Collect what comes back until a condition holds, or the time is over."""
+    next_line = course.elapsed
+    while not until():
+        if course.elapsed > course.seconds:
+            return False
+        if not ledger.collect():
+            time.sleep(0.2)
+        if course.elapsed >= next_line:
+            next_line = course.elapsed + PROGRESS
+            _measure(course, world)
+            print(_progress(course, world, ledger), flush=True)
+    return True
+
+
+def _waiting(world: World) -> int:
+    return world.count("join-link-requests") + world.count("join-link-requests-poison")
+
+
+def _progress(course: Course, world: World, ledger: Ledger) -> str:
+    away = f"; away: {', '.join(sorted(course.away))}" if course.away else ""
+    return (
+        f"{course.elapsed:5.0f} s  sent {course.sent:6,}  open {ledger.open:6,}  "
+        f"on the queue {_waiting(world):6,}  workers killed {course.kills:3}{away}"
+    )
+
+
+def _measure(course: Course, world: World) -> None:
+    """Note the resident memory of workers that no longer get killed, in MB."""
+    if course.kills < course.kills_planned:
+        return
+    for number, host in enumerate(world.hosts):
+        pid = host.worker_pid
+        statm = Path(f"/proc/{pid}/statm")
+        if pid and statm.exists():
+            pages = int(statm.read_text(encoding="ascii").split()[1])
+            course.memory.setdefault(number, []).append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> int:
+    calls = world.graph.count()
+    attempts = ledger.attempts()
+    print(f"\n{course.sent:,} messages in {course.elapsed:.0f} s; {course.kills} workers killed")
+    for outcome, count in sorted(ledger.outcomes().items()):
+        print(f"  {outcome}: {count:,}")
+    print(f"  answered more than once: {ledger.duplicates():,} further answers")
+    print(f"  calls to Graph: {calls:,}, {calls / max(1, course.sent):.2f} a message")
+    tries = ", ".join(f"{n}: {attempts[n]:,}" for n in sorted(attempts))
+    print(f"  answers by tries: {tries}")
+    faults = ledger.wrong()
+    if not finished:
+        faults.append(f"not finished: {ledger.open:,} open, {_waiting(world):,} on the queue")
+    if not course.memory:
+        print("  memory: not measured, there is no /proc here")
+    for number, samples in course.memory.items():
+        third = max(1, len(samples) // 3)
+        before, after = statistics.mean(samples[:third]), statistics.mean(samples[-third:])
+        print(f"  memory of worker {number + 1}: {before:.1f} MB, at the end {after:.1f} MB")
+        if after > before * MOST_GROWTH:
+            faults.append(f"the memory of worker {number + 1} grew by over {MOST_GROWTH - 1:.0%}")
+    for fault in faults[:20]:
+        print(f"  {fault}")
+    print("Some are not accounted for." if faults else "Every request is accounted for.")
+    return 1 if faults else 0

@@ -1,0 +1,156 @@
+"""What a soak run runs: two hosts on one set of queues, and a world that keeps failing them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from azure.storage.queue import QueueClient, QueueServiceClient
+
+from dev.azurite import Azurite
+from dev.host.host import Host
+from dev.local_run import FUNCTION_KEY, MASTER_KEY, QUEUES, ROOT, sample_settings
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.faults import Close, CutBody, Delay, Random, Reset
+from dev.stand_ins.graph import Graph
+from dev.stand_ins.graph_data import Meeting
+from dev.stand_ins.graph_faults import throttle, unavailable
+from dev.stand_ins.identity_endpoint import IdentityEndpoint
+from dev.stand_ins.tcp_proxy import TcpProxy
+
+WORKERS = 2
+ORGANIZERS, MEETINGS = 20, 200
+FAULT_RATE = 0.2
+GRAPH_TIMEOUT = 2  # seconds
+LEASE = 10.0  # seconds
+TOKEN_LIFETIME = 330  # seconds: renewed from half a minute on, since the last five minutes count
+_TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
+_CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
+_OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
+_OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
+
+
+class World:
+    """The queue service and the identity endpoint, each behind a proxy, Graph, and two hosts.
+
+    A context manager.
+
+    Args:
+        seed: Of the faults of Graph.
+
+    Attributes:
+        graph: Microsoft Graph.
+        meetings: Those it knows.
+        hosts: The app, twice.
+    """
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+        self._parts = ExitStack()
+        self._queue_proxy: TcpProxy
+        self._identity_proxy: TcpProxy
+        self._queues: Mapping[str, QueueClient] = {}
+        self.graph: Graph
+        self.meetings: list[Meeting] = []
+        self.hosts: list[Host] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as parts:
+            folder = Path(parts.enter_context(TemporaryDirectory(prefix="join-link-soak-")))
+            authority = Authority(_TENANT_ID)
+            identity = parts.enter_context(
+                IdentityEndpoint(authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
+            )
+            identity.lifetime = TOKEN_LIFETIME
+            self._identity_proxy = parts.enter_context(TcpProxy(identity.port))
+            self.graph = parts.enter_context(Graph(authority))
+            organizers = [
+                self.graph.data.add_user(f"dr.{number}@clinic.example")
+                for number in range(ORGANIZERS)
+            ]
+            self.meetings = [
+                self.graph.data.add_meeting(organizers[number % ORGANIZERS])
+                for number in range(MEETINGS)
+            ]
+            azurite = parts.enter_context(Azurite(folder=folder))
+            self._queue_proxy = parts.enter_context(TcpProxy(azurite.port))
+            storage = parts.enter_context(
+                QueueServiceClient.from_connection_string(azurite.connection_string)
+            )
+            self._queues = {name: storage.create_queue(name) for name in QUEUES}
+            environment = self._environment(identity, azurite)
+            self.hosts = [
+                parts.enter_context(
+                    Host(
+                        app=ROOT,
+                        environment=environment,
+                        lease=LEASE,
+                        function_key=FUNCTION_KEY,
+                        master_key=MASTER_KEY,
+                    )
+                )
+                for _ in range(WORKERS)
+            ]
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    def queue(self, name: str) -> QueueClient:
+        """A client of one of the queues that no fault reaches."""
+        return self._queues[name]
+
+    def count(self, name: str) -> int:
+        """How many messages a queue holds, hidden ones included."""
+        return self.queue(name).get_queue_properties().approximate_message_count or 0
+
+    @contextmanager
+    def graph_misbehaving(self) -> Iterator[None]:
+        """Throttle, fail, reset, hang and cut bodies now and then, until the context ends."""
+        faults = (
+            throttle("1"),
+            throttle(None),
+            unavailable(503),
+            unavailable(504),
+            Reset(),
+            Close(),
+            CutBody(),
+            CutBody(reset=False),
+            Delay(2 * GRAPH_TIMEOUT),
+        )
+        self.graph.always(Random(rate=FAULT_RATE, faults=faults, seed=self._seed))
+        try:
+            yield
+        finally:
+            self.graph.clear_orders()
+
+    @contextmanager
+    def without_identity(self) -> Iterator[None]:
+        """Take the identity endpoint away until the context ends."""
+        with self._identity_proxy.down():
+            yield
+
+    @contextmanager
+    def without_queues(self) -> Iterator[None]:
+        """Take the queue service away from the hosts and the app until the context ends."""
+        with self._queue_proxy.down():
+            yield
+
+    def _environment(self, identity: IdentityEndpoint, azurite: Azurite) -> dict[str, str]:
+        connection = azurite.connection_string.replace(
+            f":{azurite.port}/", f":{self._queue_proxy.port}/"
+        )
+        endpoint = f"http://127.0.0.1:{self._identity_proxy.port}/msi/token"
+        return {
+            **sample_settings(),
+            **identity.environment,
+            "IDENTITY_ENDPOINT": endpoint,
+            "AzureWebJobsStorage": connection,
+            "GRAPH_ROOT": self.graph.url,
+            "GRAPH_TIMEOUT_SECONDS": str(GRAPH_TIMEOUT),
+            "MANAGED_IDENTITY_CLIENT_ID": _CLIENT_ID,
+            f"{_OVERRIDE}visibilityTimeout": "00:00:02",
+            f"{_OVERRIDE}maxPollingInterval": "00:00:01",
+        }

@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""Dead letters: list them, show one, put them back, drop them.
+
+In Azure, signed in by `az login`:
+
+    python -m pip install -r scripts/requirements.txt
+    python scripts/dead_letters.py --account NAME list
+    python scripts/dead_letters.py --account NAME replay ID
+
+Python 3.10 or newer. It takes Storage Queue Data Message Processor on join-link-dead-letters and,
+to replay, Storage Queue Data Message Sender on join-link-requests. Against a local run, set
+AZURE_STORAGE_CONNECTION_STRING instead of giving an account.
+
+`list` and `show` peek: nothing changes. A queue lets nobody peek behind its first 32 messages, so
+what stands further back is received, as it is for `replay` and `drop`. What was received and not
+chosen is hidden for 15 seconds and then comes back by itself, however this command ends.
+"""
+
+import argparse
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.queue import LinearRetry, QueueClient, QueueMessage, QueueServiceClient
+
+DEAD_LETTERS = "join-link-dead-letters"
+REQUESTS = "join-link-requests"
+HIDDEN_SECONDS = 15
+PAGE = 32
+REASONS = ("undecodable", "retry_time_spent", "failed_on_last_delivery", "host_gave_up")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter; `members` is empty where it is none that the app wrote."""
+
+    message: QueueMessage
+    members: dict[str, Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The id to choose it by."""
+        return str(self.message.id)
+
+    @property
+    def reason(self) -> str:
+        """Why it is here."""
+        return str(self.members.get("reason", "unreadable"))
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """What went wrong the last time."""
+        error = self.members.get("error")
+        return error if isinstance(error, dict) else {}
+
+    def original(self) -> str | None:
+        """Give the whole message to put back, or None where it is not whole."""
+        try:
+            original = base64.b64decode(self.members["original"], validate=True)
+            text = original.decode()
+        except (KeyError, TypeError, UnicodeDecodeError, binascii.Error):
+            return None
+        digest = hashlib.sha256(original).hexdigest()
+        return text if digest == self.members.get("originalSha256") else None
+
+
+class UsageError(Exception):
+    """What was asked cannot be done; the text says what can."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 1 where something was left undone."""
+    options = _parser().parse_args(arguments)
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
+    try:
+        with _connect(options) as service:
+            letters = service.get_queue_client(DEAD_LETTERS)
+            if options.command == "list":
+                return _list(letters, options)
+            if options.command == "show":
+                return _show(letters, options)
+            if options.command == "replay":
+                return _replay(letters, service.get_queue_client(REQUESTS), options)
+            return _drop(letters, options)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except AzureError as error:
+        code = getattr(error, "error_code", None) or type(error).__name__
+        print(f"The queue service refused or could not be reached ({code}).", file=sys.stderr)
+        print("Are you signed in (az login), with the roles on the two queues?", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python scripts/dead_letters.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--account", help="name of the storage account")
+    where.add_argument("--queue-service-uri", metavar="URI", help="its queue service's address")
+    where.add_argument(
+        "--connection-string",
+        metavar="TEXT",
+        default=os.environ.get("AZURE_STORAGE_CONNECTION_STRING"),
+        help="for a local run (default: AZURE_STORAGE_CONNECTION_STRING)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    summaries = {
+        "list": "say what is there and why",
+        "show": "show everything about some, the request itself included",
+        "replay": "put some back on the request queue",
+        "drop": "delete some for good",
+    }
+    for name, summary in summaries.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name != "list":
+            command.add_argument("ids", nargs="*", metavar="ID", help="as list shows it")
+            command.add_argument("--all", action="store_true", help="every one")
+        command.add_argument("--reason", choices=REASONS, help="those with this reason")
+        command.add_argument("--code", help="those with this error code")
+        if name == "drop":
+            command.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _connect(options: argparse.Namespace) -> QueueServiceClient:
+    retry = LinearRetry(backoff=1, retry_total=2, random_jitter_range=1)
+    if options.account or options.queue_service_uri:
+        from azure.identity import AzureCliCredential  # noqa: PLC0415 - not for a local run
+
+        uri = options.queue_service_uri or f"https://{options.account}.queue.core.windows.net"
+        return QueueServiceClient(uri, credential=AzureCliCredential(), retry_policy=retry)
+    if not options.connection_string:
+        raise UsageError("Say where: --account NAME, or --queue-service-uri URI.")
+    try:
+        return QueueServiceClient.from_connection_string(
+            options.connection_string, retry_policy=retry
+        )
+    except ValueError:
+        raise UsageError("The connection string is none.") from None
+
+
+def _read(message: QueueMessage) -> Letter:
+    try:
+        members = json.loads(message.content)
+    except (TypeError, ValueError, RecursionError):
+        members = None
+    return Letter(message, members if isinstance(members, dict) else {})
+
+
+def _peek(queue: QueueClient) -> list[Letter]:
+    return [_read(message) for message in queue.peek_messages(max_messages=PAGE)]
+
+
+def _take(queue: QueueClient) -> Iterator[Letter]:
+    """Receive everything, a page at a time; what comes back meanwhile is not taken twice."""
+    seen: set[str] = set()
+    while True:
+        page = queue.receive_messages(max_messages=PAGE, visibility_timeout=HIDDEN_SECONDS)
+        new = [letter for letter in map(_read, page) if letter.id not in seen]
+        if not new:
+            return
+        seen.update(letter.id for letter in new)
+        yield from new
+
+
+def _matches(letter: Letter, options: argparse.Namespace) -> bool:
+    return options.reason in (None, letter.reason) and options.code in (
+        None,
+        letter.error.get("code"),
+    )
+
+
+def _chosen(queue: QueueClient, options: argparse.Namespace) -> Iterator[Letter]:
+    """Take those that were asked for, and wait for any that another command is hiding.
+
+    Raises:
+        UsageError: if none were asked for, or some are not there; the others come first.
+    """
+    missing = set(options.ids)
+    if not (missing or options.all or options.reason or options.code):
+        raise UsageError("Say which: ids as list shows them, --reason, --code or --all.")
+    give_up = time.monotonic() + HIDDEN_SECONDS + 1
+    while True:
+        for letter in _take(queue):
+            if (letter.id in missing or not options.ids) and _matches(letter, options):
+                missing.discard(letter.id)
+                yield letter
+            if options.ids and not missing:
+                return
+        if not missing:
+            return
+        if time.monotonic() > give_up:
+            raise UsageError(f"Not there: {', '.join(sorted(missing))}.")
+        time.sleep(1)
+
+
+def _list(queue: QueueClient, options: argparse.Namespace) -> int:
+    letters = _peek(queue)
+    if len(letters) == PAGE:
+        letters = list(_take(queue))
+    letters = [letter for letter in letters if _matches(letter, options)]
+    for letter in letters:
+        print(_summary(letter), end="\n\n")
+    noun = "dead letter" if len(letters) == 1 else "dead letters"
+    print(f"{len(letters)} {noun} in view. What a replay or drop passed over is hidden, but")
+    print(f"for no longer than {HIDDEN_SECONDS} seconds.")
+    return 0
+
+
+def _summary(letter: Letter) -> str:
+    members, error = letter.members, letter.error
+    request_id, first_seen = error.get("requestId", "without an id"), members.get("firstSeen")
+    lines = [
+        f"{letter.id}  {letter.reason}  {error.get('code', '')}",
+        f"  request {request_id}, first seen {first_seen}, tries: {members.get('attempts')}",
+    ]
+    lines += [f"  {error[name]}" for name in ("detail", "fix") if name in error]
+    if letter.original() is None:
+        lines.append("  It is not whole: it cannot be put back, only be sent anew by its sender.")
+    return "\n".join(map(_printable, lines))
+
+
+def _printable(text: str) -> str:
+    """Keep what somebody may have put on the queue from talking to the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _show(queue: QueueClient, options: argparse.Namespace) -> int:
+    peeked = [letter for letter in _peek(queue) if letter.id in options.ids]
+    everything = len(peeked) == len(set(options.ids)) > 0
+    for letter in peeked if everything else _chosen(queue, options):
+        shown = {"id": letter.id, **letter.members}
+        if (original := letter.original()) is not None:
+            shown["original"] = original
+        print(json.dumps(shown, indent=2))
+    return 0
+
+
+def _replay(queue: QueueClient, requests: QueueClient, options: argparse.Namespace) -> int:
+    """Write first, delete then: cut off in between, a request is there twice and not lost."""
+    done = left = 0
+    for letter in _chosen(queue, options):
+        original = letter.original()
+        if original is None:
+            print(f"{letter.id}  left: it is not whole")
+            left += 1
+            continue
+        requests.send_message(original, time_to_live=-1)
+        _delete(queue, letter)
+        print(f"{letter.id}  put back")
+        done += 1
+    print(f"{done} put back, {left} left.")
+    return 1 if left else 0
+
+
+def _drop(queue: QueueClient, options: argparse.Namespace) -> int:
+    if not options.yes and not _confirmed():
+        raise UsageError("Nothing was dropped.")
+    done = 0
+    for letter in _chosen(queue, options):
+        _delete(queue, letter)
+        print(f"{letter.id}  dropped")
+        done += 1
+    print(f"{done} dropped.")
+    return 0
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody is there to ask: say --yes to drop for good.")
+    return input("These requests will be gone for good. Go on? [y/N] ").lower() in ("y", "yes")
+
+
+def _delete(queue: QueueClient, letter: Letter) -> None:
+    with contextlib.suppress(ResourceNotFoundError):  # somebody else was there before
+        queue.delete_message(letter.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The two queues of scripts/dead_letters.py, and dead letters as the app writes them."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.storage.queue import QueueClient, QueueServiceClient
+
+from dev.azurite import Azurite
+
+DEAD_LETTERS = "join-link-dead-letters"
+REQUESTS = "join-link-requests"
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """A queue service of these tests' own."""
+    with Azurite(folder=tmp_path_factory.mktemp("azurite")) as running:
+        yield running
+
+
+@pytest.fixture
+def service(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[QueueServiceClient]:
+    """Both queues, empty, where the command finds them."""
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
+    with QueueServiceClient.from_connection_string(azurite.connection_string) as client:
+        for name in (DEAD_LETTERS, REQUESTS):
+            client.create_queue(name)
+        yield client
+        for name in (DEAD_LETTERS, REQUESTS):
+            client.delete_queue(name)
+
+
+@pytest.fixture
+def letters(service: QueueServiceClient) -> QueueClient:
+    """The queue of dead letters."""
+    return service.get_queue_client(DEAD_LETTERS)
+
+
+@pytest.fixture
+def requests(service: QueueServiceClient) -> QueueClient:
+    """The queue that they are put back on."""
+    return service.get_queue_client(REQUESTS)
+
+
+def bury(queue: QueueClient, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
+    """Write a dead letter as the app does, and return its id."""
+    data = text.encode()
+    error = {"code": "permission_missing", "detail": "No role.", "fix": "Grant it."}
+    letter = {
+        "reason": "retry_time_spent",
+        "error": {**error, "requestId": "booking-1"},
+        "original": base64.b64encode(data).decode(),
+        "originalLength": len(data),
+        "originalSha256": hashlib.sha256(data).hexdigest(),
+        "messageId": "m",
+        "dequeueCount": 1,
+        "firstSeen": "2026-11-22T10:00:00+00:00",
+        "attempts": 97,
+        "traceparent": None,
+        **members,
+    }
+    return queue.send_message(json.dumps(letter), time_to_live=-1).id
+
+
+def contents(queue: QueueClient) -> list[str]:
+    """What is in view on a queue."""
+    return [message.content for message in queue.peek_messages(max_messages=32)]
+
+
+def count(queue: QueueClient) -> int:
+    """How many messages a queue holds, hidden ones included."""
+    return queue.get_queue_properties().approximate_message_count or 0

@@ -1,0 +1,137 @@
+"""What scripts/dead_letters.py puts back or drops, and that nothing is lost on the way."""
+
+import base64
+import json
+
+import pytest
+from azure.storage.queue import QueueClient
+
+from scripts import dead_letters as script
+from tests.integration.app_under_test import App, eventually
+from tests.integration.dead_letters.conftest import bury, contents, count
+
+POISON = "join-link-requests-poison"
+
+
+def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
+    letters: QueueClient, requests: QueueClient
+) -> None:
+    """Byte for byte, never to expire, and the others stay."""
+    original = '{"context": "<grün> & \\"quoted\\""}'
+    chosen, other = bury(letters, original), bury(letters)
+
+    assert script.main(["replay", chosen]) == 0
+
+    (message,) = requests.receive_messages()
+    assert message.content == original
+    assert message.expires_on is not None
+    assert message.expires_on.year == 9999
+    assert count(letters) == 1
+    (left,) = eventually(letters.peek_messages, within=20)
+    assert left.id == other
+
+
+def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient) -> None:
+    """After the policy was granted, say."""
+    for number in range(40):
+        bury(letters, f'{{"n":{number}}}')
+    bury(letters, "x", error={"code": "graph_refused"})
+
+    assert script.main(["replay", "--code", "permission_missing"]) == 0
+
+    assert count(requests) == 40
+    assert count(letters) == 1
+
+
+def test_a_cut_original_is_left_where_it_is(
+    letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a request would be another one."""
+    cut = base64.b64encode(b"x" * 40_000).decode()
+    letter = bury(letters, "y" * 50_000, original=cut)
+
+    script.main(["list"])
+    assert "not whole" in capsys.readouterr().out
+    assert script.main(["replay", letter]) == 1
+
+    assert (count(requests), count(letters)) == (0, 1)
+
+
+def test_an_interrupted_replay_loses_nothing(
+    letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off between its two steps, the request is there twice."""
+    letter = bury(letters)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "_delete", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        script.main(["replay", letter])
+
+    assert (count(requests), count(letters)) == (1, 1)
+
+
+def test_a_request_that_cannot_be_put_back_keeps_its_dead_letter(
+    letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No queue, no role, no network: exit code 2 and one sentence."""
+    letter = bury(letters)
+    requests.delete_queue()
+
+    assert script.main(["replay", letter]) == 2
+
+    assert count(letters) == 1
+    assert "QueueNotFound" in capsys.readouterr().err
+    requests.create_queue()
+
+
+def test_what_another_command_hides_is_waited_for(
+    letters: QueueClient, requests: QueueClient
+) -> None:
+    """It passed over this one a moment ago."""
+    letter = bury(letters)
+    assert list(letters.receive_messages(visibility_timeout=2))
+
+    assert script.main(["replay", letter]) == 0
+
+    assert count(requests) == 1
+
+
+def test_drop_deletes_only_what_was_confirmed(
+    letters: QueueClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With nobody there to ask, it takes --yes."""
+    letter = bury(letters)
+
+    assert script.main(["drop", letter]) == 2
+    assert count(letters) == 1
+    assert script.main(["drop", letter, "--yes"]) == 0
+
+    assert count(letters) == 0
+
+
+@pytest.mark.parametrize("name", ["show", "replay", "drop"])
+def test_without_a_choice_nothing_is_touched(letters: QueueClient, name: str) -> None:
+    """All of them is a choice that has to be made."""
+    bury(letters)
+
+    assert script.main([name, *(["--yes"] if name == "drop" else [])]) == 2
+
+    assert contents(letters) != []
+
+
+def test_what_the_host_gave_up_on_is_put_back_and_resolved(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole way: poison queue, dead letter, replay, link."""
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", app.run.azurite.connection_string)
+    request = app.request()
+    app.run.queue(POISON).send_message(json.dumps(request))
+    assert app.result(request["requestId"])["type"].endswith(".failed")
+
+    assert script.main(["replay", "--reason", "host_gave_up"]) == 0
+
+    assert app.result(request["requestId"])["type"].endswith(".resolved")
