@@ -85,7 +85,7 @@ def read_history(envelope: Mapping[str, Json]) -> History:
             kind == REQUESTED
             and 1 <= repeats <= attempts <= _MOST_ATTEMPTS
             and last_error in CODES
-            and math.isfinite(first_seen)
+            and 0 <= first_seen < math.inf
         ):
             return History(
                 attempts=attempts, repeats=repeats, last_error=last_error, first_seen=first_seen

@@ -30,7 +30,7 @@ class Retry(enum.Enum):
     """What becomes of a queue message whose try ended in an error."""
 
     NEVER = "final"
-    FEW = "three more tries, then final"
+    FEW = "a few more tries, then final"
     OPERATOR = "every 15 minutes, since an operator can mend it"
     BACK_OFF = "after Retry-After, else with growing delays"
     HOST = "given again by the host"
@@ -51,6 +51,8 @@ class ServiceError(Exception):
     title: ClassVar[str]
     status: ClassVar[int]
     retry: ClassVar[Retry]
+    few_tries: ClassVar[int] = 4
+    """How many tries "a few more" make in all."""
     default_retry_after: ClassVar[float | None] = None
     """Seconds a caller is told to wait where nobody said; None where waiting is no answer."""
 
@@ -279,6 +281,7 @@ class GraphUnexpected(ServiceError):
     title = "Microsoft Graph gave an unexpected answer"
     status = 502
     retry = Retry.FEW
+    few_tries = 3
 
 
 class GraphRefused(ServiceError):

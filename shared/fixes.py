@@ -43,7 +43,8 @@ def grant_access_policy(*, client_id: str | None, user_id: str | None) -> str:
         "A Teams administrator runs, in PowerShell with the MicrosoftTeams module: "
         f'`New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{app}"; '
         f'Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments -Identity "{user}"`. '
-        "If the organizer already has such a policy, add the app to that one instead: "
+        "If the organizer already has such a policy, this one would take its place from another "
+        "app: add yours to that one instead: "
         f'`Set-CsApplicationAccessPolicy -Identity <its name> -AppIds @{{Add="{app}"}}`. '
         "With the project's files at hand, a script finds that policy by itself: "
         f'`./scripts/grant-teams-access-policy.ps1 -AppId "{app}" -User "{user}"`. '

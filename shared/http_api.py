@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from shared import errors, strict_json, telemetry
 from shared.application import Application, Services
 from shared.budget import Budget
-from shared.errors import Fault, ServiceError
+from shared.errors import Fault
+from shared.failures import to_service_error
 from shared.http_answers import (
     JSON,
     HttpAnswer,
@@ -41,8 +42,8 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
         budget = Budget(seconds=services.settings.graph_timeout_seconds)
         _let_in(services, headers, budget)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
-    except ServiceError as error:
-        outcome = failure(error, request_id=request_id)
+    except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+        outcome = failure(to_service_error(error), request_id=request_id)
     else:
         outcome = attempt(services.resolver, document, default_request_id=request_id, budget=budget)
     _emit(outcome, budget, client_request_id)
@@ -68,8 +69,8 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         _let_in(services, headers, budget)
         envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
         _check_envelope(envelope, documents)
-    except ServiceError as error:
-        outcome = failure(error, request_id=str(uuid.uuid4()))
+    except Exception as error:  # noqa: BLE001 - as above
+        outcome = failure(to_service_error(error), request_id=str(uuid.uuid4()))
         _emit(outcome, budget, client_request_id)
         return outcome_answer(outcome, client_request_id=client_request_id)
     trials = [

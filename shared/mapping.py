@@ -130,11 +130,12 @@ def compile_expression(text: str) -> "ParsedResult":
 
     try:
         compiled = jmespath.compile(text)
+        calls = list(_calls(compiled.parsed))
     except (ValueError, RecursionError) as error:
         place = getattr(error, "lex_position", getattr(error, "lexer_position", None))
         where = "" if place is None else f" (at character {place})"
         raise ValueError(f"Is not a JMESPath expression{where}.") from None
-    for name, arguments in _calls(compiled.parsed):
+    for name, arguments in calls:
         table = Functions.FUNCTION_TABLE
         if name not in table:
             raise ValueError("Calls a function that JMESPath does not have.")

@@ -14,7 +14,7 @@ LONGEST_DELAY = 15 * 60.0
 LONGEST_RETRY_AFTER = 24 * 3600.0
 OPERATOR_DELAY = 15 * 60.0
 FEW_DELAYS = (30.0, 120.0, 300.0)
-"""Three more tries within ten minutes: a new meeting is known everywhere by then."""
+"""Between a few tries, within ten minutes: a new meeting is known everywhere by then."""
 LEAST_TRIES = 5
 """Had even by a message that came while the app was stopped, so that its time is spent."""
 
@@ -88,7 +88,7 @@ def plan(
     """
     match error.retry:
         case Retry.FEW:
-            if history.repeats > len(FEW_DELAYS):
+            if history.repeats >= error.few_tries:
                 return End.FINAL
             delay = FEW_DELAYS[history.repeats - 1]
         case Retry.OPERATOR:

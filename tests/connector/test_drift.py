@@ -134,9 +134,12 @@ def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) 
 
     one = http_api.join_link(application, {}, json.dumps(request).encode())
     many = http_api.join_links(application, {}, json.dumps({"requests": [request]}).encode())
+    monkeypatch.setattr(http_api, "_read_many", fail)
+    whole = http_api.join_links(application, {}, b"{}")
 
     assert one.status == 500
     assert json.loads(many.body)["results"][0]["problem"]["code"] == "internal_error"
+    assert whole.status == 500
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])

@@ -25,6 +25,7 @@ def log() -> LogWatch:
     watch = LogWatch()
     watch.forbid("the function key", FUNCTION_KEY)
     watch.forbid("the master key", MASTER_KEY)
+    watch.forbid("a token, as every one of them begins", "eyJhbGciOi")
     return watch
 
 

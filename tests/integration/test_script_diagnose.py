@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -41,6 +42,10 @@ class ResourceManager(StandIn):
             case "GET", "/subscriptions":
                 found = [{"subscriptionId": name} for name in self.subscriptions]
                 return Answer.json(200, {"value": found})
+            case "GET", "/subscriptions/sub-1/resources":
+                wanted = parse_qs(request.query)["$filter"]
+                named = ["resourceType eq 'Microsoft.Web/sites' and name eq 'join-links'"]
+                return Answer.json(200, {"value": [{"id": SITE}] if wanted == named else []})
             case "GET", path if path == SITE:
                 return Answer.json(200, {"properties": {"defaultHostName": self._host}})
             case "POST", path if path == f"{SITE}/functions/diagnostics/listKeys":
@@ -92,6 +97,12 @@ def through_azure(
     return diagnose(administrator, *app, *arguments, **options)
 
 
+def by_its_name(administrator: Administrator, manager: ResourceManager, name: str) -> Done:
+    """Run it with the app's name and nothing else."""
+    administrator.environment["MANAGEMENT_ROOT"] = f"http://127.0.0.1:{manager.port}"
+    return diagnose(administrator, "--app", name)
+
+
 def test_a_sound_setup_exits_with_0(administrator: Administrator, app: App) -> None:
     """Every rung is a line, the verdict the last one."""
     meeting = app.meeting()
@@ -140,6 +151,20 @@ def test_the_app_is_found_and_its_key_fetched_through_azure(
     asked = [f"{call.request.method} {call.request.path}" for call in manager.calls]
     assert asked[-1] == f"POST {SITE}/functions/diagnostics/listKeys"
     assert app.run.graph.calls == []
+
+
+def test_the_apps_name_alone_is_enough(
+    app: App,
+    administrator: Administrator,
+    manager: ResourceManager,
+) -> None:
+    """Its resource group is looked up; a name that nobody has is told."""
+    found = by_its_name(administrator, manager, "join-links")
+    unknown = by_its_name(administrator, manager, "nobodys")
+
+    assert (found.code, found.complained) == (0, "")
+    assert unknown.code == 2
+    assert "0 apps of the name nobodys" in unknown.complained
 
 
 @pytest.mark.parametrize(

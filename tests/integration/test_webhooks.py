@@ -37,6 +37,7 @@ def book(app: App, *, secret: str = SECRET, **payload: Any) -> tuple[Meeting, re
     organizer = app.organizer()
     meeting = app.meeting(organizer)
     app.log.forbid("a webhook's secret", secret)
+    app.log.forbid("an attendee's address", "zoe@example.org")
     body = calcom_booking(meeting, organizer, **payload)
     return meeting, post(app, "calcom", body, sign_as_calcom(body, secret))
 

@@ -75,6 +75,8 @@ def test_without_a_past_none_is_written() -> None:
         {"lasterror": None},
         {"firstseen": "yesterday"},
         {"firstseen": None},
+        {"firstseen": -1},
+        {"firstseen": -9e15},
         {"type": "booking"},
     ],
 )

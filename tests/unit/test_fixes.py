@@ -37,6 +37,7 @@ def test_the_policy_names_the_apps_client_id_and_the_organizers_object_id() -> N
     assert "Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments " in fix
     assert f'-Identity "{USER}"' in fix
     assert f'Set-CsApplicationAccessPolicy -Identity <its name> -AppIds @{{Add="{CLIENT}"}}' in fix
+    assert "take its place" in fix
     assert "30 minutes" in fix
 
 

@@ -170,6 +170,17 @@ BODIES = st.one_of(
             for name in ("id", "source", "attempts", "repeats", "lasterror", "firstseen", "data")
         },
     ).map(as_bytes),
+    st.fixed_dictionaries(
+        {
+            "specversion": st.just("1.0"),
+            "type": st.just("virtual-appointment.join-link.requested"),
+            "attempts": st.integers(),
+            "repeats": st.just(1),
+            "lasterror": st.just("graph_timeout"),
+            "firstseen": st.integers() | st.floats(),
+            "data": st.none() | st.just(make_request()),
+        }
+    ).map(as_bytes),
     st.just(b"[" * 65536),
     st.just(b'{"a":' * 13000),
 )

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from shared import errors, http_api
 from shared.application import Application
+from shared.budget import Budget
 from shared.http_answers import HttpAnswer, json_answer, problem_answer, read_client_request_id
 from shared.resolver import Resolver
+from shared.sign_in import SignIn
 from tests.unit.events import emitted
 from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
 from tests.unit.scripted_server import answer
@@ -23,6 +25,8 @@ from tests.unit.scripted_server import answer
 USER = "30000000-0000-4000-8000-000000000003"
 REQUEST = {"userId": USER, "onlineMeetingId": "M1", "requestId": "r-1", "context": {"a": "ü"}}
 JSON = {"Content-Type": "application/json"}
+
+type Route = Callable[[Application, Mapping[str, str], bytes], HttpAnswer]
 
 
 @pytest.fixture
@@ -201,6 +205,31 @@ def test_what_nobody_foresaw_is_a_problem_too() -> None:
     answer, problem = post(with_resolver(RaisingResolver(RuntimeError("canary"))), REQUEST)
     assert (answer.status, problem["code"]) == (500, "internal_error")
     assert b"canary" not in answer.body
+
+
+class BrokenSignIn(SignIn):
+    """Fails in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check(self, headers: Mapping[str, str], *, budget: Budget) -> None:  # noqa: ARG002 - as it is
+        """Fail."""
+        raise RuntimeError("canary")
+
+
+@pytest.mark.parametrize("route", [http_api.join_link, http_api.join_links])
+def test_what_nobody_foresaw_before_the_first_try_is_a_problem_too(
+    application: Application, caplog: pytest.LogCaptureFixture, route: Route
+) -> None:
+    """The host's own 500 would say nothing, and leave no event."""
+    application._services = dataclasses.replace(application.services(), sign_in=BrokenSignIn())
+
+    answer = route(application, JSON, b"{}")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal_error")
+    assert emitted(caplog)[-1]["code"] == "internal_error"
+    assert "canary" not in caplog.text + answer.body.decode()
 
 
 @pytest.mark.parametrize("body", [REQUEST, {}, b"{"])

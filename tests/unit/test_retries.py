@@ -66,6 +66,15 @@ def test_what_is_not_found_gets_three_more_tries_within_ten_minutes(
     assert sum(FEW_DELAYS) < 600
 
 
+def test_an_answer_that_makes_no_sense_gets_three_tries_in_all() -> None:
+    """Graph may have been in the middle of something; more of the same is an answer."""
+    error = errors.GraphUnexpected("")
+
+    plans = [delay(error, history(error, attempts=n, repeats=n)) for n in range(1, 4)]
+
+    assert plans == [*FEW_DELAYS[:2], End.FINAL]
+
+
 def test_the_few_tries_are_counted_from_the_error_they_are_for() -> None:
     """An outage before it takes none of them away."""
     error = errors.MeetingNotFound("")

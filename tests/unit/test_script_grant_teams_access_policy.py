@@ -86,6 +86,13 @@ def test_no_case_takes_another_app_its_place(script: Script) -> None:
             assert not everyone
 
 
+def test_the_global_policy_is_nobodys_own(script: Script) -> None:
+    """Should the cmdlet name it for a user, the app is not added to everybody's for that."""
+    body = text(script.function("Get-AssignedPolicy"))
+
+    assert "if ($policy -eq 'Global') { return '' }" in body
+
+
 def test_every_step_that_is_decided_is_taken(script: Script) -> None:
     """Each word of the decision stands in a switch, and no other does."""
     decided = {

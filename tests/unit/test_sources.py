@@ -327,6 +327,7 @@ FAULTY: list[tuple[object, list[str]]] = [
     (with_scheme("timestamped", header="x", timestampUnit="h"), ["/scheme/timestampUnit"]),
     (with_mapping(joinWebUrl="a", joinUrl="b"), ["/mapping/joinUrl"]),
     (with_mapping(joinWebUrl="a["), ["/mapping/joinWebUrl"]),
+    (with_mapping(joinWebUrl="a" + "|a" * 2000), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl="a#"), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl=""), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl=7), ["/mapping/joinWebUrl"]),

@@ -61,13 +61,19 @@ def test_the_routes_are_these(functions: dict[str, Function]) -> None:
     assert found == ROUTES
 
 
-def test_the_queue_trigger_reads_the_request_queue(functions: dict[str, Function]) -> None:
-    """By the connection that the app writes with, too."""
-    trigger = functions["join_link_requests"].trigger
+def test_the_queue_triggers_are_these(functions: dict[str, Function]) -> None:
+    """By the connection that the app writes with, too; and there is no other function."""
+    found = {
+        name: (function.trigger["queueName"], function.trigger["connection"])
+        for name, function in functions.items()
+        if function.trigger["type"] == "queueTrigger"
+    }
 
-    assert trigger["type"] == "queueTrigger"
-    assert trigger["queueName"] == "join-link-requests"
-    assert trigger["connection"] == "AzureWebJobsStorage"
+    assert found == {
+        "join_link_requests": ("join-link-requests", "AzureWebJobsStorage"),
+        "join_link_requests_poison": ("join-link-requests-poison", "AzureWebJobsStorage"),
+    }
+    assert set(functions) == {*ROUTES, *found}
 
 
 def test_a_faulty_setting_leaves_the_routes_and_takes_the_queue_triggers(
