@@ -1,5 +1,6 @@
 """The package that is deployed: by .funcignore, as azd reads it, and as docs/deploy.md zips it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from tests.integration.sample_host import make_host
 from tests.integration.script_runs import ROOT
 
 APP_FILES = {"function_app.py", "host.json", "requirements.txt"}
+# Nobody's configuration, and no repository but the one of the folder (a hook's git names its own).
+GIT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+GIT |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +88,31 @@ def test_loads_in_the_worker(package: Path) -> None:
     assert set(host.functions) == every - queues
 
 
+def committed(folder: Path) -> Path:
+    """A repository whose only commit is this checkout's app, committed or not."""
+    for name in (".gitignore", ".gitattributes", *APP_FILES):
+        shutil.copyfile(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "shared", folder / "shared")
+    author = ("-c", "user.name=somebody", "-c", "user.email=somebody@clinic.example")
+    for command in (("init",), ("add", "."), (*author, "commit", "-m", "the app")):
+        subprocess.run(["git", *command], cwd=folder, env=GIT, check=True, capture_output=True)  # noqa: S603, S607 - on a folder of our own
+    return folder
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_zip_of_the_documentation_holds_the_same(package: Path, tmp_path: Path) -> None:
     """For those who deploy by `az` and have no .funcignore to rely on."""
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    command, built_here = re.findall(r"^python -m zipfile -c ~/app\.zip (.+)$", text, re.MULTILINE)
-    assert built_here == f"{command} .python_packages"
+    line, built_here = re.findall(r"^git archive (.+)$", text, re.MULTILINE)
+    listed = line.partition("HEAD ")[2]
     archive = tmp_path / "app.zip"
-    arguments = [sys.executable, "-m", "zipfile", "-c", str(archive), *command.split()]
+    arguments = [str(archive) if word == "~/app.zip" else word for word in line.split()]
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
 
-    subprocess.run(arguments, cwd=ROOT, check=True)  # noqa: S603 - the documentation's own line
+    subprocess.run(["git", "archive", *arguments], cwd=committed(checkout), env=GIT, check=True)  # noqa: S603, S607 - the documentation's own line
 
+    assert built_here == f'HEAD {listed} | tar -x -C "$BUILD"'
     with zipfile.ZipFile(archive) as content:
         files = {name for name in content.namelist() if not name.endswith("/")}
-    assert {name for name in files if "__pycache__" not in name} == names(package)
+    assert files == names(package)
