@@ -12,14 +12,14 @@ from typing import Any
 from dev.stand_ins.graph_data import Meeting, User
 
 SOURCES: Mapping[str, Mapping[str, object]] = {
-    "calcom": {"preset": "calcom", "secret": "calcom-webhook"},
-    "clinic": {"preset": "standard", "secret": "clinic-webhook"},
+    "calcom": {"preset": "calcom", "secret": "webhook-calcom"},
+    "clinic": {"preset": "standard", "secret": "webhook-clinic"},
 }
 """The local run's WEBHOOK_SOURCES."""
 
 SECRETS = {
-    "calcom-webhook": "local-calcom-secret",
-    "clinic-webhook": f"whsec_{base64.b64encode(b'a secret for the local run alone').decode()}",
+    "webhook-calcom": "local-calcom-secret",
+    "webhook-clinic": f"whsec_{base64.b64encode(b'a secret for the local run alone').decode()}",
 }
 """What the local run's Key Vault holds at first."""
 

@@ -19,8 +19,10 @@ class Check:
     slow: bool = False
 
 
-def _tests(name: str, *, slow: bool = False) -> Check:
-    return Check(name, ("pytest", "--quiet", f"tests/{name}"), slow=slow)
+def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
+    # A file stays in one process, and with it the app that its tests share.
+    shared_out = (f"--numprocesses={processes}", "--dist=loadfile")
+    return Check(name, ("pytest", "--quiet", *shared_out, f"tests/{name}"), slow=slow)
 
 
 _CHECKS = (
@@ -29,9 +31,9 @@ _CHECKS = (
     Check("types", ("mypy", "--no-error-summary")),
     Check("types-dev.py", ("mypy", "--no-error-summary", "dev.py")),
     Check("types-scripts", ("mypy", "--no-error-summary", "--python-version", "3.10", "scripts")),
-    _tests("unit"),
+    _tests("unit", processes=2),
     _tests("worker"),
-    _tests("integration"),
+    _tests("integration", processes=3),
     _tests("infra"),
     _tests("connector"),
     _tests("browser", slow=True),

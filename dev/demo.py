@@ -52,9 +52,24 @@ def _show(step: Step, run: LocalRun) -> bool:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(
-        text, _COLUMNS, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
-    )
+    """Wrap a text; each command in it stays whole, to be copied."""
+    indent = " " * 6
+    lines = []
+    for number, part in enumerate(text.split("`")):  # commands stand between
+        if number % 2:
+            lines.append(f"{indent}  {part}")
+        elif words := part.lstrip(".; ") if number else part:
+            lines.append(
+                textwrap.fill(
+                    words,
+                    _COLUMNS,
+                    initial_indent=indent if number else "",
+                    subsequent_indent=indent,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
+    return "\n".join(lines)
 
 
 def _brief(body: Mapping[str, Any]) -> str:

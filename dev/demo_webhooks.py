@@ -22,7 +22,7 @@ _FLOW = 12
 
 def calcom(run: LocalRun) -> Mapping[str, Any]:
     """Post a signed Cal.com booking, and wait for its result."""
-    answer = _post(run, "calcom", *_booking(run, SECRETS["calcom-webhook"]))
+    answer = _post(run, "calcom", *_booking(run, SECRETS["webhook-calcom"]))
     return _result(run, answer)
 
 
@@ -31,7 +31,7 @@ def standard(run: LocalRun) -> Mapping[str, Any]:
     clinic = run.clinic
     data = {"userId": clinic.doctor.object_id, "joinMeetingId": clinic.meeting.join_meeting_id}
     body = json.dumps({"type": "appointment.booked", "data": data}).encode()
-    headers = sign_as_standard(body, SECRETS["clinic-webhook"], delivery_id=uuid.uuid4().hex)
+    headers = sign_as_standard(body, SECRETS["webhook-clinic"], delivery_id=uuid.uuid4().hex)
     return _result(run, _post(run, "clinic", body, headers))
 
 
@@ -44,12 +44,12 @@ def forged(run: LocalRun) -> Mapping[str, Any]:
 
 def rotated(run: LocalRun) -> Mapping[str, Any]:
     """Add a version of the secret, and let the sender change to it, while bookings flow."""
-    old, new = SECRETS["calcom-webhook"], uuid.uuid4().hex
+    old, new = SECRETS["webhook-calcom"], uuid.uuid4().hex
     answers = []
     for number in range(_FLOW):
         if number == _FLOW // 3:
-            run.vault.set_secret("calcom-webhook", new)
-            print("   Key Vault <- a new version of calcom-webhook")
+            run.vault.set_secret("webhook-calcom", new)
+            print("   Key Vault <- a new version of webhook-calcom")
         # Cal.com's servers do not all change over at the same moment.
         secret = new if number >= _FLOW // 3 and number % 2 else old
         body, headers = _booking(run, secret)

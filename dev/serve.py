@@ -1,10 +1,18 @@
 """`python dev.py serve`: the app stays up, for somebody with curl."""
 
-import threading
+import contextlib
+import json
+import time
+
+from azure.core.exceptions import AzureError
 
 from dev.booking_systems import SECRETS, calcom_booking
 from dev.host.logs import LogLine
 from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, LocalRun
+
+_RESULTS = "join-link-results"
+_MOST_PEEKED = 32  # by the queue service
+_PAUSE_SECONDS = 0.5
 
 
 def serve(*, port: int = 0) -> int:
@@ -13,7 +21,7 @@ def serve(*, port: int = 0) -> int:
     with LocalRun(port=port, on_log=_show) as run:
         print(_guide(run), flush=True)
         try:
-            threading.Event().wait()
+            _show_results(run)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
     return 0
@@ -23,8 +31,39 @@ def _show(line: LogLine) -> None:
     print(line, flush=True)
 
 
+def _show_results(run: LocalRun) -> None:
+    """Print each result when it arrives, and leave it on the queue; end by Ctrl-C alone."""
+    results = run.queue(_RESULTS)
+    shown: set[str] = set()
+    while True:
+        with contextlib.suppress(AzureError):  # the next look may succeed
+            found = results.peek_messages(max_messages=_MOST_PEEKED)
+            new = [message for message in found if message.id not in shown]
+            for message in new:
+                shown.add(message.id)
+                print(_result(message.content), flush=True)
+            if new and len(found) == _MOST_PEEKED:
+                print(f"   {_MOST_PEEKED} lie there: others show when these are taken.", flush=True)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _result(content: str) -> str:
+    try:
+        event = json.loads(content)
+        told = f"{event['id']} {event['type']}\n   {json.dumps(event['data'], ensure_ascii=False)}"
+    except (ValueError, TypeError, KeyError):
+        told = "something that the app has not put there"
+    return f"\n-> {_RESULTS}: {told}\n"
+
+
 def _booking(run: LocalRun) -> str:
     return calcom_booking(run.clinic.meeting, run.clinic.doctor).decode()
+
+
+def _appointment(run: LocalRun) -> str:
+    clinic = run.clinic
+    data = {"userId": clinic.doctor.object_id, "joinWebUrl": clinic.meeting.join_web_url}
+    return json.dumps({"type": "appointment.booked", "data": data})
 
 
 def _guide(run: LocalRun) -> str:
@@ -32,20 +71,26 @@ def _guide(run: LocalRun) -> str:
     return f"""
 The app is up. Try it:
 
-curl -i {run.url}/api/health
+curl -iw '\\n' {run.url}/api/health
 
-curl -i {run.url}/api/join-link \\
+curl -iw '\\n' {run.url}/api/join-link \\
   -H 'x-functions-key: {FUNCTION_KEY}' \\
   -H 'Content-Type: application/json' \\
   -d '{{"userId": "{clinic.doctor.user_principal_name}",
        "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
 
-A booking at Cal.com, signed; its result arrives on join-link-results:
+A booking at Cal.com, signed; its result arrives on {_RESULTS}, and shows below:
 
 BOOKING='{_booking(run)}'
-curl -i {run.url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
+curl -iw '\\n' {run.url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
   -H "X-Cal-Signature-256: $(printf %s "$BOOKING" | openssl dgst -sha256 -r \\
-      -hmac '{SECRETS["calcom-webhook"]}' | cut -d' ' -f1)"
+      -hmac '{SECRETS["webhook-calcom"]}' | cut -d' ' -f1)"
+
+A system of your own, for the programs in docs/webhooks.md (Standard Webhooks):
+
+post("{run.url}/api/webhooks/clinic",
+     "{SECRETS["webhook-clinic"]}",
+     {_appointment(run)})
 
 The diagnostics, for a browser: {run.url}/api/diagnostics
   key of the function: {DIAGNOSTICS_KEY}

@@ -61,15 +61,15 @@ param queueRetryHours int = 24
 @description('Works the meeting id out of a long Teams link, which Microsoft does not document.')
 param deriveMeetingId bool = false
 
-@description('Object ids of the identities (of workflows) that may put requests on the queue.')
+@description('Who may put requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueSenders array = []
 
-@description('Object ids of the identities (of workflows) that may take results from the queue.')
+@description('Who may take results from the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueReaders array = []
 
-@description('Object id of the person or group that sets webhook secrets and handles dead letters. Empty: nobody.')
+@description('Object id of the person or group that sets webhook secrets, looks at results and handles dead letters. Empty: nobody.')
 @maxLength(36)
 param operatorPrincipalId string = ''
 

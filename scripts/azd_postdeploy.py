@@ -7,6 +7,8 @@ Needs no role; the key that it speaks of takes the Azure role Contributor on the
 import os
 import sys
 
+from command_line import read_hook
+
 NEXT_STEP = """\
 The code is deployed. Next: see that the app can reach Microsoft Graph, and what is missing.
 
@@ -24,6 +26,11 @@ docs/setup.md goes on from here to the first link.
 
 def main() -> int:
     """Say it."""
+    read_hook(
+        "postdeploy",
+        description=__doc__,
+        variables=("FUNCTION_APP_URL", "AZURE_RESOURCE_GROUP", "FUNCTION_APP_NAME"),
+    )
     print(
         NEXT_STEP.format(
             url=os.environ["FUNCTION_APP_URL"],

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from command_line import read_hook
+
 FOLDER = Path(__file__).resolve().parent
 GRANT = FOLDER / "grant_graph_permissions.py"
 POLICY = FOLDER / "grant-teams-access-policy.ps1"
@@ -74,6 +76,7 @@ def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
 
 def main() -> int:
     """Make the grants; a grant that somebody else has to make is no failure."""
+    read_hook("postprovision", description=__doc__, variables=("MANAGED_IDENTITY_CLIENT_ID",))
     client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
     grants = words(os.environ.get("GRAPH_GRANTS", ""))
     organizers = words(os.environ.get("ORGANIZERS", ""))

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from command_line import read_hook
+
 FOLDER = Path(__file__).resolve().parent
 STOPPED = """\
 The resources are there, and the code is not deployed yet: first somebody grants the permission,
@@ -23,6 +25,11 @@ since a token that the app got before would be used for up to 24 hours. Then:
 
 def main() -> int:
     """Deploy, or say why not."""
+    read_hook(
+        "postup",
+        description=__doc__,
+        variables=("MANAGED_IDENTITY_CLIENT_ID", "AZURE_ENV_NAME"),
+    )
     client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
     grants = os.environ.get("GRAPH_GRANTS", "").replace(",", " ").split()
     flags = ["--what-if", *(f"--{name}" for name in grants)]

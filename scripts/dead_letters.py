@@ -30,8 +30,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.queue import LinearRetry, QueueClient, QueueMessage, QueueServiceClient
+from command_line import end_without_package
+
+try:
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+    from azure.storage.queue import LinearRetry, QueueClient, QueueMessage, QueueServiceClient
+except ModuleNotFoundError as missing:
+    end_without_package(missing)
 
 DEAD_LETTERS = "join-link-dead-letters"
 REQUESTS = "join-link-requests"

@@ -20,10 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import requests
-from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import AzureCliCredential
+from command_line import Parser, end_without_package, not_signed_in
 from ladder_report import WORDS, as_html, as_text, printable
+
+try:
+    import requests
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.identity import AzureCliCredential
+except ModuleNotFoundError as missing:
+    end_without_package(missing)
 
 MANAGEMENT_ROOT = "https://management.azure.com"
 FUNCTION = "diagnostics"
@@ -211,8 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_UNKNOWN
     except ClientAuthenticationError as error:
-        reason = str(error).strip().partition("\n")[0]
-        print(f"Not signed in: run `az login` first. ({reason})", file=sys.stderr)
+        print(not_signed_in(error), file=sys.stderr)
         return EXIT_UNKNOWN
     print(as_text(report))
     if options.html:
@@ -241,11 +245,7 @@ def _where(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # help begins with what this is for
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     environ = os.environ.get
     add(

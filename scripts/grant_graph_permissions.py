@@ -19,12 +19,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import AzureCliCredential
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader
-from urllib3.util.retry import Retry
+from command_line import Parser, end_without_package, not_signed_in
+
+try:
+    import requests
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.identity import AzureCliCredential
+    from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import InvalidHeader
+    from urllib3.util.retry import Retry
+except ModuleNotFoundError as missing_package:
+    end_without_package(missing_package)
 
 GRAPH_ROOT = "https://graph.microsoft.com"
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -231,8 +236,7 @@ def _assign(
 def sentence(error: Exception) -> str:
     """Say what a failure means for the administrator."""
     if isinstance(error, ClientAuthenticationError):
-        reason = str(error).strip().partition("\n")[0]
-        return f"Not signed in: run `az login` first. ({reason})"
+        return not_signed_in(error)
     if isinstance(error, requests.RequestException):
         return f"Microsoft Graph could not be reached ({type(error).__name__}): try again."
     if isinstance(error, GraphError):
@@ -249,11 +253,7 @@ def graph_root(environment: Mapping[str, str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # help begins with what this is for
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "client_id",
         metavar="CLIENT_ID",

@@ -1,7 +1,7 @@
 """The report of the diagnostics, written for a terminal and as a file to hand on."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 WORDS = {"pass": "pass", "warn": "WARNING", "fail": "FAIL", "not_reached": "not reached"}
@@ -40,8 +40,9 @@ def as_text(report: Mapping[str, Any]) -> str:
         word = WORDS.get(rung["status"], rung["status"])
         lines.append(f"{word:<{_LEFT}}{rung['title']}")
         told = [rung["detail"], *(_seen(rung) if rung["status"] in ("warn", "fail") else ())]
-        if "fix" in rung:
-            told.append(f"Next step: {rung['fix']}")
+        for number, (part, is_command) in enumerate(_parts(rung.get("fix", ""))):
+            margin = "  " if is_command else "" if number else "Next step: "
+            told.append(f"{margin}{part}")
         lines += [" " * _LEFT + line for line in told]
     lines += ["", f"Verdict: {WORDS[report['verdict']]}. {report['summary']}"]
     return "\n".join(map(printable, lines))
@@ -65,12 +66,20 @@ def _seen(rung: Mapping[str, Any]) -> list[str]:
     return seen
 
 
+def _parts(fix: str) -> Iterator[tuple[str, bool]]:
+    """Split a next step into its sentences and its commands, which stand between backticks."""
+    for number, part in enumerate(fix.split("`")):
+        is_command = number % 2 == 1
+        text = part.strip() if is_command else part.lstrip(".;, ").rstrip()
+        if text:
+            yield text, is_command
+
+
 def _rung(rung: Mapping[str, Any]) -> str:
     paragraphs = [rung["detail"], *_seen(rung)]
     told = "".join(f"<p>{html.escape(text)}</p>" for text in paragraphs)
-    for number, part in enumerate(str(rung.get("fix", "")).split("`")):  # commands stand between
-        if part.strip():
-            tag = "pre" if number % 2 else "p"
-            told += f"<{tag}>{html.escape(part.strip())}</{tag}>"
+    for part, is_command in _parts(rung.get("fix", "")):
+        tag = "pre" if is_command else "p"
+        told += f"<{tag}>{html.escape(part)}</{tag}>"
     word = html.escape(WORDS.get(rung["status"], rung["status"]))
     return f"<li><strong>{word}: {html.escape(rung['title'])}</strong>{told}</li>"

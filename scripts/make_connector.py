@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from command_line import Parser
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,11 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # help begins with what this is for
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--host", required=True, type=_host, help="the function app's: NAME.azurewebsites.net"
     )

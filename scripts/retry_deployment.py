@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from command_line import Parser
+
 PAUSES = (30, 60, 120, 240, 300, 300, 300)
 """Seconds between the tries: 22 minutes and a half in all."""
 
@@ -57,11 +59,7 @@ def deploy(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # help begins with what this is for
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("--what-if", action="store_true", help="run nothing, say what would be")
     parser.add_argument(
         "command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command to run"

@@ -23,19 +23,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-)
-from azure.identity import AzureCliCredential
-from azure.keyvault.secrets import SecretClient
+from command_line import Parser, end_without_package, not_signed_in
+
+try:
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        HttpResponseError,
+        ResourceNotFoundError,
+        ServiceRequestError,
+    )
+    from azure.identity import AzureCliCredential
+    from azure.keyvault.secrets import SecretClient
+except ModuleNotFoundError as missing:
+    end_without_package(missing)
 
 HOUR = 3600
 ROTATION_PAUSE_HOURS = 24
-_SOURCE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SOURCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
 _VAULT = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
 _KEY_BYTES = range(24, 65)  # of a secret by the Standard Webhooks specification
 _NO_SECRETS = ("", "no-secret-provided")
@@ -207,8 +213,7 @@ def sentence(error: Exception, vault: str) -> str:
         found = (meaning for mark, meaning in _REFUSALS.items() if mark in text)
         return next(found, f"The vault answered {error.status_code}. Run this again.").format(vault)
     if isinstance(error, ClientAuthenticationError):
-        reason = str(error).strip().partition("\n")[0]
-        return f"Not signed in: run `az login` first. ({reason})"
+        return not_signed_in(error)
     if isinstance(error, ServiceRequestError):
         return f"The vault {vault} could not be reached: is that its name?"
     return str(error)
@@ -224,11 +229,7 @@ def _named(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        usage=argparse.SUPPRESS,  # help begins with what this is for
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     add("source", metavar="SOURCE", type=_named(_SOURCE), help="its name in WEBHOOK_SOURCES")
     add(
@@ -239,7 +240,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the vault (default: KEY_VAULT_NAME of the environment; with azd: "
         "azd env get-value KEY_VAULT_NAME)",
     )
-    add("--secret-name", metavar="NAME", help="the secret's name (default: webhook-SOURCE)")
+    add(
+        "--secret-name",
+        type=_named(_SECRET_NAME),
+        metavar="NAME",
+        help="the secret's name (default: webhook-SOURCE, with - for each _)",
+    )
     add("--standard", action="store_true", help="a secret for Standard Webhooks or Svix: whsec_…")
     add("--prompt", action="store_true", help="ask for the secret, or read it from a pipe")
     add("--rotate", action="store_true", help="put a new version beside the one that is there")
@@ -262,7 +268,7 @@ def main() -> int:
         parser.error("name the vault: --vault NAME")
     if options.expire_old is not None and not options.rotate:
         parser.error("--expire-old goes with --rotate")
-    options.secret_name = options.secret_name or f"webhook-{options.source}"
+    options.secret_name = options.secret_name or f"webhook-{options.source.replace('_', '-')}"
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
     credential = AzureCliCredential(process_timeout=60)
     url = f"https://{options.vault}.vault.azure.net"

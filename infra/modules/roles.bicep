@@ -13,13 +13,13 @@ param queues object
 @description('Object id of the app\'s identity.')
 param principalId string
 
-@description('Object ids of the identities that put requests on the queue.')
+@description('Who puts requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 param queueSenders array
 
-@description('Object ids of the identities that take results from the queue.')
+@description('Who takes results from the queue: objects of id and type.')
 param queueReaders array
 
-@description('Object id of the person or group that sets secrets and handles dead letters. Empty: nobody.')
+@description('Object id of the person or group that sets secrets, looks at results and handles dead letters. Empty: nobody.')
 param operatorPrincipalId string
 
 @description('What operatorPrincipalId is.')
@@ -127,32 +127,33 @@ resource appTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Workflows.
+// Workflows and their makers: a connection that somebody signs in is that person's.
 resource senders 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for sender in queueSenders: {
-    name: guid(requestQueue.id, sender, roles.storageQueueDataMessageSender)
+    name: guid(requestQueue.id, sender.id, roles.storageQueueDataMessageSender)
     scope: requestQueue
     properties: {
       roleDefinitionId: roles.storageQueueDataMessageSender
-      principalId: sender
-      principalType: 'ServicePrincipal'
+      principalId: sender.id
+      principalType: sender.type
     }
   }
 ]
 
 resource readers 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for reader in queueReaders: {
-    name: guid(resultQueue.id, reader, roles.storageQueueDataMessageProcessor)
+    name: guid(resultQueue.id, reader.id, roles.storageQueueDataMessageProcessor)
     scope: resultQueue
     properties: {
       roleDefinitionId: roles.storageQueueDataMessageProcessor
-      principalId: reader
-      principalType: 'ServicePrincipal'
+      principalId: reader.id
+      principalType: reader.type
     }
   }
 ]
 
-// The operator: sets webhook secrets, reads and drops dead letters, puts them back as requests.
+// The operator: sets webhook secrets, looks at results, reads and drops dead letters, puts them
+// back as requests.
 resource operatorSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(vault.id, operatorPrincipalId, roles.keyVaultSecretsOfficer)
   scope: vault
@@ -166,6 +167,16 @@ resource operatorSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 resource operatorDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(deadLetterQueue.id, operatorPrincipalId, roles.storageQueueDataMessageProcessor)
   scope: deadLetterQueue
+  properties: {
+    roleDefinitionId: roles.storageQueueDataMessageProcessor
+    principalId: operatorPrincipalId
+    principalType: operatorPrincipalType
+  }
+}
+
+resource operatorResults 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
+  name: guid(resultQueue.id, operatorPrincipalId, roles.storageQueueDataMessageProcessor)
+  scope: resultQueue
   properties: {
     roleDefinitionId: roles.storageQueueDataMessageProcessor
     principalId: operatorPrincipalId

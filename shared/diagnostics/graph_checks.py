@@ -133,12 +133,12 @@ def alternate_key(ascent: Ascent, budget: Budget) -> Finding:
         ascent.graph("beta").ask(call, budget=budget)
     except ServiceError as error:
         return Finding(
-            detail=f"Does not work in this tenant ({error.code}). The app does not rely on it.",
+            detail=f"It would not in this tenant ({error.code}). The app does not rely on it.",
             seen={"alternateKey": "does not work", "answer": error.code},
             graph_request_id=error.graph_request_id,
         )
     return Finding(
-        detail="Works in this tenant. The app does not rely on it.",
+        detail="It would in this tenant. The app does not rely on it.",
         seen={"alternateKey": "works"},
     )
 

@@ -109,7 +109,7 @@ RUNGS: Sequence[Rung[Ascent]] = (
     ),
     Rung(
         name="alternate_key",
-        title="Link by Teams link alone (information only)",
+        title="Whether a Teams link alone would do (information only)",
         check=graph_checks.alternate_key,
         fix=_GRAPH_AWAY,
         seconds=3,

@@ -125,5 +125,5 @@ def test_what_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...])
     done = make(tmp_path / "out", *arguments)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("make_connector.py: error: ")
+    assert "\nmake_connector.py: error: " in done.stderr
     assert not (tmp_path / "out").exists()

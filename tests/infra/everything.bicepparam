@@ -17,8 +17,14 @@ param graphVersion = 'beta'
 param graphTimeoutSeconds = 20
 param queueRetryHours = 48
 param deriveMeetingId = true
-param queueSenders = ['22222222-2222-4222-8222-222222222222', '33333333-3333-4333-8333-333333333333']
-param queueReaders = ['33333333-3333-4333-8333-333333333333']
+param queueSenders = [
+  { id: '22222222-2222-4222-8222-222222222222', type: 'User' }
+  { id: '33333333-3333-4333-8333-333333333333', type: 'ServicePrincipal' }
+]
+param queueReaders = [
+  { id: '33333333-3333-4333-8333-333333333333', type: 'ServicePrincipal' }
+  { id: '77777777-7777-4777-8777-777777777777', type: 'Group' }
+]
 param operatorPrincipalId = '44444444-4444-4444-8444-444444444444'
 param operatorPrincipalType = 'Group'
 param alertEmail = 'operations@example.org'

@@ -91,10 +91,11 @@ def _permissions() -> frozenset[str]:
 
 
 def _failures() -> frozenset[str]:
-    # Throttling is waited out by the queue, and an HTTP caller is told to wait.
+    # Throttling is waited out by the queue, and an HTTP caller is told to wait; who climbs the
+    # diagnostics while another does, too.
     others = (Refused, NotFound, NotPermitted, SettingsInvalid)
     return frozenset(
         code
         for code, error in CODES.items()
-        if not issubclass(error, others) and code != "graph_throttled"
+        if not issubclass(error, others) and code not in ("graph_throttled", "diagnostics_busy")
     )

@@ -33,4 +33,10 @@ BREAKS = (
         replace(ROLE, "/queueServices/default/queues/join-link-requests/", "/"),
         "everything",
     ),
+    Break(
+        policy.roles_are_from_the_list,
+        "a person taken for an app's identity",
+        replace(ROLE, '222", "principalType": "User"', '222", "principalType": "ServicePrincipal"'),
+        "everything",
+    ),
 )

@@ -52,14 +52,15 @@ def _wanted(snapshot: Snapshot) -> Iterator[Assignment]:
         yield Assignment(QUEUE_DATA_CONTRIBUTOR, scope, APP, service)
     yield Assignment(SECRETS_USER, vault, APP, service)
     yield Assignment(METRICS_PUBLISHER, component, APP, service)
-    for sender in snapshot.parameters.senders:
-        yield Assignment(QUEUE_MESSAGE_SENDER, queue[queues.REQUESTS], sender, service)
-    for reader in snapshot.parameters.readers:
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.RESULTS], reader, service)
+    for sender, kind in snapshot.parameters.senders:
+        yield Assignment(QUEUE_MESSAGE_SENDER, queue[queues.REQUESTS], sender, kind)
+    for reader, kind in snapshot.parameters.readers:
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.RESULTS], reader, kind)
     if snapshot.parameters.operator:
         person, kind = snapshot.parameters.operator
         yield Assignment(SECRETS_OFFICER, vault, person, kind)
         yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.DEAD_LETTERS], person, kind)
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.RESULTS], person, kind)
         yield Assignment(QUEUE_MESSAGE_SENDER, queue[queues.REQUESTS], person, kind)
 
 

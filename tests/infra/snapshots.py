@@ -42,10 +42,10 @@ class Parameters:
     environment_name: str
     vnet: bool = False
     entra_client_id: str = ""
-    senders: frozenset[str] = frozenset()
-    readers: frozenset[str] = frozenset()
+    # Of each its object id and principal type.
+    senders: frozenset[tuple[str, str]] = frozenset()
+    readers: frozenset[tuple[str, str]] = frozenset()
     operator: tuple[str, str] | None = None
-    """Object id and principal type."""
     email: str = ""
 
 
@@ -59,9 +59,17 @@ VARIANTS: Mapping[str, Parameters] = {
         vnet=True,
         entra_client_id=_SIGN_IN,
         senders=frozenset(
-            {"22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"}
+            {
+                ("22222222-2222-4222-8222-222222222222", "User"),
+                ("33333333-3333-4333-8333-333333333333", "ServicePrincipal"),
+            }
         ),
-        readers=frozenset({"33333333-3333-4333-8333-333333333333"}),
+        readers=frozenset(
+            {
+                ("33333333-3333-4333-8333-333333333333", "ServicePrincipal"),
+                ("77777777-7777-4777-8777-777777777777", "Group"),
+            }
+        ),
         operator=("44444444-4444-4444-8444-444444444444", "Group"),
         email="operations@example.org",
     ),

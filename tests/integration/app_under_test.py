@@ -29,6 +29,15 @@ class LogWatch:
         self.canaries[text] = what
         return text
 
+    def found(self) -> set[str]:
+        """Give what stands in a line although it must not."""
+        return {
+            f"{what} in {line.logger}"
+            for line in self.lines
+            for text, what in self.canaries.items()
+            if text in line.message
+        }
+
 
 @dataclass(frozen=True)
 class App:

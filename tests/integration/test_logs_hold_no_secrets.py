@@ -1,19 +1,28 @@
-"""Runs last: what all the apps of these tests have logged."""
+"""The watch over the logs sees what it has to see; the fixture `log` reads those of all tests."""
 
+from dev.host.logs import LogLine
 from tests.integration.app_under_test import App, LogWatch
 
 
-def test_no_log_line_holds_a_link_a_key_a_token_or_a_body(app: App, log: LogWatch) -> None:
-    """Every log line of the suite, against everything in it that must never be logged."""
-    app.post(app.request())  # so that this test alone has something to read, too
+def test_a_link_in_a_log_line_would_be_found() -> None:
+    """Whatever logger it came from."""
+    watch = LogWatch()
+    watch.forbid("a join link", "https://visit.teams.microsoft.com/canary")
 
-    found = {
-        f"{what} in {line.logger}"
-        for line in log.lines
-        for text, what in log.canaries.items()
-        if text in line.message
-    }
+    watch.lines.append(LogLine(level="INFO", logger="any", message="got https://visit.teams."))
+    before = watch.found()
+    link = "<https://visit.teams.microsoft.com/canary>"
+    watch.lines.append(LogLine(level="INFO", logger="any", message=link))
 
-    assert log.lines
-    assert log.canaries
-    assert found == set()
+    assert before == set()
+    assert watch.found() == {"a join link in any"}
+
+
+def test_the_app_logs_no_link_no_key_no_token_and_no_body(app: App, log: LogWatch) -> None:
+    """A request that succeeds and one that fails, with everything in them forbidden."""
+    app.post(app.request())
+    app.post(app.request(language="?"))
+
+    assert any(line.logger == "virtual_appointment" for line in log.lines)
+    assert "a join link" in log.canaries.values()
+    assert log.found() == set()

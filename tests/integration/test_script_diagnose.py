@@ -131,6 +131,12 @@ def test_a_rung_that_fails_exits_with_1_and_says_the_next_step(
     assert done.code == 1
     assert "FAIL          Teams application access policy" in done.said
     assert "Next step: A Teams administrator runs" in done.said
+    commands = [line.strip() for line in done.said.splitlines() if "-CsApplication" in line]
+    assert [command.split()[0] for command in commands] == [
+        "New-CsApplicationAccessPolicy",
+        "Set-CsApplicationAccessPolicy",
+    ]
+    assert commands[0].endswith(f'-Identity "{organizer.object_id}"')
     assert done.said.splitlines()[-1] == "Verdict: FAIL. To mend: Teams application access policy."
     assert "<pre>New-CsApplicationAccessPolicy " in report
     assert f"-Identity &quot;{organizer.object_id}&quot;</pre>" in report

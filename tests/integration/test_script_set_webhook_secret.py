@@ -13,6 +13,7 @@ from dev.stand_ins.certificates import TlsFiles, make_certificates
 from dev.stand_ins.faults import Status
 from dev.stand_ins.key_vault import KeyVault, SecretVersion
 from dev.stand_ins.proxy import ConnectProxy
+from shared.identifiers import is_secret_name, is_source_name
 from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "set_webhook_secret.py"
@@ -249,7 +250,38 @@ def test_says_when_there_is_no_such_vault(administrator: Administrator) -> None:
     assert "kv-elsewhere could not be reached" in done.complained
 
 
-@pytest.mark.parametrize("wrong", [["Cal com"], ["calcom", "--expire-old", "1"], ["--rotate"]])
+@pytest.mark.parametrize(
+    ("source", "secret_name"),
+    [
+        ("Clinic_A", "webhook-Clinic-A"),
+        ("my_source", "webhook-my-source"),
+        ("x" * 64, f"webhook-{'x' * 64}"),
+    ],
+)
+def test_every_source_that_the_app_accepts_gets_a_secret(
+    source: str, secret_name: str, vault: KeyVault, administrator: Administrator
+) -> None:
+    """Key Vault takes no underscore, so that its name has a hyphen for each."""
+    done = administrator.run(SCRIPT, source)
+
+    assert (done.code, done.complained) == (0, "")
+    assert is_source_name(source)
+    assert is_secret_name(secret_name)
+    assert len(versions(vault, secret_name)) == 1
+    assert f"/api/webhooks/{source}\n" in done.said
+    assert f'"secret": "{secret_name}"' in done.said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["Cal com"],
+        ["x" * 65],
+        ["calcom", "--secret-name", "my_secret"],
+        ["calcom", "--expire-old", "1"],
+        ["--rotate"],
+    ],
+)
 def test_a_wrong_command_line_reaches_no_vault(
     wrong: list[str], vault: KeyVault, administrator: Administrator
 ) -> None:

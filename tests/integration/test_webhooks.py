@@ -17,8 +17,8 @@ from dev.stand_ins.graph_data import Meeting
 from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
 
-SECRET = SECRETS["calcom-webhook"]
-STANDARD_SECRET = SECRETS["clinic-webhook"]
+SECRET = SECRETS["webhook-calcom"]
+STANDARD_SECRET = SECRETS["webhook-clinic"]
 GUIDE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 
 
@@ -123,7 +123,7 @@ def test_a_secret_is_rotated_without_one_refusal(fresh_app: FreshApp) -> None:
     app = fresh_app()
     assert book(app)[1].status_code == 202
 
-    app.run.vault.set_secret("calcom-webhook", "the new secret")
+    app.run.vault.set_secret("webhook-calcom", "the new secret")
 
     secrets = ["the new secret", SECRET, "the new secret", SECRET]
     assert [book(app, secret=secret)[1].status_code for secret in secrets] == [202] * 4
@@ -149,7 +149,7 @@ def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
 
 def test_a_faulty_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
     """503 for it, its name in health, and links for the others; inline where that is wanted."""
-    calcom = {"preset": "calcom", "secret": "calcom-webhook"}
+    calcom = {"preset": "calcom", "secret": "webhook-calcom"}
     sources = {
         "calcom": {**calcom, "reply": "inline"},
         "broken": {**calcom, "mapping": {"when": "a["}},
