@@ -56,11 +56,18 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
         assert "-> join-link-results" not in stop(process)
 
 
+AT_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""What a shell starts in the background, as CI may, begins deaf to Ctrl-C, and so would this."""
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[subprocess.Popen[str]]:
     """Start it as a shell does, in a group of its own; nothing outlives two minutes."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "dev", "serve"],
+    with subprocess.Popen(  # noqa: S603 - this project's own command
+        [sys.executable, "-c", AT_A_TERMINAL, sys.executable, "-m", "dev", "serve"],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
