@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from shared.application import Application
 from shared.errors import CODES
 from shared.resolver import Resolver
 from tests.connector.definitions import operations, read, resolved, success_schema
-from tests.integration.app_under_test import App
+from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
 
 DEFINITION = read("apiDefinition.swagger.json")
@@ -121,8 +122,24 @@ def test_many_wait_for_settings(fresh_app: FreshApp) -> None:
     assert send(fresh_app({"GRAPH_VERSION": "v2"}), MANY, {}).status_code == 503
 
 
+@pytest.mark.parametrize("path", [ONE, MANY])
+def test_a_process_that_ends_under_a_request_is_a_500(fresh_app: FreshApp, path: str) -> None:
+    """The host says so in the app's place; another process answers the next request."""
+    app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "20"})
+    app.run.graph.order(Hang())
+    body = sound(app, path)
+
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(send, app, path, body)
+        eventually(lambda: app.run.graph.held == 1)
+        app.run.host.kill_worker()
+
+    assert answer.result().status_code == 500
+    assert eventually(lambda: send(app, path, body).status_code == 200)
+
+
 def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In plain values: the running app offers no way to bring one about."""
+    """In plain values: the running app offers no way to bring about one of its own."""
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
