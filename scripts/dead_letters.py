@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from command_line import end_without_package
@@ -171,15 +172,24 @@ def _peek(queue: QueueClient) -> list[Letter]:
 
 
 def _take(queue: QueueClient) -> Iterator[Letter]:
-    """Receive everything, a page at a time; what comes back meanwhile is not taken twice."""
+    """Receive what is there, a page at a time; not what comes, or comes back, meanwhile."""
     seen: set[str] = set()
+    began: datetime | None = None  # by the service's clock
     while True:
         page = queue.receive_messages(max_messages=PAGE, visibility_timeout=HIDDEN_SECONDS)
-        new = [letter for letter in map(_read, page) if letter.id not in seen]
+        letters = [_read(message) for message in page]
+        if letters and began is None and (hidden_until := letters[0].message.next_visible_on):
+            began = hidden_until - timedelta(seconds=HIDDEN_SECONDS)
+        there = [letter for letter in letters if _came_by(began, letter.message.inserted_on)]
+        new = [letter for letter in there if letter.id not in seen]
         if not new:
             return
         seen.update(letter.id for letter in new)
         yield from new
+
+
+def _came_by(began: datetime | None, inserted_on: datetime | None) -> bool:
+    return began is None or inserted_on is None or inserted_on <= began
 
 
 def _matches(letter: Letter, options: argparse.Namespace) -> bool:

@@ -43,6 +43,28 @@ def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient)
     assert count(letters) == 1
 
 
+def test_replay_does_not_chase_what_it_brings_about(
+    letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running app may make a dead letter of the same request at once, and of that one again."""
+    bury(letters)
+    delete, again = script._delete, 0
+
+    def delete_and_bury(queue: QueueClient, letter: script.Letter) -> None:
+        nonlocal again
+        again += 1
+        assert again < 1_000, "it goes on for ever"
+        delete(queue, letter)
+        bury(letters)
+
+    monkeypatch.setattr(script, "_delete", delete_and_bury)
+
+    assert script.main(["replay", "--all"]) == 0
+
+    assert count(requests) == again
+    assert count(letters) == 1
+
+
 def test_a_cut_original_is_left_where_it_is(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
