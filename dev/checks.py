@@ -37,7 +37,7 @@ _CHECKS = (
     _tests("infra"),
     _tests("connector"),
     _tests("browser", slow=True),
-    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "240"), slow=True),
+    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
 )
