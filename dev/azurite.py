@@ -1,4 +1,4 @@
-"""Azurite's queue service: Microsoft's storage emulator, in a process of its own."""
+"""Azurite, Microsoft's storage emulator, in a process of its own."""
 
 import base64
 import contextlib
@@ -14,12 +14,12 @@ from typing import Self
 from dev.errors import StartError
 from dev.stand_ins.certificates import TlsFiles
 
-MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "queue" / "main.js"
+PROGRAMS = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src"
 ACCOUNT = "devstoreaccount1"
 START_LIMIT = 30.0  # seconds
 # Preloaded into the process: its standard input ends when we do, however we end, and so does it.
 END_WITH_PARENT = "data:text/javascript,process.stdin.resume().on('end',()=>process.exit())"
-LISTENING = re.compile(r"successfully listens on https?://[^\s:]+:(\d+)")
+LISTENING = re.compile(r"(\w+) service (?:is )?successfully listen\w+ \w+ https?://[^\s:]+:(\d+)")
 
 
 class AzuriteError(StartError):
@@ -29,22 +29,28 @@ class AzuriteError(StartError):
 class Azurite:
     """A queue service of its own, on a free loopback port. A context manager.
 
-    What its queues hold is in memory and gone when it ends. The account key is made up anew.
+    What it holds is in memory and gone when it ends. The account key is made up anew.
 
     Args:
         folder: Where its log goes; made if need be.
         tls: Serve https, for `localhost`, and take tokens as well as the account key.
+        every_service: Serve blobs and tables too, each on a port of its own.
 
     Attributes:
-        port: Where it listens, once started.
+        port: Where the queue service listens, once started.
     """
 
-    def __init__(self, *, folder: Path, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self, *, folder: Path, tls: TlsFiles | None = None, every_service: bool = False
+    ) -> None:
+        self._services = ("Blob", "Queue", "Table") if every_service else ("Queue",)
+        self._main = PROGRAMS / ("azurite.js" if every_service else "queue/main.js")
         self._folder = folder
         self._log = folder / "azurite.log"
         self._tls = tls
         self._key = base64.b64encode(secrets.token_bytes(64)).decode("ascii")
         self._process: subprocess.Popen[bytes] | None = None
+        self._ports: dict[str, int] = {}
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -55,17 +61,25 @@ class Azurite:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Its process id, once started."""
+        assert self._process  # noqa: S101 - for the type checker; it is started
+        return self._process.pid
+
+    @property
     def queue_service_uri(self) -> str:
         """The queue service's address, as `<connection>__queueServiceUri` wants it."""
-        origin = "https://localhost" if self._tls else "http://127.0.0.1"
-        return f"{origin}:{self.port}/{ACCOUNT}"
+        return self._address(self.port)
 
     @property
     def connection_string(self) -> str:
-        """The queue service's connection string; holds the account key."""
+        """The connection string of what is served; holds the account key."""
+        endpoints = (
+            f"{service}Endpoint={self._address(port)}" for service, port in self._ports.items()
+        )
         return (
             f"DefaultEndpointsProtocol={'https' if self._tls else 'http'};"
-            f"AccountName={ACCOUNT};AccountKey={self._key};QueueEndpoint={self.queue_service_uri}"
+            f"AccountName={ACCOUNT};AccountKey={self._key};{';'.join(endpoints)}"
         )
 
     def start(self) -> None:
@@ -77,12 +91,12 @@ class Azurite:
         node = shutil.which("node")
         if not node:
             raise AzuriteError("Node is not on the PATH. Install Node 20 or newer.")
-        if not MAIN.exists():
-            raise AzuriteError("Azurite is not installed. Run: python dev.py")
+        if not self._main.exists():
+            raise AzuriteError("Azurite is not installed. Run: python dev.py prepare")
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [node, "--import", END_WITH_PARENT, str(MAIN), *self._options()],
+                [node, "--import", END_WITH_PARENT, str(self._main), *self._options()],
                 cwd=self._folder,
                 env=os.environ | {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self._key}"},
                 stdin=subprocess.PIPE,
@@ -92,7 +106,8 @@ class Azurite:
                 start_new_session=True,
             )
         try:
-            self.port = self._wait_for_port(self._process)
+            self._ports = self._wait_for_ports(self._process)
+            self.port = self._ports["Queue"]
         except BaseException:
             self.stop()
             raise
@@ -113,21 +128,28 @@ class Azurite:
 
     def _options(self) -> list[str]:
         # The newest SDKs speak newer versions of the service than Azurite knows by name.
-        options = ["--queueHost", "127.0.0.1", "--queuePort", "0", "--inMemoryPersistence"]
-        options += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        options = ["--inMemoryPersistence", "--skipApiVersionCheck"]
+        options += ["--disableTelemetry", "--silent"]
+        for service in map(str.lower, self._services):
+            options += [f"--{service}Host", "127.0.0.1", f"--{service}Port", "0"]
         if self._tls:
             # One file holds both the certificate and its key.
             pem = str(self._tls.certificate.resolve())
             options += ["--oauth", "basic", "--cert", pem, "--key", pem]
         return options
 
-    def _wait_for_port(self, process: subprocess.Popen[bytes]) -> int:
+    def _address(self, port: int) -> str:
+        origin = "https://localhost" if self._tls else "http://127.0.0.1"
+        return f"{origin}:{port}/{ACCOUNT}"
+
+    def _wait_for_ports(self, process: subprocess.Popen[bytes]) -> dict[str, int]:
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline:
             ended = process.poll() is not None
             log = self._log.read_text(errors="replace")
-            if listening := LISTENING.search(log):
-                return int(listening[1])
+            ports = {service: int(port) for service, port in LISTENING.findall(log)}
+            if ports.keys() >= set(self._services):
+                return ports
             if ended:
                 raise AzuriteError(f"Azurite ended with exit code {process.returncode}:\n{log}")
             time.sleep(0.05)

@@ -37,16 +37,15 @@ _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
 _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 
 
-class LocalRun:
+class LocalAzure:
     """Everything the app needs, on free loopback ports. A context manager.
 
     Args:
         settings: App settings instead of the local run's own; None leaves one out.
         storage_by_identity: Reach the queues by managed identity over TLS, as in Azure, rather
             than by a connection string.
-        port: Where the app listens; 0 for any free port.
-        lease: Seconds for which a queue message is hidden while its function runs.
-        on_log: Called with each log line.
+        every_storage_service: Serve blobs and tables beside the queues: Microsoft's host keeps
+            its locks there.
 
     Attributes:
         authority: Signs tokens, the app's own and its callers'.
@@ -58,7 +57,6 @@ class LocalRun:
         proxy: The app's only way to host names; leads to the vault, and nowhere else.
         azurite: The queue service.
         tls: The certificates of this run.
-        host: The app.
     """
 
     def __init__(
@@ -66,15 +64,11 @@ class LocalRun:
         *,
         settings: Mapping[str, str | None] | None = None,
         storage_by_identity: bool = False,
-        port: int = 0,
-        lease: float = 600.0,
-        on_log: Callable[[LogLine], None] | None = None,
+        every_storage_service: bool = False,
     ) -> None:
         self._settings = dict(settings or {})
         self._storage_by_identity = storage_by_identity
-        self._port = port
-        self._lease = lease
-        self._on_log = on_log
+        self._every_storage_service = every_storage_service
         self._parts = ExitStack()
         self.authority = Authority(_TENANT_ID)
         self.entra: AuthorityKeys
@@ -85,7 +79,6 @@ class LocalRun:
         self.proxy: ConnectProxy
         self.azurite: Azurite
         self.tls: TlsFiles
-        self.host: Host
 
     def __enter__(self) -> Self:
         """Start everything, in the order in which one part needs another.
@@ -94,47 +87,12 @@ class LocalRun:
             AzuriteError, HostError: A part did not start; nothing is left running.
         """
         with ExitStack() as parts:
-            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="join-link-")))
-            self.tls = make_certificates(
-                "localhost", "127.0.0.1", "*.vault.azure.net", folder=folder
-            )
-            self.entra = parts.enter_context(AuthorityKeys(self.authority))
-            self.identity = parts.enter_context(
-                IdentityEndpoint(self.authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
-            )
-            self.graph = parts.enter_context(Graph(self.authority))
-            self.clinic = Clinic.open(self.graph.data)
-            self.vault = parts.enter_context(KeyVault(self.authority, tls=self.tls))
-            for name, value in SECRETS.items():
-                self.vault.set_secret(name, value)
-            self.proxy = parts.enter_context(ConnectProxy({self.vault.host: self.vault.port}))
-            tls = self.tls if self._storage_by_identity else None
-            self.azurite = parts.enter_context(Azurite(folder=folder, tls=tls))
-            self._storage = parts.enter_context(self._queue_service())
-            for name in QUEUES:
-                self._storage.create_queue(name)
-            self.host = parts.enter_context(
-                Host(
-                    app=ROOT,
-                    environment=self.environment(),
-                    port=self._port,
-                    lease=self._lease,
-                    function_key=FUNCTION_KEY,
-                    master_key=MASTER_KEY,
-                    function_keys={"diagnostics": DIAGNOSTICS_KEY},
-                    on_log=self._on_log,
-                )
-            )
+            self._start(parts)
             self._parts = parts.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._parts.close()
-
-    @property
-    def url(self) -> str:
-        """The app's address, without `/api`."""
-        return self.host.url
 
     def queue(self, name: str) -> QueueClient:
         """A client of one of the queues, with the account's key."""
@@ -157,6 +115,30 @@ class LocalRun:
         }
         return {name: value for name, value in settings.items() if value is not None}
 
+    def _start(self, parts: ExitStack) -> None:
+        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="join-link-")))
+        self.tls = make_certificates("localhost", "127.0.0.1", "*.vault.azure.net", folder=folder)
+        self.entra = parts.enter_context(AuthorityKeys(self.authority))
+        self.identity = parts.enter_context(
+            IdentityEndpoint(self.authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
+        )
+        self.graph = parts.enter_context(Graph(self.authority))
+        self.clinic = Clinic.open(self.graph.data)
+        self.vault = parts.enter_context(KeyVault(self.authority, tls=self.tls))
+        for name, value in SECRETS.items():
+            self.vault.set_secret(name, value)
+        self.proxy = parts.enter_context(ConnectProxy({self.vault.host: self.vault.port}))
+        self.azurite = parts.enter_context(
+            Azurite(
+                folder=folder,
+                tls=self.tls if self._storage_by_identity else None,
+                every_service=self._every_storage_service,
+            )
+        )
+        self._storage = parts.enter_context(self._queue_service())
+        for name in QUEUES:
+            self._storage.create_queue(name)
+
     def _storage_settings(self) -> dict[str, str | None]:
         if not self._storage_by_identity:
             return {"AzureWebJobsStorage": self.azurite.connection_string}
@@ -171,6 +153,56 @@ class LocalRun:
         verify = str(self.tls.ca) if self._storage_by_identity else True
         return QueueServiceClient.from_connection_string(
             self.azurite.connection_string, connection_verify=verify
+        )
+
+
+class LocalRun(LocalAzure):
+    """The app in the project's own host, and everything that it needs. A context manager.
+
+    Args:
+        settings: As of LocalAzure.
+        storage_by_identity: As of LocalAzure.
+        port: Where the app listens; 0 for any free port.
+        lease: Seconds for which a queue message is hidden while its function runs.
+        on_log: Called with each log line.
+
+    Attributes:
+        host: The app; and those of LocalAzure.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str | None] | None = None,
+        storage_by_identity: bool = False,
+        port: int = 0,
+        lease: float = 600.0,
+        on_log: Callable[[LogLine], None] | None = None,
+    ) -> None:
+        super().__init__(settings=settings, storage_by_identity=storage_by_identity)
+        self._port = port
+        self._lease = lease
+        self._on_log = on_log
+        self.host: Host
+
+    @property
+    def url(self) -> str:
+        """The app's address, without `/api`."""
+        return self.host.url
+
+    def _start(self, parts: ExitStack) -> None:
+        super()._start(parts)
+        self.host = parts.enter_context(
+            Host(
+                app=ROOT,
+                environment=self.environment(),
+                port=self._port,
+                lease=self._lease,
+                function_key=FUNCTION_KEY,
+                master_key=MASTER_KEY,
+                function_keys={"diagnostics": DIAGNOSTICS_KEY},
+                on_log=self._on_log,
+            )
         )
 
 

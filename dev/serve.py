@@ -3,39 +3,76 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 
 from azure.core.exceptions import AzureError
 
 from dev.booking_systems import SECRETS, calcom_booking
+from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
-from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, LocalRun
+from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, ROOT, LocalAzure, LocalRun
 
 _RESULTS = "join-link-results"
 _MOST_PEEKED = 32  # by the queue service
 _PAUSE_SECONDS = 0.5
+_STARTING_FUNC = """
+Starting func on port {port}. What follows is its own output; the first time, it
+downloads the extension bundle.
+"""
+_LOCAL_SETTINGS = """\
+There is a local.settings.json: this run's settings go before it, which func says
+of each.
+"""
+_OF_FUNC = """
+It runs in func, which checks no keys on this machine, and listens on all of the
+machine's addresses.
+"""
 
 
 def serve(*, port: int = 0) -> int:
     """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code."""
     print("Starting the app, its queues and its stand-ins ...", flush=True)
     with LocalRun(port=port, on_log=_show) as run:
-        print(_guide(run), flush=True)
+        print(_guide(run, url=run.url), flush=True)
         try:
-            _show_results(run)
+            _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
     return 0
+
+
+def serve_by_func(*, port: int = 0) -> int:
+    """Do the same with `func start`, and end when that does. Returns an exit code.
+
+    Raises:
+        StartError: There is no func; or a part of what the app needs did not start.
+    """
+    find_func()
+    print("Starting the app's queues and its stand-ins ...", flush=True)
+    with LocalAzure(every_storage_service=True) as azure:
+        environment = environment_for_func(azure)
+        with FuncHost(environment=environment, port=port) as func:
+            try:
+                print(_before_func(func), flush=True)
+                if func.wait_until_up():
+                    print(_guide(azure, url=func.url, note=_OF_FUNC), flush=True)
+                    _show_results(azure, while_true=lambda: func.exit_code is None)
+                print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
+            except KeyboardInterrupt:
+                print("\nStopping ...", flush=True)
+                return 0
+    return 1
 
 
 def _show(line: LogLine) -> None:
     print(line, flush=True)
 
 
-def _show_results(run: LocalRun) -> None:
-    """Print each result when it arrives, and leave it on the queue; end by Ctrl-C alone."""
+def _show_results(run: LocalAzure, *, while_true: Callable[[], bool]) -> None:
+    """Print each result when it arrives, and leave it on the queue."""
     results = run.queue(_RESULTS)
     shown: set[str] = set()
-    while True:
+    while while_true():
         with contextlib.suppress(AzureError):  # the next look may succeed
             found = results.peek_messages(max_messages=_MOST_PEEKED)
             new = [message for message in found if message.id not in shown]
@@ -56,24 +93,29 @@ def _result(content: str) -> str:
     return f"\n-> {_RESULTS}: {told}\n"
 
 
-def _booking(run: LocalRun) -> str:
+def _before_func(func: FuncHost) -> str:
+    settings = _LOCAL_SETTINGS if (ROOT / "local.settings.json").exists() else ""
+    return _STARTING_FUNC.format(port=func.port) + settings
+
+
+def _booking(run: LocalAzure) -> str:
     return calcom_booking(run.clinic.meeting, run.clinic.doctor).decode()
 
 
-def _appointment(run: LocalRun) -> str:
+def _appointment(run: LocalAzure) -> str:
     clinic = run.clinic
     data = {"userId": clinic.doctor.object_id, "joinWebUrl": clinic.meeting.join_web_url}
     return json.dumps({"type": "appointment.booked", "data": data})
 
 
-def _guide(run: LocalRun) -> str:
+def _guide(run: LocalAzure, *, url: str, note: str = "") -> str:
     clinic = run.clinic
     return f"""
 The app is up. Try it:
+{note}
+curl -iw '\\n' {url}/api/health
 
-curl -iw '\\n' {run.url}/api/health
-
-curl -iw '\\n' {run.url}/api/join-link \\
+curl -iw '\\n' {url}/api/join-link \\
   -H 'x-functions-key: {FUNCTION_KEY}' \\
   -H 'Content-Type: application/json' \\
   -d '{{"userId": "{clinic.doctor.user_principal_name}",
@@ -82,17 +124,17 @@ curl -iw '\\n' {run.url}/api/join-link \\
 A booking at Cal.com, signed; its result arrives on {_RESULTS}, and shows below:
 
 BOOKING='{_booking(run)}'
-curl -iw '\\n' {run.url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
+curl -iw '\\n' {url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
   -H "X-Cal-Signature-256: $(printf %s "$BOOKING" | openssl dgst -sha256 -r \\
       -hmac '{SECRETS["webhook-calcom"]}' | cut -d' ' -f1)"
 
 A system of your own, for the programs in docs/webhooks.md (Standard Webhooks):
 
-post("{run.url}/api/webhooks/clinic",
+post("{url}/api/webhooks/clinic",
      "{SECRETS["webhook-clinic"]}",
      {_appointment(run)})
 
-The diagnostics, for a browser: {run.url}/api/diagnostics
+The diagnostics, for a browser: {url}/api/diagnostics
   key of the function: {DIAGNOSTICS_KEY}
 
 Who and what there is at this made-up clinic:

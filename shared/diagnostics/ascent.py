@@ -120,10 +120,9 @@ class Ascent:
 
     @property
     def client_id(self) -> str | None:
-        """The app's client id: the one that was set, else the one that its token names."""
+        """The app's client id: the one that was set, else the one that its own token names."""
         configured = self.services.settings.managed_identity_client_id
-        named = None if self.token is None else self.token.claims().get("appid")
-        return configured or (named if isinstance(named, str) else None)
+        return configured or (self.token.client_id() if self.token else None)
 
     def graph(self, version: str) -> Graph:
         """Give Graph at one of its versions, by the app's own identity."""

@@ -1,22 +1,14 @@
 """`python dev.py serve`, as a person at a terminal starts and ends it."""
 
 import ast
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from dev.booking_systems import sign_as_standard
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.integration.serving import descendants, serving, stop, until
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
@@ -54,61 +46,3 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
             assert json.loads(result)["requestId"] == ids[-1]["requestId"]
 
         assert "-> join-link-results" not in stop(process)
-
-
-AT_A_TERMINAL = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
-"""What a shell starts in the background, as CI may, begins deaf to Ctrl-C, and so would this."""
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[subprocess.Popen[str]]:
-    """Start it as a shell does, in a group of its own; nothing outlives two minutes."""
-    with subprocess.Popen(  # noqa: S603 - this project's own command
-        [sys.executable, "-c", AT_A_TERMINAL, sys.executable, "-m", "dev", "serve"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        limit = threading.Timer(120, process.kill)
-        limit.start()
-        try:
-            yield process
-        finally:
-            limit.cancel()
-            process.kill()
-
-
-def until(process: subprocess.Popen[str], text: str) -> str:
-    """Read what is printed, up to a line that holds a text."""
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return "".join(lines)
-    raise AssertionError(f"{text} was never printed: {''.join(lines)}")
-
-
-def stop(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C, and give what is printed from then on."""
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    return output
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """Give the processes that a process has started, and those that they have."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            text = status.read_text(encoding="utf-8")
-        except OSError:  # it has just ended
-            continue
-        if f"\nPPid:\t{pid}\n" in text:
-            child = int(status.parent.name)
-            yield child
-            yield from descendants(child)

@@ -1,0 +1,143 @@
+"""Microsoft's own host around the app: `func start`, where Azure Functions Core Tools are."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Self
+
+from dev.errors import StartError
+from dev.local_run import ROOT, LocalAzure
+
+PATIENCE = 15.0  # seconds that func has to end
+_PROGRESS = 10.0  # seconds between two words about how long it takes
+_PAUSE = 0.5
+_MISSING = "No func here: install Azure Functions Core Tools 4, or run: python dev.py serve"
+
+
+class FuncHost:
+    """Runs the app in `func start` until it is stopped. A context manager.
+
+    What func prints appears where this process prints.
+
+    Args:
+        environment: The app settings: func takes them before those of a local.settings.json,
+            and passes them on to the app.
+        port: Where func listens; 0 for any free port.
+
+    Attributes:
+        port: Where it listens.
+        url: `http://127.0.0.1:PORT`.
+    """
+
+    def __init__(self, *, environment: Mapping[str, str], port: int = 0) -> None:
+        self._environment = environment
+        self.port = port or _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        """Start func.
+
+        Raises:
+            StartError: There is none.
+        """
+        self._process = subprocess.Popen(
+            [find_func(), "start", "--port", str(self.port)],
+            cwd=ROOT,
+            env=_as_activated(os.environ) | dict(self._environment),
+            stdin=subprocess.DEVNULL,
+            # Ctrl-C is for us: func is told once, and what it uses ends after it.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End func as Ctrl-C would, by force where it takes too long."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        try:
+            # To func alone: its npm wrapper hands it on, and func takes a second one for a hurry.
+            process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+            process.wait(PATIENCE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # too long, or for somebody else
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @property
+    def exit_code(self) -> int | None:
+        """What func has ended with, or None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def wait_until_up(self) -> bool:
+        """Wait until the app answers, and say so now and then; False where func ended first."""
+        started = told = time.monotonic()
+        while self.exit_code is None:
+            status = self._status()
+            if status == 200:
+                return True
+            now = time.monotonic()
+            if now - told >= _PROGRESS:
+                told = now
+                found = f"answers {status}" if status else "does not answer yet"
+                print(f"   {self.url}/api/health {found} ({now - started:.0f} s)", flush=True)
+            time.sleep(_PAUSE)
+        return False
+
+    def _status(self) -> int | None:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            try:
+                connection.request("GET", "/api/health")
+                return connection.getresponse().status
+            except (OSError, HTTPException):
+                return None
+
+
+def find_func() -> str:
+    """Find the program.
+
+    Raises:
+        StartError: It is not on the PATH; says what to install.
+    """
+    func = shutil.which("func")
+    if func is None:
+        raise StartError(_MISSING)
+    return func
+
+
+def environment_for_func(azure: LocalAzure) -> dict[str, str]:
+    """Give the app settings, in a form that leaves func its own way to the outside.
+
+    func loads the extension bundle from Microsoft, and knows HTTPS_PROXY as the app does: so the
+    proxy is named for the vault's host alone, which Python's urllib and requests understand.
+    """
+    environment = azure.environment()
+    environment[f"https://{azure.vault.host}_proxy"] = environment.pop("HTTPS_PROXY")
+    # Where both are there, the one in small letters counts.
+    theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    direct = ",".join(filter(None, (theirs, environment["NO_PROXY"])))
+    return {**environment, "no_proxy": direct, "NO_PROXY": direct}
+
+
+def _as_activated(environment: Mapping[str, str]) -> dict[str, str]:
+    """Do what `activate` does: func runs the first `python3` or `python` on the PATH."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
+    kept = {name: value for name, value in environment.items() if name != "PYTHONHOME"}
+    return {**kept, "VIRTUAL_ENV": sys.prefix, "PATH": path}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

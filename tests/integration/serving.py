@@ -1,0 +1,81 @@
+"""`python dev.py serve` in a process, as a person at a terminal starts and ends it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+AT_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""What a shell starts in the background, as CI may, begins deaf to Ctrl-C, and so would this."""
+
+
+@contextlib.contextmanager
+def serving(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start it as a shell does, in a group of its own; nothing outlives two minutes."""
+    command = [sys.executable, "-m", "dev", "serve", *options]
+    with subprocess.Popen(  # noqa: S603 - this project's own command
+        [sys.executable, "-c", AT_A_TERMINAL, *command],
+        cwd=PROJECT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        limit = threading.Timer(120, process.terminate)
+        limit.start()
+        try:
+            yield process
+        finally:
+            limit.cancel()
+            # Politely, so that what it has started ends too.
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=30)
+            process.kill()
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """Read what is printed, up to a line that holds a text."""
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"{text} was never printed: {''.join(lines)}")
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """Press Ctrl-C, and give what is printed from then on."""
+    os.killpg(process.pid, signal.SIGINT)
+    return end_of(process)
+
+
+def end_of(process: subprocess.Popen[str]) -> str:
+    """Wait until it ends, and give what is printed until then."""
+    output, _ = process.communicate(timeout=30)
+    return output
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Give the processes that a process has started, and those that they have."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text(encoding="utf-8")
+        except OSError:  # it has just ended
+            continue
+        if f"\nPPid:\t{pid}\n" in text:
+            child = int(status.parent.name)
+            yield child
+            yield from descendants(child)

@@ -1,0 +1,236 @@
+"""`python dev.py serve --host func`, with a func that notes what it is given and runs the app."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from dev import func_host, serve
+from dev.booking_systems import SECRETS, sign_as_calcom
+from dev.func_host import FuncHost
+from dev.local_run import sample_settings
+from tests.integration.serving import PROJECT, descendants, end_of, serving, stop, until
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stub is found by its #! line")
+UP = "Ctrl-C stops everything"
+
+
+class Func:
+    """The stub, in a folder that goes on the PATH, and what it was given."""
+
+    def __init__(self, folder: Path) -> None:
+        self._record = folder / "record.json"
+        program = folder / "func"
+        text = Path(__file__).with_name("func_stub.py").read_text(encoding="utf-8")
+        program.write_text(f"#!/usr/bin/env python3\n{text}", encoding="utf-8")
+        program.chmod(0o755)
+        self.environment = {
+            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+            "FUNC_RECORD": str(self._record),
+        }
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Its arguments, folder, environment and so on."""
+        given: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+        return given
+
+
+@pytest.fixture
+def func(tmp_path: Path) -> Func:
+    """A func that runs the app."""
+    return Func(tmp_path)
+
+
+def test_func_is_started_as_a_person_would_start_it(func: Func) -> None:
+    """In the app's folder, on a port that is free or that was asked for, with the app's Python."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with serving("--host", "func", "--port", str(port), environment=func.environment) as process:
+        guide = until(process, UP)
+        stop(process)
+
+    assert func.given["arguments"] == ["start", "--port", str(port)]
+    assert func.given["folder"] == str(PROJECT)
+    assert func.given["prefix"] == func.given["environment"]["VIRTUAL_ENV"] == sys.prefix
+    assert f"curl -iw '\\n' http://127.0.0.1:{port}/api/health" in guide
+
+
+def test_the_app_does_its_work_under_func(func: Func) -> None:
+    """A signed booking becomes a link; the vault is reached past whatever proxy func has."""
+    theirs = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "intranet.example"}
+    with serving("--host", "func", environment={**func.environment, **theirs}) as process:
+        guide = until(process, UP)
+        url = guide.partition("curl -iw '\\n' ")[2].partition("/api/")[0]
+        booking = guide.partition("BOOKING='")[2].partition("'\n")[0].encode()
+        headers = sign_as_calcom(booking, SECRETS["webhook-calcom"])
+        answer = requests.post(
+            f"{url}/api/webhooks/calcom", data=booking, headers=headers, timeout=30
+        )
+        assert (answer.status_code, answer.reason) == (202, "Accepted")
+        until(process, f"-> join-link-results: {answer.json()['requestId']} ")
+        result = until(process, "virtualAppointmentJoinWebUrl")
+        stop(process)
+
+    environment = func.given["environment"]
+    assert json.loads(result)["requestId"] == answer.json()["requestId"]
+    assert environment["HTTPS_PROXY"] == theirs["HTTPS_PROXY"]
+    assert environment["NO_PROXY"] == environment["no_proxy"]
+    assert environment["NO_PROXY"].split(",") == ["intranet.example", "127.0.0.1", "localhost"]
+
+
+def test_func_gets_every_setting_and_storage_for_its_own_locks(func: Func) -> None:
+    """As environment variables; nothing is written into the checkout."""
+    file = PROJECT / "local.settings.json"
+    before = file.read_bytes() if file.exists() else None
+    with serving("--host", "func", environment=func.environment) as process:
+        until(process, UP)
+        environment = func.given["environment"]
+        parts = (part.partition("=") for part in environment["AzureWebJobsStorage"].split(";"))
+        endpoints = {name: urlsplit(value) for name, _, value in parts if "Endpoint" in name[-8:]}
+        for endpoint in endpoints.values():
+            socket.create_connection((endpoint.hostname or "", endpoint.port or 0)).close()
+        stop(process)
+
+    assert set(sample_settings()) <= set(environment)
+    assert endpoints.keys() == {"BlobEndpoint", "QueueEndpoint", "TableEndpoint"}
+    assert (file.read_bytes() if file.exists() else None) == before
+
+
+def test_what_func_says_is_seen_and_what_is_different_is_told(func: Func) -> None:
+    """The extension bundle before it starts; the keys and the addresses in the guide."""
+    with serving("--host", "func", environment=func.environment) as process:
+        before = until(process, "func says: hello")
+        guide = until(process, UP)
+        stop(process)
+
+    assert "the first time, it\ndownloads the extension bundle" in before
+    assert "func, which checks no keys on this machine, and listens on all" in guide
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_ctrl_c_or_a_closed_terminal_ends_func_too(func: Func, how: signal.Signals) -> None:
+    """Once, politely, before what it uses ends; no process is left."""
+    with serving("--host", "func", environment=func.environment) as process:
+        until(process, UP)
+        started = list(descendants(process.pid))
+        os.killpg(process.pid, how)
+        output = end_of(process)
+
+    assert process.returncode == 0
+    assert output.count("func says: goodbye") == 1
+    assert "Stopping ..." in output
+    assert "Traceback" not in output
+    assert func.given["pid"] in started
+    assert len(started) >= 3  # func, its worker, and Azurite
+    assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
+
+
+def test_without_func_one_line_says_what_to_install(tmp_path: Path) -> None:
+    """And that nothing of it is needed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dev", "serve", "--host", "func"],
+        cwd=PROJECT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "install Azure Functions Core Tools 4" in done.stderr
+    assert "or run: python dev.py serve" in done.stderr
+
+
+def test_func_that_does_not_start_is_told_with_its_exit_code(func: Func) -> None:
+    """What it said stands above."""
+    with serving("--host", "func", environment={**func.environment, "FUNC_EXIT": "3"}) as process:
+        output = end_of(process)
+
+    assert process.returncode == 1
+    assert "func says: hello" in output
+    assert "func has ended by itself, with exit code 3." in output
+    assert "Traceback" not in output
+    assert UP not in output
+
+
+def test_func_that_ends_later_is_told_too(func: Func) -> None:
+    """Here it is killed while it serves."""
+    with serving("--host", "func", environment=func.environment) as process:
+        until(process, UP)
+        os.kill(func.given["pid"], signal.SIGKILL)
+        output = end_of(process)
+
+    assert process.returncode == 1
+    assert "func has ended by itself, with exit code -9." in output
+
+
+def test_func_that_does_not_listen_to_ctrl_c_is_ended_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while."""
+    deaf = tmp_path / "func"
+    deaf.write_text(
+        "#!/bin/sh\ntrap '' INT\ntouch deaf\nwhile :; do sleep 0.1; done\n", encoding="utf-8"
+    )
+    deaf.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(func_host, "PATIENCE", 0.5)
+
+    monkeypatch.setattr(func_host, "ROOT", tmp_path)  # where it notes that it is deaf by now
+
+    with FuncHost(environment={}) as func:
+        while not (tmp_path / "deaf").exists():
+            time.sleep(0.01)
+
+    assert func.exit_code == -signal.SIGKILL
+
+
+def test_a_long_start_is_told_now_and_then(
+    func: Func, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Who waits for a download sees that something is awaited, and what."""
+    for name, value in func.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(func_host, "_PROGRESS", 0.0)
+
+    said = ""
+    with FuncHost(environment={"AzureWebJobsStorage": ""}) as host:
+        waiting = threading.Thread(target=host.wait_until_up)
+        waiting.start()
+        deadline = time.monotonic() + 30
+        while "/api/health answers 503" not in said and time.monotonic() < deadline:
+            time.sleep(0.1)
+            said += capfd.readouterr().out
+    waiting.join(10)
+
+    assert f"{host.url}/api/health does not answer yet" in said
+    assert f"{host.url}/api/health answers 503" in said
+
+
+def test_a_local_settings_json_of_ones_own_is_read_and_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By func as well; which of the two wins is said before it starts."""
+    monkeypatch.setattr(serve, "ROOT", tmp_path)
+    func = FuncHost(environment={}, port=7071)
+    without = serve._before_func(func)
+    (tmp_path / "local.settings.json").write_text("{}", encoding="utf-8")
+
+    told = serve._before_func(func)
+
+    assert "local.settings.json" not in without
+    assert "There is a local.settings.json: this run's settings go before it" in told

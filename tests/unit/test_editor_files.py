@@ -1,0 +1,140 @@
+"""What VS Code and dev containers are told names things that are there."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev import cli
+from dev.environment import OLDEST_NODE, ROOT, Environment
+
+FOLDER = "${workspaceFolder}"
+FILES = [
+    *sorted((ROOT / ".vscode").iterdir()),
+    ROOT / ".devcontainer" / "devcontainer.json",
+]
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - JSON is anything
+    """Read a file as strict JSON: no comments, no trailing commas, no member twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    return json.loads((ROOT / name).read_text(encoding="utf-8"), object_pairs_hook=once)
+
+
+def tasks() -> dict[str, dict[str, Any]]:
+    """The tasks by their names."""
+    return {task["label"]: task for task in load(".vscode/tasks.json")["tasks"]}
+
+
+def extensions() -> list[str]:
+    """What is recommended to whoever opens the folder."""
+    recommended: list[str] = load(".vscode/extensions.json")["recommendations"]
+    return recommended
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_file_is_strict_json(file: Path) -> None:
+    """So that other tools than VS Code can read it too."""
+    assert load(str(file.relative_to(ROOT)))
+
+
+def test_the_files_are_these() -> None:
+    """A file of somebody's own taste would be everybody's."""
+    names = {str(file.relative_to(ROOT)) for file in FILES}
+
+    assert names == {
+        ".devcontainer/devcontainer.json",
+        ".vscode/extensions.json",
+        ".vscode/launch.json",
+        ".vscode/settings.json",
+        ".vscode/tasks.json",
+    }
+
+
+@pytest.mark.parametrize("label", tasks())
+def test_a_task_runs_a_command_of_dev_py(label: str) -> None:
+    """With arguments that it takes; the names that people look for are there."""
+    task = tasks()[label]
+    script, *arguments = task["args"]
+
+    assert (ROOT / script).is_file()
+    assert cli.parse(arguments).command
+    assert {"demo", "serve", "test", "test --all"} <= tasks().keys()
+
+
+def test_f5_runs_the_local_run_and_debugs_the_worker() -> None:
+    """The first configuration is the one that F5 takes; the app is in a process of its own."""
+    first = load(".vscode/launch.json")["configurations"][0]
+
+    options = cli.parse(first["args"])
+
+    assert (first["type"], first["request"]) == ("debugpy", "launch")
+    assert (ROOT / first["module"] / "__main__.py").is_file()
+    assert options.command == "serve"
+    assert first["subProcess"] is True
+
+
+def test_f5_listens_where_test_http_sends_its_requests() -> None:
+    """F5, then a click in test.http."""
+    first = load(".vscode/launch.json")["configurations"][0]
+    text = (ROOT / "test.http").read_text(encoding="utf-8")
+
+    assert re.findall(r"^@url = (\S+)$", text, re.MULTILINE) == [
+        f"http://127.0.0.1:{cli.parse(first['args']).port}"
+    ]
+
+
+def test_f5_works_from_a_fresh_clone() -> None:
+    """The environment whose Python it names is made first."""
+    first = load(".vscode/launch.json")["configurations"][0]
+    before = tasks()[first["preLaunchTask"]]
+    python = str(Environment(root=Path(FOLDER)).python)
+
+    assert before["args"] == ["dev.py", "prepare"]
+    assert cli.main(before["args"][1:]) == 0
+    assert first["windows"]["python"] == f"{FOLDER}/.venv/Scripts/python.exe"
+    if os.name != "nt":
+        assert first["python"] == python
+
+
+def test_the_test_explorer_finds_the_tests() -> None:
+    """With pytest alone, from the root, in the project's environment."""
+    settings = load(".vscode/settings.json")
+
+    assert settings["python.testing.pytestEnabled"] is True
+    assert settings["python.testing.unittestEnabled"] is False
+    assert settings["python.testing.cwd"] == FOLDER
+    assert settings["python.defaultInterpreterPath"] == f"{FOLDER}/.venv"
+    for name in settings["python.testing.pytestArgs"]:
+        assert (ROOT / name).is_dir()
+
+
+def test_what_the_settings_lean_on_is_recommended() -> None:
+    """The debugger, the formatter, and the client for test.http."""
+    settings = load(".vscode/settings.json")
+
+    assert settings["[python]"]["editor.defaultFormatter"] in extensions()
+    assert {"ms-python.python", "ms-python.debugpy", "humao.rest-client"} <= set(extensions())
+
+
+def test_the_container_has_what_the_two_commands_need() -> None:
+    """Python and Node, the environment ready, the same extensions; and no port fixed."""
+    container = load(".devcontainer/devcontainer.json")
+    python = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
+    ((feature, options),) = container["features"].items()
+    interpreter, script, *arguments = container["postCreateCommand"].split()
+
+    assert container["image"] == f"mcr.microsoft.com/devcontainers/python:{python}"
+    assert feature.startswith("ghcr.io/devcontainers/features/node:")
+    assert int(options["version"]) >= OLDEST_NODE
+    assert (interpreter, (ROOT / script).is_file()) == ("python3", True)
+    assert cli.parse(arguments).command == "prepare"
+    assert container["customizations"]["vscode"]["extensions"] == extensions()
+    assert not {"forwardPorts", "appPort"} & container.keys()

@@ -1,0 +1,48 @@
+"""local.settings.sample.json, copied as its first line says, is enough for `func start`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from dev.host.host import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "local.settings.sample.json"
+
+
+@pytest.fixture
+def sample() -> Any:  # noqa: ANN401 - JSON is anything
+    """The file, which is JSON without comments: some that read it know none."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def test_its_first_line_says_how_it_is_copied_and_what_to_start() -> None:
+    """To whoever opens it."""
+    first = FILE.read_text(encoding="utf-8").splitlines()[1]
+
+    assert "cp local.settings.sample.json local.settings.json" in first
+    assert ("azurite" in first, "az login" in first, "func start" in first) == (True, True, True)
+
+
+def test_func_can_take_it(sample: Any) -> None:  # noqa: ANN401
+    """Not encrypted, and every value a string; func leaves members that it does not know."""
+    assert sample.keys() == {"//", "IsEncrypted", "Values"}
+    assert sample["IsEncrypted"] is False
+    assert all(isinstance(value, str) for value in sample["Values"].values())
+
+
+def test_with_it_the_app_is_in_good_health(sample: Any) -> None:  # noqa: ANN401
+    """Nothing is listening where Azurite would be, so nothing may poll."""
+    quiet = {
+        f"AzureWebJobs.{name}.Disabled": "true"
+        for name in ("join_link_requests", "join_link_requests_poison")
+    }
+    settings = {**sample["Values"], **quiet}
+
+    with Host(app=ROOT, environment=settings, function_key="a", master_key="b") as host:
+        answer = requests.get(f"{host.url}/api/health", timeout=10)
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
