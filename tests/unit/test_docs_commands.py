@@ -1,19 +1,21 @@
-"""The commands in the pages that administrators follow are commands that exist."""
+"""The commands in the pages are commands that exist, with the options that are shown."""
 
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
+from importlib.util import find_spec
 
 import pytest
 
+from dev import checks, cli
+from shared.fixes import _SCRIPT_FLAGS
 from shared.sources import read_sources
+from tests.unit.docs_pages import PAGES, ROOT, blocks, commands, lines, prose, spans, table
 
-ROOT = Path(__file__).parents[2]
-PAGES = ("setup.md", "deploy.md", "diagnostics.md", "power-automate.md", "webhooks.md")
 HELPFUL = (
     "scripts/diagnose.py",
     "scripts/grant_graph_permissions.py",
@@ -23,52 +25,92 @@ HELPFUL = (
 )
 HOOK_SETTINGS = {"GRAPH_GRANTS", "ORGANIZERS"}
 PRINCIPAL_TYPES = {"User", "Group", "ServicePrincipal"}
-
-
-def page(name: str) -> str:
-    """A page, with continued lines joined."""
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    return re.sub(r" *\\\n\s*", " ", text)
-
-
-def commands(pattern: str) -> list[tuple[str, str]]:
-    """Every command that begins like that: the page, and the command up to its end."""
-    return [
-        (name, found)
-        for name in PAGES
-        for found in re.findall(rf"(?:^ *|`|\()({pattern}[^`\n]*)", page(name), re.MULTILINE)
-    ]
+SETUP_VARIABLES = {"GROUP", "APP", "URL", "CLIENT_ID", "VAULT"}
+"""Set in step 1 of docs/setup.md, for the other pages as well."""
+OPTIONS_OF_OTHERS = {"--secret"}
+"""Of paconn, Microsoft's command line for connectors."""
+READERS_VARIABLES = {"CALENDLY_TOKEN"}
+"""What only the reader knows."""
+BASH = [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "bash"]
+DEV_CALLS = commands(r"python dev\.py ")
+SCRIPT_CALLS = commands(r"python scripts/")
+MODULE_CALLS = commands(r"\S*python3? -m ")
 
 
 @cache
-def help_of(script: str) -> str:
-    """What a script says to --help."""
-    command = [sys.executable, "-B", str(ROOT / script), "--help"]
+def help_of(*command: str) -> str:
+    """What a program in Python, or a command of it, says to --help."""
+    call = [sys.executable, "-B", *command, "--help"]
     return subprocess.run(  # noqa: S603 - our own
-        command, capture_output=True, encoding="utf-8", check=True, cwd=ROOT
+        call, capture_output=True, encoding="utf-8", check=True, cwd=ROOT
     ).stdout
 
 
-SCRIPT_CALLS = commands(r"python scripts/")
+@cache
+def azd_variables() -> set[str]:
+    """What azd gives to the Bicep as a parameter."""
+    parameters = (ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8")
+    return set(re.findall(r"\$\{(\w+)\}", parameters))
 
 
-def test_every_page_shows_scripts() -> None:
+@cache
+def azd_outputs() -> set[str]:
+    """What the Bicep gives to azd."""
+    bicep = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    return set(re.findall(r"^output (\w+) ", bicep, re.MULTILINE))
+
+
+def test_there_are_commands_of_every_kind() -> None:
     """Else nothing below would be looked at."""
-    assert {name for name, _ in SCRIPT_CALLS} == set(PAGES)
-    assert len(SCRIPT_CALLS) >= 9
+    assert {"README.md", "CONTRIBUTING.md", "docs/operations.md"} <= {page for page, _ in DEV_CALLS}
+    assert {"SECURITY.md", "docs/operations.md"} <= {page for page, _ in SCRIPT_CALLS}
+    assert {"CONTRIBUTING.md", "docs/setup.md"} <= {page for page, _ in MODULE_CALLS}
+    assert len(BASH) > 20
 
 
-@pytest.mark.parametrize(("name", "command"), SCRIPT_CALLS)
-def test_a_script_has_the_options_that_are_shown(name: str, command: str) -> None:
-    """By its own --help."""
+@pytest.mark.parametrize(("page", "command"), DEV_CALLS)
+def test_dev_py_knows_the_command(page: str, command: str) -> None:
+    """By its own parser; and each check that is named is one."""
+    try:
+        options = cli._parser().parse_args(shlex.split(command)[2:])
+    except SystemExit as end:
+        assert end.code == 0, page  # noqa: PT017 - --help ends as well
+
+    else:
+        assert set(getattr(options, "names", ())) <= set(checks.NAMES), page
+
+
+@pytest.mark.parametrize(("page", "command"), SCRIPT_CALLS)
+def test_a_script_has_the_options_that_are_shown(page: str, command: str) -> None:
+    """By its own --help, and that of its command where it has commands."""
     _, script, *arguments = shlex.split(command)
     if script.endswith("retry_deployment.py"):  # what follows is another program's
         arguments = []
+    offered = help_of(script)
+    if "COMMAND ..." in offered and (chosen := [one for one in arguments if one.isalpha()]):
+        offered += help_of(script, next(one for one in chosen if f"\n    {one} " in offered))
 
-    options = {one for one in arguments if one.startswith("--")}
+    for option in {one for one in arguments if one.startswith("--")}:
+        assert re.search(rf"^  {option}(?=\s)", offered, re.MULTILINE), (page, option)
 
-    for option in options:
-        assert re.search(rf"^  {option}(?=\s)", help_of(script), re.MULTILINE), (name, option)
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_option_that_is_named_alone_is_somebodys(page: str) -> None:
+    """In a sentence or a table, of a script or of `python dev.py`."""
+    offered = "".join(help_of(script) for script in (*HELPFUL, "scripts/dead_letters.py"))
+    offered += "".join(help_of("scripts/dead_letters.py", name) for name in ("list", "replay"))
+    offered += "".join(help_of("-m", "dev", name) for name in ("serve", "test"))
+    alone = {word for span in spans(prose(page)) if span[:2] == "--" for word in span.split()}
+
+    for option in {word for word in alone if word[:2] == "--"} - OPTIONS_OF_OTHERS:
+        assert re.search(rf"^  {option}(?=\s)", offered, re.MULTILINE), option
+
+
+@pytest.mark.parametrize(("page", "command"), MODULE_CALLS)
+def test_a_module_that_is_run_is_there(page: str, command: str) -> None:
+    """In the environment that `python dev.py` makes, or in the standard library."""
+    module = shlex.split(command)[2]
+    assert find_spec(module) is not None, page
 
 
 @pytest.mark.parametrize("script", HELPFUL)
@@ -81,8 +123,8 @@ def test_a_scripts_help_begins_with_its_purpose_and_the_role(script: str) -> Non
     assert role.startswith("Needs ")
 
 
-@pytest.mark.parametrize(("name", "command"), commands(r"(?:pwsh |\./)scripts/"))
-def test_the_powershell_script_has_the_parameters_that_are_shown(name: str, command: str) -> None:
+@pytest.mark.parametrize(("page", "command"), commands(r"(?:pwsh |\./)scripts/"))
+def test_the_powershell_script_has_the_parameters_that_are_shown(page: str, command: str) -> None:
     """By its param block; -WhatIf comes with SupportsShouldProcess."""
     _, script, rest = re.split(r"(scripts/\S+)", command, maxsplit=1)
     block = (ROOT / script).read_text(encoding="utf-8").partition("\nparam(")[2]
@@ -90,52 +132,105 @@ def test_the_powershell_script_has_the_parameters_that_are_shown(name: str, comm
 
     shown = set(re.findall(r" -(\w+)", rest))
 
-    assert shown <= declared | {"WhatIf"}, name
+    assert shown <= declared | {"WhatIf"}, page
 
 
-@pytest.mark.parametrize(("name", "command"), commands(r"azd env set "))
-def test_what_azd_is_told_reaches_somebody(name: str, command: str) -> None:
+def test_the_grants_flags_are_the_scripts() -> None:
+    """Those of the table in docs/setup.md, with the app role that each asks for."""
+    rows = table("docs/setup.md", "a. The permission on Microsoft Graph")
+    told = {role: f" {spans(flag)[0]}" for flag, role, _ in rows if flag}
+
+    assert told == _SCRIPT_FLAGS
+
+
+@pytest.mark.parametrize(("page", "command"), commands(r"azd env set "))
+def test_what_azd_is_told_reaches_somebody(page: str, command: str) -> None:
     """A parameter of the Bicep, or a hook."""
-    parameters = (ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8")
-    read = set(re.findall(r"\$\{(\w+)\}", parameters)) | HOOK_SETTINGS
     variable = command.split()[3]
 
-    assert variable in read | {"NAME"}, name
+    assert variable in azd_variables() | HOOK_SETTINGS | {"NAME"}, page
+
+
+@pytest.mark.parametrize(("page", "command"), commands(r"(?:azd env get-value|output) (?=[A-Z])"))
+def test_what_azd_is_asked_for_is_there(page: str, command: str) -> None:
+    """An output of the Bicep."""
+    assert command.rsplit(maxsplit=1)[-1] in azd_outputs(), page
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), commands(r"azd env set (?:WEBHOOK_SOURCES|QUEUE_\w+) ")
+    ("page", "command"), commands(r"azd env set (?:WEBHOOK_SOURCES|QUEUE_\w+) ")
 )
-def test_the_json_that_azd_is_told_has_its_shape(name: str, command: str) -> None:
-    """Booking systems that the app takes, and principals that the Bicep takes."""
+def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> None:
+    """Sources that the app takes, and principals that the Bicep takes."""
     *_, variable, value = shlex.split(command)
     told = json.loads(value)
 
     if variable == "WEBHOOK_SOURCES":
-        assert not read_sources(told).faulty, name
+        assert not read_sources(told).faulty, page
     else:
-        assert all(principal.keys() == {"id", "type"} for principal in told), name
-        assert {principal["type"] for principal in told} <= PRINCIPAL_TYPES, name
+        assert all(principal.keys() == {"id", "type"} for principal in told), page
+        assert {principal["type"] for principal in told} <= PRINCIPAL_TYPES, page
 
 
 def test_the_table_of_settings_names_every_parameter() -> None:
     """In docs/deploy.md, beside those that azd asks for by itself, and those of the hooks."""
-    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8"))
-    variables = {entry["value"][2:-1] for entry in document["parameters"].values()}
+    told = {name for row in table("docs/deploy.md", "With azd") for name in spans(row[0])}
 
-    table = set(re.findall(r"`([A-Z_]+)`", page("deploy.md")))
-
-    assert (variables - {"AZURE_ENV_NAME", "AZURE_LOCATION"}) | HOOK_SETTINGS <= table
+    assert told == (azd_variables() - {"AZURE_ENV_NAME", "AZURE_LOCATION"}) | HOOK_SETTINGS
 
 
-@pytest.mark.parametrize(("name", "command"), commands(r"az deployment \w+ create "))
-def test_a_deployment_names_a_template_and_its_parameters(name: str, command: str) -> None:
+@pytest.mark.parametrize(("page", "command"), commands(r"az deployment \w+ create "))
+def test_a_deployment_names_a_template_and_its_parameters(page: str, command: str) -> None:
     """The file is there and has them."""
     template = ROOT / re.findall(r"--template-file (\S+)", command)[0]
     given = re.findall(r"(\w+)=", command.partition("--parameters")[2])
     declared = re.findall(r"^param (\w+) ", template.read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert set(given) <= set(declared), name
+    assert set(given) <= set(declared), page
+
+
+def test_what_the_scripts_are_quoted_with_is_what_they_say() -> None:
+    """In the table of docs/setup.md for those who are stuck."""
+    said = " ".join(file.read_text(encoding="utf-8") for file in (ROOT / "scripts").glob("*.py"))
+    said = re.sub(r'"\s+f?"', "", said)
+    quoted = [spans(row[0])[0] for row in table("docs/setup.md", "When you are stuck")]
+    sentences = [text for text in quoted if " " in text]
+
+    assert len(sentences) >= 4
+    assert [text for text in sentences if text not in said] == []
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="There is no bash here.")
+@pytest.mark.parametrize(("page", "code"), BASH)
+def test_what_is_to_be_pasted_is_bash(page: str, code: str) -> None:
+    """As far as bash can tell without running it."""
+    done = subprocess.run(["bash", "-n"], input=code, text=True, capture_output=True, check=False)  # noqa: S607 - wherever it is
+
+    assert (done.returncode, done.stderr) == (0, ""), page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_variables_have_a_value_before_they_are_used(page: str) -> None:
+    """On the page itself, or in step 1 of the setup."""
+    known = SETUP_VARIABLES | READERS_VARIABLES
+    for line in lines(page):
+        used = set(re.findall(r"\$\{?([A-Z]\w*)", line))
+        known |= set(re.findall(r"(?:^|\s)([A-Z]\w*)=", line))
+        assert used <= known, line
+
+
+def test_no_command_hides_in_a_block_of_another_kind() -> None:
+    """Marked as bash, it is looked at above."""
+    hidden = [
+        (page, line)
+        for page in PAGES
+        for block in blocks(page)
+        if block.language != "bash"
+        for line in block.text.splitlines()
+        if re.match(r"(?:python\d?|azd?|curl|pwsh|git|pip) ", line)
+    ]
+
+    assert hidden == []
 
 
 def test_the_azd_hooks_are_scripts_that_are_there() -> None:

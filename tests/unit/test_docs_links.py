@@ -1,4 +1,4 @@
-"""Every relative link in the documentation leads to a file and a heading that are there."""
+"""Every relative link and every path in the documentation leads to what is there."""
 
 import re
 from functools import cache
@@ -6,41 +6,97 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
-    ROOT / "connector" / "readme.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
+from tests.unit.docs_pages import PAGES, ROOT, prose, spans
+
 LINKS = [
-    (str(page.relative_to(ROOT)), target)
+    (page, target)
     for page in PAGES
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))
     if not re.match(r"[a-z]+:", target)
+]
+FOLDERS = (
+    *("connector", "dev", "docs", "infra", "scripts", "shared", "tests"),
+    *(".devcontainer", ".github", ".vscode"),
+)
+PATHS = [
+    (page, span)
+    for page in PAGES
+    for span in spans(prose(page))
+    if re.fullmatch(rf"(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*", span)
+    or re.fullmatch(r"[\w-]+\.(?:py|ps1|bicep)", span)
+]
+SOURCES = [
+    file
+    for pattern in ("*.py", "*.bicep", "*.ps1", "*.yml", "*.yaml")
+    for file in (
+        *ROOT.glob(pattern),
+        *(one for top in FOLDERS for one in ROOT.glob(f"{top}/**/{pattern}")),
+    )
+    if "node_modules" not in file.parts
 ]
 
 
 @cache
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings; a comment in a code block is none."""
-    text = re.sub(r"(?ms)^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"))
-    return {
-        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
+    headings = re.findall(r"^#+ (.+)$", prose(page.relative_to(ROOT).as_posix()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings}
 
 
-def test_the_pages_have_links() -> None:
+def target_of(page: str, link: str) -> Path:
+    """The file or folder that a link on a page leads to."""
+    path = link.partition("#")[0]
+    return ((ROOT / page).parent / path if path else ROOT / page).resolve()
+
+
+def test_the_pages_have_links_and_paths() -> None:
     """Else nothing below would be looked at."""
-    assert {"README.md", "docs/setup.md"} <= {page for page, _ in LINKS}
+    assert {"README.md", "SECURITY.md", "docs/setup.md"} <= {page for page, _ in LINKS}
+    assert {"CONTRIBUTING.md", "docs/architecture.md"} <= {page for page, _ in PATHS}
+    assert len(SOURCES) > 100
 
 
-@pytest.mark.parametrize(("page", "target"), LINKS)
-def test_a_link_leads_somewhere(page: str, target: str) -> None:
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_a_link_leads_somewhere(page: str, link: str) -> None:
     """By its path from the page, and its anchor where it has one."""
-    path, _, anchor = target.partition("#")
-    there = (ROOT / page).parent / path if path else ROOT / page
+    there, anchor = target_of(page, link), link.partition("#")[2]
 
     assert there.exists()
     assert not anchor or anchor in anchors(there)
+
+
+@pytest.mark.parametrize(("page", "path"), PATHS)
+def test_a_path_that_is_named_is_there(page: str, path: str) -> None:
+    """From the root, or by a program's own name; a star stands for any name."""
+    if "/" in path:
+        assert any(ROOT.glob(path.rstrip("/"))), page
+    else:
+        assert path in {file.name for file in SOURCES}, page
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    """By links from page to page; one to a folder leads to all in it."""
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        name = page.relative_to(ROOT).as_posix()
+        there = {target_of(name, link) for start, link in LINKS if start == name}
+        inside = {file for one in there if one.is_dir() for file in one.glob("*.md")}
+        waiting += {one for one in there | inside if one.suffix == ".md"} - reached
+
+    # The connector's is a part of what an administrator imports.
+    assert {ROOT / page for page in PAGES} - reached == {ROOT / "connector" / "readme.md"}
+
+
+def test_the_pages_that_the_code_names_are_there() -> None:
+    """In messages, docstrings and comments."""
+    named = {
+        path
+        for file in SOURCES
+        for path in re.findall(r"\bdocs/[\w/.-]+\.(?:md|yaml)\b", file.read_text(encoding="utf-8"))
+    }
+
+    assert {"docs/setup.md", "docs/webhooks.md"} <= named
+    assert {path for path in named if not (ROOT / path).is_file()} == set()

@@ -1,12 +1,12 @@
 """The settings that the app reads, the sample and the README name the same ones."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from shared.settings import NAMES, Settings
+from tests.unit.docs_pages import spans, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
@@ -33,22 +33,15 @@ def test_the_samples_values_are_sound(sample: dict[str, str]) -> None:
 
 def test_the_readme_tells_every_setting_and_no_other() -> None:
     """One row, or a part of one, for each."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Settings")[1]
-    rows = [line for line in section.split("\n## ")[0].splitlines() if line.startswith("| `")]
-    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    told = [name for row in table("README.md", "Settings") for name in spans(row[0])]
 
-    assert told == set(NAMES)
+    assert sorted(told) == sorted(NAMES)
 
 
 def test_the_readmes_defaults_are_the_apps_own() -> None:
     """What the table says is what an app without the setting does."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Settings")[1]
-    cells = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
-    defaults = {
-        name.strip().strip("`"): default.strip().strip("`")
-        for name, default in cells
-        if default.strip()
-    }
+    rows = table("README.md", "Settings")
+    defaults = {spans(name)[0]: spans(default)[0] for name, default, _ in rows if default}
     storage = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
     assert Settings.from_env({**defaults, **storage}) == Settings.from_env(storage)

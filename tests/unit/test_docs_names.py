@@ -1,0 +1,162 @@
+"""What the pages name is there: settings, routes, codes, events, queues; and their JSON is JSON."""
+
+import ast
+import json
+import re
+
+import pytest
+
+from shared import queues
+from shared.dead_letters import Reason
+from shared.diagnostics.ladder import Status
+from shared.diagnostics.rungs import RUNGS
+from shared.errors import CODES
+from shared.settings import NAMES
+from shared.sources import read_sources
+from shared.telemetry import EVENTS, FIELDS
+from tests.unit.docs_pages import PAGES, ROOT, blocks, lines, prose, spans, text
+from tests.worker.test_functions import ROUTES
+
+SETTING = re.compile(r"(?<![\w$-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?!\w)")
+NO_SETTINGS = {
+    "AZURE_CLIENT_ID": "decision 0002 says why the app has none",
+    "MAX_DEQUEUE_COUNT": "a constant of shared/deliveries.py",
+    "CLIENT_ID": "a variable of the shell, set in docs/setup.md",
+    "CONNECTOR_CLIENT_ID": "stands for an id that the reader has",
+    "OLD_KEY_ID": "as CONNECTOR_CLIENT_ID",
+    "THE_CONNECTORS": "as CONNECTOR_CLIENT_ID",
+    "THE_ENTRA_CLIENT_ID_IT_PRINTS": "as CONNECTOR_CLIENT_ID",
+}
+CODE_LIKE = re.compile(r"[a-z]+(?:_[a-z]+)+_?")
+QUEUES = {queues.REQUESTS, queues.RESULTS, queues.DEAD_LETTERS, queues.POISON}
+
+
+def read(path: str) -> str:
+    """Give a file of the project."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def known_settings() -> set[str]:
+    """Everything that somebody can set: for the app, its host, azd, a script or a check."""
+    programs = [
+        file for top in ("scripts", "dev", "tests/infra") for file in (ROOT / top).glob("*.py")
+    ]
+    code = "".join(file.read_text(encoding="utf-8") for file in programs)
+    return {
+        *NAMES,
+        *json.loads(read("local.settings.sample.json"))["Values"],
+        *re.findall(r"\b([A-Z][A-Z_]+): ", read("infra/modules/function-app.bicep")),
+        *re.findall(r"\$\{(\w+)\}", read("infra/main.parameters.json")),
+        *re.findall(r"^output (\w+) ", read("infra/main.bicep"), re.MULTILINE),
+        *re.findall(r'environ(?:ment)?(?:\.get)?[(\[]"([A-Z_]+)"', code),
+    }
+
+
+def literals(path: str) -> set[str]:
+    """Every word of small letters and underscores that a module writes as a string."""
+    strings = (
+        node.value
+        for node in ast.walk(ast.parse(read(path)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return {word for one in strings for word in CODE_LIKE.findall(one) if one.startswith(word)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_setting_that_is_named_can_be_set(page: str) -> None:
+    """In inline code and in lines to paste."""
+    named = {name for line in lines(page) for name in SETTING.findall(line)}
+
+    assert named - known_settings() - NO_SETTINGS.keys() == set()
+
+
+def test_every_exception_is_needed() -> None:
+    """What no page names any more is no exception."""
+    named = {name for page in PAGES for line in lines(page) for name in SETTING.findall(line)}
+
+    assert NO_SETTINGS.keys() <= named
+    assert NO_SETTINGS.keys() & known_settings() == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_storage_connection_is_written_as_the_app_reads_it(page: str) -> None:
+    """In its four forms."""
+    forms = set(re.findall(r"\bAzureWebJobsStorage\w*", text(page)))
+
+    assert forms <= set(re.findall(r'"(AzureWebJobsStorage\w*)"', read("shared/settings.py")))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_route_that_is_named_is_one(page: str) -> None:
+    """With its method, where that is named as well; any name stands for a source's."""
+    for method, path in re.findall(r"(?:\b(GET|POST) )?(?<!svc)/api/([\w/{}-]+)", text(page)):
+        route = re.sub(r"(?<=^webhooks/)[\w{}]+$", "{source}", path)
+        methods = {one for name, found, _ in ROUTES.values() if name == route for one in found}
+        assert methods, path
+        assert not method or method in methods, path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_code_that_is_named_is_one(page: str) -> None:
+    """Of an error, a reason, a rung, a function, a module, or a note of an event."""
+    known = {
+        *CODES,
+        *Reason,
+        *Status,
+        *(rung.name for rung in RUNGS),
+        *ROUTES,
+        *(file.stem for file in (ROOT / "shared").glob("*.py")),
+        *literals("shared/webhooks.py"),
+        *literals("shared/signatures.py"),
+        "virtual_appointment",  # the logger
+    }
+
+    assert {span for span in spans(prose(page)) if CODE_LIKE.fullmatch(span)} - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_event_that_is_named_is_one(page: str) -> None:
+    """Of the log; and a query reads members that it has."""
+    queries = "".join(block.text for block in blocks(page) if block.language == "kusto")
+    named = {span for span in spans(prose(page)) if re.fullmatch(r"(join_link|webhook)\.\w+", span)}
+    named |= set(re.findall(r'"(\w+\.\w+)"', queries))
+
+    assert named <= EVENTS
+    assert set(re.findall(r"\bevent\.(\w+)", queries)) <= FIELDS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_queue_that_is_named_is_one(page: str) -> None:
+    """By its whole name."""
+    assert set(re.findall(r"(?<![\w/])join-link-[a-z-]+", text(page))) <= QUEUES
+
+
+def test_the_alerts_that_operations_names_are_those_there_are() -> None:
+    """All of them, by the names in the Bicep."""
+    there = set(
+        re.findall(r"^    name: '([\w-]+)'$", read("infra/modules/alerts.bicep"), re.MULTILINE)
+    )
+    told = set(re.findall(r"alert \*([\w-]+)\*", prose("docs/operations.md")))
+
+    assert told == there
+
+
+JSON = [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "json"]
+
+
+@pytest.mark.parametrize(("page", "code"), JSON)
+def test_json_is_json(page: str, code: str) -> None:
+    """And, on the page about booking systems, sources that the app takes."""
+    value = json.loads(code)
+
+    if page == "docs/webhooks.md":
+        assert read_sources(value).faulty == {}
+
+
+def test_there_are_names_of_every_kind() -> None:
+    """Else nothing above would be looked at."""
+    everything = " ".join(map(text, PAGES))
+
+    assert {page for page, _ in JSON} >= {"README.md", "docs/api.md", "docs/webhooks.md"}
+    assert set(CODES) <= set(CODE_LIKE.findall(everything)) | {"unauthorized", "forbidden"}
+    assert {name for name in EVENTS if name in everything} == EVENTS

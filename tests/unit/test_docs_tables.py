@@ -1,0 +1,146 @@
+"""The tables of the pages hold what the code holds: every row, and no other."""
+
+import json
+import re
+
+import pytest
+
+from shared import sources
+from shared.dead_letters import DeadLetter, Reason
+from shared.diagnostics.rungs import RUNGS
+from shared.errors import CODES, InternalError, Retry
+from shared.mapping import FIELDS
+from shared.presets import PRESETS
+from shared.problems import to_problem
+from tests.unit.docs_pages import blocks, prose, spans, table
+from tests.worker.test_functions import ROUTES
+
+NEVER_ON_THE_QUEUE = {
+    "unsupported_media_type",
+    "payload_too_large",
+    "signature_invalid",
+    "unauthorized",
+    "forbidden",
+    "secrets_unavailable",
+    "diagnostics_busy",
+    "settings_invalid",
+}
+"""Only an HTTP caller can meet these."""
+
+
+def test_the_readme_tells_every_route() -> None:
+    """With its method, and whether the host asks for a key."""
+    told = {}
+    for route, key, _ in table("README.md", "The contract in short"):
+        method, path = spans(route)[0].split()
+        told[method, path.removeprefix("/api/")] = key in ("none", "the source's signature")
+
+    assert told == {
+        (method, route): level == "ANONYMOUS"
+        for route, methods, level in ROUTES.values()
+        for method in methods
+    }
+
+
+def test_the_contract_tells_every_code_with_its_status() -> None:
+    """Each once."""
+    told: list[tuple[str, int]] = []
+    for codes, statuses, _ in table("docs/api.md", "Codes"):
+        names, numbers = spans(codes), [int(number) for number in statuses.split(", ")]
+        told += zip(names, numbers if len(numbers) > 1 else numbers * len(names), strict=True)
+
+    assert sorted(told) == sorted((code, error.status) for code, error in CODES.items())
+
+
+def test_the_example_of_a_problem_is_one() -> None:
+    """Its title, status and members are those of its code."""
+    (example,) = (
+        json.loads(block.text) for block in blocks("docs/api.md") if '"urn:' in block.text
+    )
+    kind = CODES[example["code"]]
+    error = kind(example["detail"], fix=example["fix"], graph_request_id=example["graphRequestId"])
+
+    problem = to_problem(error, request_id=example["requestId"])
+
+    assert {**problem, "message": example["message"]} == example
+
+
+def test_operations_says_of_every_code_when_the_queue_tries_again() -> None:
+    """Codes that stand together are tried again alike."""
+    rows = table("docs/operations.md", "What happens to a request on the queue")
+    told = [set(spans(what)) for what, _, _ in rows if spans(what)]
+
+    alike = {
+        frozenset(code for code, error in CODES.items() if (error.retry, error.few_tries) == kind)
+        - NEVER_ON_THE_QUEUE
+        for kind in {(error.retry, error.few_tries) for error in CODES.values()}
+        if kind[0] is not Retry.HOST
+    }
+
+    assert {frozenset(codes) for codes in told} == {
+        codes - {"queue_unavailable"} for codes in alike
+    }
+
+
+def test_operations_describes_a_dead_letter() -> None:
+    """Each member of the message, and each reason."""
+    rows = table("docs/operations.md", "Dead letters")
+    letter = DeadLetter(
+        reason=Reason.UNDECODABLE,
+        error=InternalError("Broken."),
+        request_id=None,
+        original=b"",
+        message_id="m",
+        dequeue_count=1,
+        first_seen=0.0,
+        attempts=1,
+        traceparent=None,
+    )
+
+    assert {name for member, _ in rows for name in spans(member)} == set(
+        json.loads(letter.to_message())
+    )
+    assert set(spans(rows[0][1])) == set(Reason)
+
+
+def test_diagnostics_tells_every_rung_in_order() -> None:
+    """By its name."""
+    rows = table("docs/diagnostics.md", "The rungs")
+
+    assert [name for row in rows for name in spans(row[0])] == [rung.name for rung in RUNGS]
+
+
+def test_webhooks_tells_every_member_of_a_source() -> None:
+    """And every preset, in the row of that member."""
+    rows = {spans(name)[0]: what for name, what in table("docs/webhooks.md", "Set up a source")}
+
+    assert set(rows) == sources._MEMBERS
+    assert set(spans(rows["preset"])) == set(PRESETS)
+
+
+def test_webhooks_tells_every_scheme_with_its_options() -> None:
+    """An option is named in its scheme's row."""
+    text = prose("docs/webhooks.md")
+    rows = re.findall(r'^\| `\{"type": "([\w-]+)"\}` \| (.*?) \|', text, re.MULTILINE)
+    told = {kind: {one for one in spans(cell) if one in ALL_OPTIONS} for kind, cell in rows}
+
+    assert told == {kind: set(options) for kind, options in sources._OPTIONS.items()}
+
+
+ALL_OPTIONS = {option for options in sources._OPTIONS.values() for option in options}
+
+
+def test_webhooks_tells_every_expression_of_a_mapping() -> None:
+    """In the table below that of the schemes."""
+    text = prose("docs/webhooks.md")
+    rows = text.partition("| Expression of `mapping` |")[2].partition("\n\n")[0].splitlines()[2:]
+
+    assert {name for row in rows for name in spans(row.split("|")[1])} == FIELDS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_shown_as_a_source(preset: str) -> None:
+    """Ready to be copied."""
+    shown = [json.loads(one.text) for one in blocks("docs/webhooks.md") if one.language == "json"]
+
+    assert preset in {source.get("preset") for value in shown for source in value.values()}
