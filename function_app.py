@@ -1,21 +1,25 @@
-"""The triggers: parse, call, answer. What they do is in `shared`."""
+"""The triggers: parse, call, answer. What they do is in `shared`.
+
+A cold start pays for what is imported here, so each trigger imports its own part when it is called.
+"""
 
 import os
 import time
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from shared import http_api, queue_processing, telemetry, webhooks
+from shared import http_api, telemetry
 from shared.application import Application
-from shared.deliveries import Delivery
-from shared.diagnostics import api as diagnostics_api
 from shared.http_answers import HttpAnswer
 from shared.queues import POISON, REQUESTS
 
+if TYPE_CHECKING:
+    from shared.deliveries import Delivery
+
 telemetry.quiet_libraries()
 application = Application(os.environ)
-ladder = diagnostics_api.Diagnostics(application)
 app = func.FunctionApp()
 CALLERS = (
     func.AuthLevel.ANONYMOUS  # to the host: the app checks their tokens itself
@@ -42,6 +46,8 @@ def join_links(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def webhook(req: func.HttpRequest) -> func.HttpResponse:
     """Take a booking event; its signature is its key."""
+    from shared import webhooks  # noqa: PLC0415 - see above
+
     source = req.route_params["source"]
     return _response(webhooks.receive(application, source, req.headers, req.get_body()))
 
@@ -57,14 +63,18 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the tr
 @app.route("diagnostics", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
     """Climb the ladder, with faulty settings too."""
-    return _response(ladder.run(req.headers, req.get_body()))
+    from shared.diagnostics import api  # noqa: PLC0415 - see above
+
+    return _response(api.run(application, req.headers, req.get_body()))
 
 
 @app.function_name("diagnostics_page")
 @app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
     """Give the page that asks for the key and draws the ladder."""
-    return _response(diagnostics_api.page())
+    from shared.diagnostics import api  # noqa: PLC0415 - see above
+
+    return _response(api.page())
 
 
 if application.settings_error is None:
@@ -73,16 +83,22 @@ if application.settings_error is None:
     @app.queue_trigger("message", REQUESTS, "AzureWebJobsStorage")
     def join_link_requests(message: func.QueueMessage) -> None:
         """Resolve the meeting of one queue message."""
+        from shared import queue_processing  # noqa: PLC0415 - see above
+
         queue_processing.process(application.services(), _delivery(message))
 
     @app.function_name("join_link_requests_poison")
     @app.queue_trigger("message", POISON, "AzureWebJobsStorage")
     def join_link_requests_poison(message: func.QueueMessage) -> None:
         """Make a dead letter of a message that the host has given up on."""
+        from shared import queue_processing  # noqa: PLC0415 - see above
+
         queue_processing.bring_over(application.services(), _delivery(message))
 
 
-def _delivery(message: func.QueueMessage) -> Delivery:
+def _delivery(message: func.QueueMessage) -> "Delivery":
+    from shared.deliveries import Delivery  # noqa: PLC0415 - see above
+
     inserted = message.insertion_time
     return Delivery(
         body=message.get_body(),

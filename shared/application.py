@@ -16,7 +16,8 @@ from shared.sign_in import SignIn
 from shared.sources import Sources, read_sources
 from shared.strict_json import pointer
 from shared.telemetry import Event
-from shared.transport import Transport, default_ca_bundle, without_ca_bundle
+from shared.transport import Transport
+from shared.trust import default_ca_bundle, without_ca_bundle
 
 _logger = logging.getLogger("virtual_appointment")
 _LEAST_POOL = 32

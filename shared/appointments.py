@@ -195,5 +195,7 @@ def _check_context(context: Json, faults: list[Fault]) -> None:
 
 
 def _length(context: Json) -> int:
+    if context is None:
+        return 0
     text = json.dumps(context, ensure_ascii=False, separators=(",", ":"))
     return len(text.encode("utf-8", "replace"))

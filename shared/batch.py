@@ -10,7 +10,7 @@ from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from shared.transport import Answer
+from shared.connections import Answer, Headers
 
 LARGEST = 20
 """Calls that Graph takes in one trip."""
@@ -77,9 +77,7 @@ def _responses(envelope: Answer) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _answer(
-    responses: Sequence[dict[str, Any]], envelope_headers: Mapping[str, str]
-) -> Answer | NotABatch:
+def _answer(responses: Sequence[dict[str, Any]], envelope_headers: Headers) -> Answer | NotABatch:
     """Make the answer that a call of its own would have had."""
     if len(responses) != 1:  # of two that differ, neither can be trusted
         return NotABatch()
@@ -90,6 +88,6 @@ def _answer(
     given = response.get("headers")
     texts = given.items() if isinstance(given, dict) else ()
     headers = CaseInsensitiveDict({name: text for name, text in texts if isinstance(text, str)})
-    if "request-id" not in headers and "request-id" in envelope_headers:
-        headers["request-id"] = envelope_headers["request-id"]
+    if "request-id" not in headers and (request_id := envelope_headers.get("request-id")):
+        headers["request-id"] = request_id
     return Answer(status, headers, json.dumps(response.get("body")).encode())

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from shared import errors, graph_errors
 from shared.batch import BatchRefused
 from shared.budget import Budget
+from shared.connections import Answer, AnswerTooLarge, ConnectionLost, TimeSpent
 from shared.errors import ServiceError
 from shared.graph_calls import Call, Steps
 from shared.graph_errors import Refusal
 from shared.graph_trips import Reply, Trips
 from shared.identity import Identity, Token
 from shared.settings import GRAPH_ROOT
-from shared.transport import Answer, AnswerTooLarge, ConnectionLost, TimeSpent, Transport
+from shared.transport import Transport
 
 SCOPE = f"{GRAPH_ROOT}/.default"
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 4.0
@@ -194,7 +195,7 @@ class Graph:
                         headers=headers,
                         body=body,
                         user_id=call.user_id,
-                        client_id=self._client_id or token.claims().get("appid"),
+                        client_id=self._client_id or token.client_id(),
                         token_roles=token.roles(),
                         now=self._now(),
                     )

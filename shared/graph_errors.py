@@ -7,11 +7,11 @@ messages are matched loosely, without case, and each row falls back to the plain
 import enum
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared import errors, fixes
+from shared.connections import Headers
 from shared.retry_after import parse_retry_after
 
 
@@ -38,7 +38,7 @@ class Refusal:
 
     operation: Operation
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     user_id: str | None = None
     client_id: str | None = None

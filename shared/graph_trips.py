@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import batched
 
 from shared import batch
+from shared.connections import Answer, AnswerTooLarge, ConnectionLost, TimeSpent
 from shared.graph_calls import Call
 from shared.identity import Token
-from shared.transport import Answer, AnswerTooLarge, ConnectionLost, TimeSpent, Transport
+from shared.transport import Transport
 
 _USER_AGENT = "virtual-appointment-join-link/1"
 _JSON = "application/json"

@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo
+
+# A tenth of a second, and here: no link is had without it, and while the app loads nobody waits.
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.budget import Budget
 from shared.errors import IdentityUnavailable
-
-if TYPE_CHECKING:
-    from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo
 
 USABLE_SECONDS = 30
 """A token with less left is as good as expired: a call needs some time itself."""
@@ -53,6 +55,15 @@ class Token:
         roles = self.claims().get("roles")
         return frozenset(map(str, roles)) if isinstance(roles, list) else frozenset()
 
+    def client_id(self) -> str | None:
+        """Give the client id of the application whose own token it is.
+
+        None where it is a person's, as by `az login`: that names what they signed in with.
+        """
+        claims = self.claims()
+        named = claims.get("appid")
+        return named if isinstance(named, str) and "scp" not in claims else None
+
 
 class Identity:
     """Tokens for the app, by its managed identity, or by `az login` on somebody's machine.
@@ -70,7 +81,7 @@ class Identity:
         client_id: str | None,
         environment: Mapping[str, str],
         clock: Callable[[], float] = time.time,
-        make_credential: "Callable[[], SupportsTokenInfo] | None" = None,
+        make_credential: Callable[[], SupportsTokenInfo] | None = None,
     ) -> None:
         self._client_id = client_id
         self._managed = "IDENTITY_ENDPOINT" in environment
@@ -124,17 +135,13 @@ class Identity:
             raise _rejected()
         return token
 
-    def get_token_info(self, *scopes: str, **_: object) -> "AccessTokenInfo":
+    def get_token_info(self, *scopes: str, **_: object) -> AccessTokenInfo:
         """Serve the Azure SDK's clients (azure.core.credentials.SupportsTokenInfo)."""
-        from azure.core.credentials import AccessTokenInfo  # noqa: PLC0415 - only they need it
-
         token = self.token(scopes[0], budget=Budget(seconds=10))
         return AccessTokenInfo(token.value, int(token.expires_on))
 
-    def get_token(self, *scopes: str, **_: object) -> "AccessToken":
+    def get_token(self, *scopes: str, **_: object) -> AccessToken:
         """Serve the Azure SDK's older clients (azure.core.credentials.TokenCredential)."""
-        from azure.core.credentials import AccessToken  # noqa: PLC0415 - only they need it
-
         token = self.token(scopes[0], budget=Budget(seconds=10))
         return AccessToken(token.value, int(token.expires_on))
 
@@ -194,13 +201,9 @@ class Identity:
             # One exception object must not be raised by many threads at once.
             raise IdentityUnavailable(error.detail, fix=error.fix) from None
 
-    def _azure_identity_credential(self) -> "SupportsTokenInfo":
+    def _azure_identity_credential(self) -> SupportsTokenInfo:
         if self._managed:
-            from azure.identity import ManagedIdentityCredential  # noqa: PLC0415 - 100 ms
-
             return ManagedIdentityCredential(client_id=self._client_id)
-        from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - 100 ms
-
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
 
 

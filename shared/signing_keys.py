@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.budget import Budget
+from shared.connections import AnswerTooLarge, ConnectionLost, TimeSpent
 from shared.errors import IdentityUnavailable
-from shared.transport import AnswerTooLarge, ConnectionLost, TimeSpent, Transport
+from shared.transport import Transport
 
 if TYPE_CHECKING:
     from jwt import PyJWK

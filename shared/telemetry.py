@@ -7,7 +7,7 @@ meeting id, no body.
 
 import json
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from shared.budget import Budget
@@ -34,6 +34,7 @@ One outcome of a request or message is one event; giving up on a request that ha
 """
 
 _logger = logging.getLogger("virtual_appointment")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def _camel_case(name: str) -> str:
 
 _NAMES = {field.name: _camel_case(field.name) for field in fields(Event)}
 FIELDS = frozenset(_NAMES.values())
-"""The members of an event's JSON: what queries may name."""
+"""The members of an event's JSON: what queries may name. One without a value is left out."""
 
 
 def emit(event: Event) -> None:
@@ -73,8 +74,9 @@ def emit(event: Event) -> None:
         level = logging.WARNING
     else:
         level = logging.ERROR
-    members = {_NAMES[name]: value for name, value in asdict(event).items()}
-    _logger.log(level, "%s", json.dumps(members, separators=(",", ":")))
+    values = ((member, getattr(event, name)) for name, member in _NAMES.items())
+    members = {member: value for member, value in values if value is not None}
+    _logger.log(level, "%s", _encode(members))
 
 
 def outcome_event(

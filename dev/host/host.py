@@ -4,6 +4,7 @@ Not of this world, and only in Azure: scale, cold start, time limits of function
 Insights, the extension bundle, App Service Authentication.
 """
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -42,6 +43,7 @@ class Host:
         function_keys: Keys of single functions, by name.
         on_log: Called with each log line, in many threads.
         start_limit: How many seconds the worker may take to load the app.
+        python: What the worker runs in; it has the app's packages and the worker's library.
 
     Attributes:
         url: `http://127.0.0.1:PORT`, once started.
@@ -60,7 +62,9 @@ class Host:
         function_keys: Mapping[str, str] | None = None,
         on_log: Callable[[LogLine], None] | None = None,
         start_limit: float = START_LIMIT,
+        python: str = sys.executable,
     ) -> None:
+        self._python = python
         self._app = app.resolve()
         self._settings = dict(environment)
         self._port = port
@@ -133,7 +137,9 @@ class Host:
         self._dispatcher.kill_worker()
 
     def _launch(self) -> WorkerProcess:
-        return WorkerProcess(app=self._app, settings=self._settings, logs=self._logs)
+        return WorkerProcess(
+            app=self._app, settings=self._settings, logs=self._logs, python=self._python
+        )
 
     def _http_server(
         self, functions: list[Function], configuration: HostConfiguration

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -26,22 +27,32 @@ from dev.host.messages import Message, ParameterBinding, Protos, RpcHttp, Status
 
 
 class Channel:
-    """The way back to the host, for any thread."""
+    """The way back to the host, for any thread; frames leave in the order in which they come."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        # Re-entrant: the garbage collector may log in the middle of a send.
-        self._lock = threading.RLock()
+        # As in Azure's worker: who logs does not wait for the pipe.
+        self._frames: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="host-writer", daemon=True)
+        self._writer.start()
 
     def send(self, frame: Mapping[str, Any]) -> None:
-        """Send one frame; without a host there is nothing left to do."""
-        payload = wire.encode_frame(frame)
-        try:
-            with self._lock:
-                self._stream.write(payload)
-                self._stream.flush()
-        except OSError:
-            os._exit(1)
+        """Send one frame, soon."""
+        self._frames.put(frame)
+
+    def close(self) -> None:
+        """Wait until everything has been sent."""
+        self._frames.put(None)
+        self._writer.join()
+
+    def _write(self) -> None:
+        while (frame := self._frames.get()) is not None:
+            try:
+                self._stream.write(wire.encode_frame(frame))
+                if self._frames.empty():
+                    self._stream.flush()
+            except OSError:
+                os._exit(1)  # without a host there is nothing left to do
 
 
 class HostHandler(logging.Handler):
@@ -257,6 +268,7 @@ def main() -> None:
     sys.path[0] = str(app)
     os.chdir(app)
     asyncio.run(serve(app=app, frames=frames, channel=channel))
+    channel.close()
 
 
 if __name__ == "__main__":

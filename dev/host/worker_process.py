@@ -42,9 +42,18 @@ class WorkerProcess:
         app: The app's folder.
         settings: The app settings, which are its environment.
         logs: Where its log records and its output go.
+        python: The interpreter, whose environment has the app's packages and the worker's
+            library.
     """
 
-    def __init__(self, *, app: Path, settings: Mapping[str, str], logs: Logs) -> None:
+    def __init__(
+        self,
+        *,
+        app: Path,
+        settings: Mapping[str, str],
+        logs: Logs,
+        python: str = sys.executable,
+    ) -> None:
         self._logs = logs
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -54,7 +63,7 @@ class WorkerProcess:
         base = {name: os.environ[name] for name in INHERITED if name in os.environ}
         own = {"AzureWebJobsScriptRoot": str(app), "FUNCTIONS_WORKER_RUNTIME": "python"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dev.host.worker", str(app)],
+            [python, "-m", "dev.host.worker", str(app)],
             cwd=PROJECT,
             env=base | own | dict(settings),
             stdin=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """A certificate authority for one run, and a certificate that it has signed."""
 
 import datetime as dt
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ class TlsFiles:
 
     Attributes:
         ca: The authority's certificate (PEM): what a client has to trust.
+        authorities: A folder with the same, named by its hash, as OpenSSL finds it.
         certificate: Private key and certificate in one file (PEM): what a server shows.
     """
 
     ca: Path
+    authorities: Path
     certificate: Path
 
 
@@ -57,8 +60,14 @@ def make_certificates(*names: str, folder: Path) -> TlsFiles:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    files = TlsFiles(ca=folder / "ca.pem", certificate=folder / "server.pem")
+    files = TlsFiles(
+        ca=folder / "ca.pem",
+        authorities=folder / "authorities",
+        certificate=folder / "server.pem",
+    )
     files.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    files.authorities.mkdir()
+    (files.authorities / f"{_hash(_AUTHORITY_NAME)}.0").write_bytes(files.ca.read_bytes())
     files.certificate.touch(mode=0o600)
     files.certificate.write_bytes(private_key + server.public_bytes(serialization.Encoding.PEM))
     return files
@@ -90,6 +99,13 @@ def _certificate(
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _hash(common_name: str) -> str:
+    """Hash a name as `openssl x509 -hash` does: in lower case, without the outer header."""
+    canonical = _name(common_name.lower()).public_bytes()[2:]
+    digest = hashlib.sha1(canonical, usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:4], 'little'):08x}"
 
 
 def _alternative(name: str) -> x509.GeneralName:

@@ -21,38 +21,32 @@ _PAGE = Path(__file__).with_name("page.html")
 _MAX_BODY_BYTES = 8 * 1024
 
 
-class Diagnostics:
-    """The ladder, for one climber at a time in this process.
+_climbing = threading.Lock()
+
+
+def run(application: Application, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+    """Answer `POST /api/diagnostics`: 200 with the verdict inside, within 20 seconds.
+
+    One climber at a time in this process. A problem is only what is wrong with the request, and
+    429 while another one climbs.
 
     Args:
         application: the app, sound or with faulty settings.
+        headers: by name, in any case.
+        body: as it came; none is as good as an empty object.
     """
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-        self._climbing = threading.Lock()
-
-    def run(self, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Answer `POST /api/diagnostics`: 200 with the verdict inside, within 20 seconds.
-
-        A problem is only what is wrong with the request, and 429 while another one runs.
-
-        Args:
-            headers: by name, in any case.
-            body: as it came; none is as good as an empty object.
-        """
-        try:
-            subject = _subject({name.lower(): value for name, value in headers.items()}, body)
-            if not self._climbing.acquire(blocking=False):
-                raise DiagnosticsBusy("Somebody is running the diagnostics just now.")
-        except ServiceError as error:
-            return problem_answer(error)
-        try:
-            ascent = Ascent.of(self._application, subject)
-            report = climb(RUNGS, ascent, faulty_settings=ascent.faulty_settings)
-        finally:
-            self._climbing.release()
-        return json_answer(200, report.to_json())
+    try:
+        subject = _subject({name.lower(): value for name, value in headers.items()}, body)
+        if not _climbing.acquire(blocking=False):
+            raise DiagnosticsBusy("Somebody is running the diagnostics just now.")
+    except ServiceError as error:
+        return problem_answer(error)
+    try:
+        ascent = Ascent.of(application, subject)
+        report = climb(RUNGS, ascent, faulty_settings=ascent.faulty_settings)
+    finally:
+        _climbing.release()
+    return json_answer(200, report.to_json())
 
 
 @cache

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from shared.telemetry import FIELDS
+
 
 def emitted(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Give the events in the log, in their order."""
+    """Give the events in the log, in their order; as in a query, what is absent is null."""
     messages = [record.getMessage() for record in caplog.records]
-    return [json.loads(message) for message in messages if message.startswith('{"event"')]
+    absent = dict.fromkeys(FIELDS)
+    return [absent | json.loads(message) for message in messages if message.startswith('{"event"')]

@@ -13,18 +13,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from dev.stand_ins.certificates import TlsFiles, make_certificates
-from shared.transport import (
+from shared.connections import (
     MAX_ANSWER_BYTES,
     Answer,
     AnswerTooLarge,
     ConnectionLost,
     TimeSpent,
-    Transport,
-    default_ca_bundle,
 )
+from shared.transport import Transport
+from shared.trust import default_ca_bundle
 from tests.unit.scripted_server import (
     Reply,
     ScriptedServer,
@@ -91,7 +92,7 @@ def test_a_call_over_tls_has_an_answer(
     """Its status, its headers in any case, its body."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     found = get(transport, f"https://localhost:{server.port}/x")
-    assert (found.status, found.headers["x-name"], found.body) == (200, "value", b"hello")
+    assert (found.status, found.headers.get("x-name"), found.body) == (200, "value", b"hello")
     assert server.headers()["x-a"] == "b"
 
 
@@ -410,6 +411,38 @@ def test_the_environment_may_name_another_bundle(files: TlsFiles) -> None:
     assert default_ca_bundle({}) is None
     assert default_ca_bundle({"CURL_CA_BUNDLE": "c"}) == "c"
     assert default_ca_bundle({"REQUESTS_CA_BUNDLE": "r", "CURL_CA_BUNDLE": "c"}) == "r"
+
+
+def test_the_platforms_folder_of_authorities_is_trusted(
+    files: TlsFiles, tls: ssl.SSLContext, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a look at the bundle, which takes 24 ms to read."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(files.authorities))
+    monkeypatch.setattr(certifi, "where", lambda: "/nowhere")
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    assert get(Transport(pool_size=1), f"https://localhost:{server.port}/x").body == b"hello"
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_where_that_folder_does_not_do_the_bundle_of_requests_is_trusted_as_well(
+    files: TlsFiles,
+    tls: ssl.SSLContext,
+    servers: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    session: bool,
+) -> None:
+    """An image may have an empty folder; the Azure SDK's clients are served alike."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setattr(certifi, "where", lambda: str(files.ca))
+    server = servers.enter_context(ScriptedServer(OK, OK, OK, tls=tls))
+    url = f"https://localhost:{server.port}/x"
+    transport = Transport(pool_size=1)
+    if session:
+        assert transport.session.get(url, timeout=5).content == b"hello"
+    else:
+        assert get(transport, url).body == b"hello"
 
 
 PROXIED = """
