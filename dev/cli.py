@@ -1,35 +1,60 @@
 """`python dev.py`: what it can do, and its arguments."""
 
 import argparse
-import signal
-import sys
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
+from bench import NAMES as BENCHES
+from dev.checks import NAMES, SLOW
 from dev.errors import StartError
+from dev.terminal import COLUMNS, complain, wrapped
 
 _DESCRIPTION = """\
 Runs this project on one machine, without an Azure account: the app in the
 real Functions Python worker, real storage queues, and stand-ins for the rest.
 """
+_EPILOG = """\
+examples:
+  python dev.py demo
+  python dev.py serve --port 7071
+  python dev.py prepare
+  python dev.py test unit types
+  python dev.py soak --messages 600 --seconds 480
+  python dev.py bench warm
+  python dev.py lock
+
+Each says more with --help, and Ctrl-C ends it at any time. Exit codes:
+0 all is well, 1 something is not, 2 there is no such command, 130 Ctrl-C.
+"""
+_NEEDS = "Python 3.13 and Node 20 or newer; the network only the first time"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    # Whoever ends it politely gets the same end as Ctrl-C: nothing stays behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = parse(arguments)
+    try:
+        return _run(options)
+    except StartError as error:
+        complain(error)
+        return 1
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the arguments, with nothing but the standard library.
+
+    Raises:
+        SystemExit: There was nothing to do but to say something: help, or what is wrong.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
-        return 0
-    try:
-        return _run(options)
-    except StartError as error:
-        print(error, file=sys.stderr)
-        return 1
+        parser.exit()
+    return options
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     # Each command imports what it needs only when it is the one.
     match options.command:
         case "demo":
@@ -37,13 +62,20 @@ def _run(options: argparse.Namespace) -> int:
 
             return demo()
         case "serve":
-            from dev.serve import serve  # noqa: PLC0415
+            from dev.serve import serve, serve_by_func  # noqa: PLC0415
 
-            return serve(port=options.port)
+            chosen = serve_by_func if options.host == "func" else serve
+            return chosen(port=options.port)
+        case "prepare":
+            return 0  # dev/environment.py has done it
         case "test":
             from dev.checks import check  # noqa: PLC0415
 
             return check(names=options.names, everything=options.all)
+        case "bench":
+            from bench.run import bench  # noqa: PLC0415
+
+            return bench(names=options.names, rounds=options.rounds, publish=options.publish)
         case "soak":
             from dev.soak import soak  # noqa: PLC0415
 
@@ -55,53 +87,157 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from dev.checks import NAMES  # noqa: PLC0415 - as above
-
-    parser = argparse.ArgumentParser(
-        prog="python dev.py",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = _Parser(
+        prog="python dev.py", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_layout
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser(
         "demo",
         help="show the main job: requests go in, join links come out",
-        description="Start everything, send requests, show what comes back, and stop.",
+        **_told(
+            "Start everything, send requests, show what comes back, and stop.",
+            takes="a few seconds; the first time about two minutes more",
+            examples=["demo"],
+        ),
     )
     serve = commands.add_parser(
         "serve",
         help="keep the app up, to try it with curl",
-        description="Start everything, say how to call it, and stay up until Ctrl-C.",
+        **_told(
+            "Start everything, say how to call it, and stay up until Ctrl-C.",
+            takes="a few seconds until it is up; the first time about two minutes more",
+            examples=["serve", "serve --port 7071"],
+        ),
     )
     serve.add_argument(
         "--port", type=int, default=0, help="where the app listens (default: any free port)"
     )
+    serve.add_argument(
+        "--host",
+        choices=("own", "func"),
+        default="own",
+        help="what runs the app: the project's own host (default), or func of Azure Functions "
+        "Core Tools",
+    )
+    commands.add_parser(
+        "prepare",
+        help="set up what the others need, and nothing else",
+        **_told(
+            "Set up .venv and Azurite, as every command does where they are missing or out of "
+            "date; for editors and containers.",
+            takes="no time; the first time about two minutes",
+            examples=["prepare"],
+        ),
+    )
     test = commands.add_parser(
         "test",
         help="run the checks",
-        description="Run the checks, all of them or those that are named.",
+        **_told(
+            "Run the checks: those that are named, else all but the slow ones. The last line says "
+            "how many passed.",
+            needs=f"{_NEEDS}. A Bicep compiler and Chromium for the tests of infra/ and of the "
+            "page, which are skipped without",
+            takes="about five minutes; with --all three more, and the first time a few for tools",
+            examples=["test", "test unit types", "test --all"],
+        ),
     )
     test.add_argument(
-        "names", nargs="*", metavar="CHECK", help=f"which: {', '.join(NAMES)} (default: all)"
+        "names",
+        nargs="*",
+        metavar="CHECK",
+        type=_one_of("check", NAMES),
+        help=f"which: {', '.join(NAMES)}",
     )
-    test.add_argument("--all", action="store_true", help="the slow ones too")
+    test.add_argument("--all", action="store_true", help=f"{', '.join(SLOW)} too")
     soak = commands.add_parser(
         "soak",
         help="send thousands of messages while everything fails, and count the answers",
-        description="Send messages while Graph misbehaves, services go away and workers are "
-        "killed. Exit code 0 if every request is accounted for.",
+        **_told(
+            "Send messages while Graph misbehaves, services go away and workers are killed. All "
+            "is well if every request is accounted for.",
+            takes="about ten minutes for 10,000 messages, a minute or two for 600",
+            examples=["soak", "soak --messages 600 --seconds 480"],
+        ),
     )
-    soak.add_argument("--messages", type=int, default=10_000, help="how many (default: 10,000)")
+    soak.add_argument("--messages", type=_count, default=10_000, help="how many (default: 10,000)")
     soak.add_argument(
         "--seconds", type=float, default=1800.0, help="how long at most (default: 1800)"
+    )
+    bench = commands.add_parser(
+        "bench",
+        help="measure cold start, warm path, burst and drain, beside what else one would use",
+        **_told(
+            "Measure this app, msgraph-sdk, requests, http.client and a raw socket in turns, in "
+            "the same worker, against the same local server. Tables are shown and kept as JSON.",
+            needs=f"{_NEEDS}. Linux, 1 GB of disk, and a machine that has nothing else to do",
+            takes="about fifteen minutes for all; the first time about three more",
+            examples=["bench", "bench warm", "bench cold --rounds 3"],
+        ),
+    )
+    bench.add_argument(
+        "names",
+        nargs="*",
+        type=_one_of("measurement", BENCHES),
+        metavar="NAME",
+        help=f"which: {', '.join(BENCHES)} (default: all)",
+    )
+    bench.add_argument(
+        "--rounds", type=_count, help="turns of each subject (default: enough for a median)"
+    )
+    bench.add_argument(
+        "--publish", action="store_true", help="put tables and chart into docs/performance.md"
     )
     commands.add_parser(
         "lock",
         help="pin the requirements anew, from requirements.in and dev/requirements.in",
-        description="Pin the requirements anew. Needs the network.",
+        **_told(
+            "Pin every package to the newest version that fits, in requirements.txt and "
+            "dev/requirements.txt.",
+            needs="Python 3.13, Node 20 or newer, and the network",
+            takes="about ten seconds",
+            examples=["lock"],
+        ),
     )
     return parser
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in lines that fit, rather than how everything is used."""
+        self.exit(2, f"{wrapped(f'{message}.')}\nMore: {self.prog} --help\n")
+
+
+def _layout(prog: str) -> argparse.HelpFormatter:
+    columns = min(COLUMNS, shutil.get_terminal_size().columns)
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+
+
+def _told(
+    purpose: str, *, needs: str = _NEEDS, takes: str, examples: Sequence[str]
+) -> dict[str, Any]:
+    """What a command's --help says around its options."""
+    conditions = [
+        wrapped(f"{line}.", indent="       ") for line in (f"Needs: {needs}", f"Takes: {takes}")
+    ]
+    return {
+        "description": "\n".join([wrapped(purpose), "", *conditions]),
+        "epilog": "\n".join(["examples:", *(f"  python dev.py {example}" for example in examples)]),
+        "formatter_class": _layout,
+    }
+
+
+def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
+    def name(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(
+                f"there is no {kind} {text!r}. There are: {', '.join(names)}"
+            )
+        return text
+
+    return name
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)

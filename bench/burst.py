@@ -1,0 +1,122 @@
+"""The first calls of a cold process, all at once."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import requests
+
+from bench.report import Goal, Report, Table, median, ratio
+from bench.worker import Times, Worker, WrongAnswer
+from bench.world import FLOOR, OURS, SUBJECTS, Counts, World
+from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom
+from dev.local_run import LocalRun
+from dev.stand_ins.messages import Call
+
+AT_ONCE = (32, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """One burst, and what the far end was asked for meanwhile."""
+
+    times: Times
+    counts: Counts
+
+
+def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
+    """Start every subject, and ask it for many links before it has given one."""
+    tables, goals = [], []
+    for at_once in AT_ONCE:
+        bursts: dict[str, list[Burst]] = {subject.name: [] for subject in SUBJECTS}
+        for number in range(rounds):
+            say(f"{at_once} first calls, round {number + 1} of {rounds}")
+            for subject in SUBJECTS:
+                with Worker(subject, world) as worker:
+                    before = world.counts()
+                    times = worker.calls(at_once=at_once, count=at_once)
+                    bursts[subject.name].append(Burst(times, world.counts() - before))
+        rows = tuple(_row(name, mine, bursts[FLOOR]) for name, mine in bursts.items())
+        tables.append(
+            Table(
+                title=f"Burst: the first {at_once} calls of a cold process, at once",
+                columns=("", "last link, ms", "of raw's", "tokens", "connections", "Graph calls"),
+                rows=rows,
+            )
+        )
+        goals += _goals(bursts, at_once)
+    say("first webhooks")
+    table, trips = _webhooks()
+    goals.append(
+        Goal(text="vault trips for a secret, of 100 first webhooks,", found=trips, limit=1)
+    )
+    return Report(name="burst", tables=(*tables, table), goals=tuple(goals))
+
+
+def _webhooks() -> tuple[Table, int]:
+    """Post many signed bookings to an app that has not read the secret yet, and count."""
+    rows, trips = [], 0
+    for at_once in AT_ONCE:
+        with LocalRun() as run, ThreadPoolExecutor(at_once) as senders:
+            meeting, doctor = run.clinic.meeting, run.clinic.doctor
+            bodies = [calcom_booking(meeting, doctor) for _ in range(at_once)]
+
+            def post(body: bytes, run: LocalRun = run) -> int:
+                headers = sign_as_calcom(body, SECRETS["webhook-calcom"])
+                url = f"{run.url}/api/webhooks/calcom"
+                return requests.post(url, body, headers=headers, timeout=60).status_code
+
+            began = time.perf_counter()
+            statuses = set(senders.map(post, bodies))
+            wall = time.perf_counter() - began
+            if statuses != {202}:
+                raise WrongAnswer(f"Webhooks were answered with {statuses}.")
+            tokens = run.identity.count(lambda call: "vault.azure.net" in call.request.target)
+            reads = run.vault.count(_lists_versions)
+        trips = max(trips, reads)
+        rows.append((f"{at_once} signed bookings", f"{1000 * wall:.0f}", str(tokens), str(reads)))
+    return (
+        Table(
+            title="Burst: the first webhooks of a cold process, at once, through the local host",
+            columns=("", "last 202, ms", "tokens for the vault", "vault trips for the secret"),
+            rows=tuple(rows),
+        ),
+        trips,
+    )
+
+
+def _lists_versions(call: Call) -> bool:
+    """Tell whether a call begins a reading of the secret, past the vault's challenge."""
+    return call.status == 200 and call.path.endswith("/webhook-calcom/versions")
+
+
+def _wall(burst: Burst) -> float:
+    return burst.times.wall
+
+
+def _row(name: str, mine: list[Burst], floor: list[Burst]) -> tuple[str, ...]:
+    return (
+        name,
+        f"{1000 * median(map(_wall, mine)):.0f}",
+        f"{ratio(mine, floor, _wall):.2f}",
+        f"{max(burst.counts.tokens for burst in mine)}",
+        f"{max(burst.counts.connections for burst in mine)}",
+        f"{max(burst.counts.graph for burst in mine)}",
+    )
+
+
+def _goals(bursts: dict[str, list[Burst]], at_once: int) -> list[Goal]:
+    ours = bursts[OURS]
+    return [
+        Goal(
+            text=f"{at_once} first calls at once, of a raw socket's time,",
+            found=ratio(ours, bursts[FLOOR], _wall),
+            limit=1.25,
+        ),
+        Goal(
+            text=f"token requests for {at_once} first calls",
+            found=max(burst.counts.tokens for burst in ours),
+            limit=1,
+        ),
+    ]

@@ -1,0 +1,89 @@
+"""From the start of the process to the first link, in the real worker."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import Goal, Report, Table, median, ratio
+from bench.worker import Worker, check
+from bench.world import OURS, RIVAL, SUBJECTS, Subject, World
+
+_IMPORT = "import time:"  # what -X importtime begins each line with
+_MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One cold start: seconds, and bytes."""
+
+    loaded: float
+    first_link: float
+    cpu: float
+    memory: int
+
+
+def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
+    """Start every subject so many times, in turns."""
+    starts: dict[str, list[Start]] = {subject.name: [] for subject in SUBJECTS}
+    for number in range(-1, rounds):  # one round to warm the files up counts for nothing
+        say(f"cold start, round {number + 1} of {rounds}")
+        for subject in SUBJECTS:
+            start = _start(subject, world)
+            if number >= 0:
+                starts[subject.name].append(start)
+    say("counting modules and bytes")
+    rows = tuple(_row(subject, starts, world) for subject in SUBJECTS)
+    columns = ("", "first link, ms", "of msgraph-sdk", "loaded, ms", "CPU, ms", "MB", "modules")
+    table = Table(
+        title="Cold start: from the start of the process", columns=(*columns, "on disk"), rows=rows
+    )
+    found = ratio(starts[OURS], starts[RIVAL], lambda start: start.first_link)
+    goal = Goal(
+        text="first link after a cold start, of msgraph-sdk's time", found=found, limit=0.55
+    )
+    return Report(name="cold", tables=(table,), goals=(goal,))
+
+
+def _start(subject: Subject, world: World) -> Start:
+    with Worker(subject, world) as worker:
+        check(worker.call().result())
+        now = time.perf_counter()
+        return Start(
+            loaded=worker.ready - worker.started,
+            first_link=now - worker.started,
+            cpu=worker.cpu(),
+            memory=worker.peak_memory(),
+        )
+
+
+def _row(subject: Subject, starts: dict[str, list[Start]], world: World) -> tuple[str, ...]:
+    mine: Sequence[Start] = starts[subject.name]
+    return (
+        subject.name,
+        f"{1000 * median(start.first_link for start in mine):.0f}",
+        f"{ratio(mine, starts[RIVAL], lambda start: start.first_link):.2f}",
+        f"{1000 * median(start.loaded for start in mine):.0f}",
+        f"{1000 * median(start.cpu for start in mine):.0f}",
+        f"{median(start.memory for start in mine) / _MEGABYTE:.0f}",
+        f"{_modules(subject, world)}",
+        f"{_installed(world.python(subject)) / _MEGABYTE:.0f} MB",
+    )
+
+
+def _modules(subject: Subject, world: World) -> int:
+    """Count what is imported up to the first link."""
+    with Worker(subject, world, settings={"PYTHONPROFILEIMPORTTIME": "1"}) as worker:
+        check(worker.call().result())
+        time.sleep(0.5)  # for the last lines to arrive
+        return sum(line.message.startswith(_IMPORT) for line in worker.lines)
+
+
+def _installed(python: Path) -> int:
+    """Add up an environment's packages, but for pip."""
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    return sum(
+        path.stat().st_size
+        for path in packages.rglob("*")
+        if path.is_file() and not path.relative_to(packages).parts[0].startswith("pip")
+    )

@@ -1,0 +1,109 @@
+"""What a measurement found: tables for a person, the same for the documents, all of it as JSON."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dev.terminal import green, red
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Figures, a line for each subject; the first column names it."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def to_text(self) -> str:
+        """Lay it out for a terminal."""
+        widths = [max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
+        lines = [self.title, ""]
+        for row in (self.columns, *self.rows):
+            first, *others = zip(row, widths, strict=True)
+            cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def to_markdown(self) -> str:
+        """Lay it out for a page."""
+        ruler = ["---", *("---:" for _ in self.columns[1:])]
+        lines = [f"| {' | '.join(row)} |" for row in (self.columns, ruler, *self.rows)]
+        return f"**{self.title}**\n\n" + "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """A figure that is to be reached.
+
+    Args:
+        text: what is measured.
+        found: the figure.
+        limit: what it may be at most, or at least.
+        at_least: which of the two.
+    """
+
+    text: str
+    found: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is reached."""
+        return self.found >= self.limit if self.at_least else self.found <= self.limit
+
+    def to_text(self) -> str:
+        """Say it in a line."""
+        verdict = green("met") if self.is_met else red("missed")
+        return f"   {verdict}: {self._sentence()}"
+
+    def to_markdown(self) -> str:
+        """Say it as an item of a list."""
+        return f"- {'met' if self.is_met else '**missed**'}: {self._sentence()}"
+
+    def _sentence(self) -> str:
+        bound = "at least" if self.at_least else "at most"
+        return f"{self.text} {self.found:.3g} ({bound} {self.limit:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that one measurement found."""
+
+    name: str
+    tables: tuple[Table, ...]
+    goals: tuple[Goal, ...] = ()
+
+    def to_text(self) -> str:
+        """Lay it out for a terminal."""
+        parts = [table.to_text() for table in self.tables]
+        return "\n\n".join([*parts, "\n".join(goal.to_text() for goal in self.goals)]).rstrip()
+
+    def to_markdown(self) -> str:
+        """Lay it out for a page."""
+        parts = [table.to_markdown() for table in self.tables]
+        return "\n\n".join([*parts, "\n".join(goal.to_markdown() for goal in self.goals)]).rstrip()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        return asdict(self)
+
+
+def median(values: Iterable[float]) -> float:
+    """Give the middle one."""
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Give the value that so many percent do not exceed."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def ratio[Round](
+    ours: Sequence[Round], theirs: Sequence[Round], figure: Callable[[Round], float]
+) -> float:
+    """Give the median, over rounds that were measured side by side, of the two's ratio."""
+    pairs = zip(ours, theirs, strict=True)
+    return median(figure(one) / figure(other) for one, other in pairs)

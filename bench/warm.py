@@ -1,0 +1,95 @@
+"""What one link costs inside the real worker, once everything is warm."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from bench.report import Goal, Report, Table, median, percentile, ratio
+from bench.worker import Times, Worker
+from bench.world import FLOOR, OURS, RIVAL, SUBJECTS, World
+
+DELAYS = (0.0, 0.03)  # seconds that Graph thinks
+AT_ONCE = (1, 8, 32)
+_SECONDS = 1.0  # of each subject in each round
+_WARM_UP = 200  # calls
+
+type Rounds = dict[str, list[Times]]
+
+
+def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
+    """Keep every subject's worker up, and load them in turns."""
+    tables, goals = [], []
+    with ExitStack() as running:
+        workers = {
+            subject.name: running.enter_context(Worker(subject, world)) for subject in SUBJECTS
+        }
+        for worker in workers.values():
+            worker.calls(at_once=max(AT_ONCE), count=_WARM_UP)
+        for delay in DELAYS:
+            world.delay(delay)
+            for at_once in AT_ONCE:
+                found: Rounds = {name: [] for name in workers}
+                for number in range(rounds):
+                    say(f"{at_once} at once, {delay * 1000:g} ms, round {number + 1} of {rounds}")
+                    for name, worker in workers.items():
+                        found[name].append(worker.calls(at_once=at_once, seconds=_SECONDS))
+                tables.append(_table(found, delay=delay, at_once=at_once))
+                if at_once == max(AT_ONCE):
+                    goals += _goals(found, delay=delay)
+        world.delay(0)
+    return Report(name="warm", tables=tuple(tables), goals=tuple(goals))
+
+
+def cpu(times: Times) -> float:
+    """Seconds of CPU per link."""
+    return times.cpu / len(times.latencies)
+
+
+def speed(times: Times) -> float:
+    """Links per second."""
+    return len(times.latencies) / times.wall
+
+
+def p99(times: Times) -> float:
+    """Seconds that 99 of 100 links do not exceed."""
+    return percentile(times.latencies, 99)
+
+
+def _table(found: Rounds, *, delay: float, at_once: int) -> Table:
+    def row(name: str, mine: Sequence[Times]) -> tuple[str, ...]:
+        return (
+            name,
+            f"{1e6 * median(map(cpu, mine)):.0f}",
+            f"{ratio(mine, found[RIVAL], cpu):.2f}",
+            f"{median(map(speed, mine)):.0f}",
+            f"{ratio(mine, found[RIVAL], speed):.1f}",
+            f"{1000 * median(percentile(times.latencies, 50) for times in mine):.1f}",
+            f"{1000 * median(map(p99, mine)):.1f}",
+            f"{ratio(mine, found[FLOOR], p99):.2f}",
+        )
+
+    thinks = f"Graph answers after {delay * 1000:g} ms" if delay else "Graph answers at once"
+    return Table(
+        title=f"Warm: {at_once} at a time, {thinks}",
+        columns=("", "CPU, µs", "of sdk's", "links/s", "× sdk's", "p50, ms", "p99, ms", "of raw's"),
+        rows=tuple(row(name, mine) for name, mine in found.items()),
+    )
+
+
+def _goals(found: Rounds, *, delay: float) -> list[Goal]:
+    ours = found[OURS]
+    if delay:
+        tail = ratio(ours, found[FLOOR], p99)
+        return [Goal(text="p99 at 32 at a time, of a raw socket's,", found=tail, limit=1.15)]
+    return [
+        Goal(
+            text="CPU per link at 32 at a time, of msgraph-sdk's,",
+            found=ratio(ours, found[RIVAL], cpu),
+            limit=0.2,
+        ),
+        Goal(
+            text="links per second at 32 at a time, of msgraph-sdk's,",
+            found=ratio(ours, found[RIVAL], speed),
+            limit=5,
+            at_least=True,
+        ),
+    ]

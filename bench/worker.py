@@ -1,0 +1,199 @@
+"""A subject in the Functions Python worker, seen from outside: calls in, times and memory out."""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from bench.world import Subject, World
+from dev.host import wire
+from dev.host.functions import Function
+from dev.host.logs import LogLine, Logs
+from dev.host.worker_process import Invocation, Value, WorkerProcess
+
+PATIENCE = 60.0  # seconds, for whatever should take one
+REQUEST = json.dumps(
+    {
+        "userId": "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65",
+        "onlineMeetingId": "MSo0ZTdjMmExMC01ZDM4LTRjMWYtOWY2ZS0wZDFiOWE4YzdlNjUqMCoqMTk6bWVldGlu",
+    }
+)
+_BODY = REQUEST.encode("ascii")
+_HTTP_REQUEST: wire.Data = {
+    "http": {
+        "method": "POST",
+        "url": "http://localhost/api/join-link",
+        "headers": {"content-type": "application/json", "content-length": str(len(_BODY))},
+        "query": {},
+        "params": {},
+        "body": wire.encode_bytes(_BODY),
+    }
+}
+
+
+class WrongAnswer(Exception):
+    """A subject did not give a link: what was measured counts for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a number of calls took.
+
+    Attributes:
+        wall: seconds from the first one to the end of the last.
+        cpu: seconds of the worker's CPU, all threads.
+        latencies: seconds of each.
+    """
+
+    wall: float
+    cpu: float
+    latencies: tuple[float, ...]
+
+
+class Worker:
+    """A subject's worker process, from its start to its end. A context manager.
+
+    Args:
+        subject: what to load.
+        world: where it runs.
+        settings: app settings beside the world's own.
+    """
+
+    def __init__(
+        self, subject: Subject, world: World, *, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._subject = subject
+        self._ids = itertools.count()
+        self._function: Function | None = None
+        self._loaded = threading.Event()
+        self.lines: list[LogLine] = []
+        self.started = time.perf_counter()
+        self._process = WorkerProcess(
+            app=subject.app,
+            settings={**world.settings(subject), **(settings or {})},
+            logs=Logs(on_line=self.lines.append, capacity=1),
+            python=str(world.python(subject)),
+        )
+        self._reader = threading.Thread(
+            target=self._process.run, kwargs={"on_ready": self._on_ready}, name="bench-reader"
+        )
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        """Wait until the app is loaded.
+
+        Raises:
+            WrongAnswer: it could not be.
+        """
+        while not self._loaded.wait(0.1):
+            if not self._reader.is_alive() or time.perf_counter() - self.started > PATIENCE:
+                self._process.stop()
+                raise WrongAnswer(f"{self._subject.name} did not start: {self._process.failure}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._reader.join()
+
+    def _on_ready(self, functions: Mapping[str, Function]) -> None:
+        self._function = functions["join_link"]
+        self.ready = time.perf_counter()
+        self._loaded.set()
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has used."""
+        return process_cpu(self._process.pid)
+
+    def peak_memory(self) -> int:
+        """Bytes of memory that the process has had at once, at most."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def call(self) -> Future[Value]:
+        """Ask for one link."""
+        assert self._function  # noqa: S101 - for the type checker; it is loaded
+        return self._process.invoke(
+            Invocation(
+                id=f"{next(self._ids):032x}",
+                function=self._function,
+                inputs={"req": _HTTP_REQUEST},
+                trigger_metadata={},
+                traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+            )
+        )
+
+    def calls(self, *, at_once: int, count: int | None = None, seconds: float = 0.0) -> Times:
+        """Ask for links, so many at once, until there were enough or the time is over.
+
+        Raises:
+            WrongAnswer: one of them was none.
+        """
+        run = _Run(self, at_once=at_once, count=count, seconds=seconds)
+        return run.times()
+
+
+class _Run:
+    def __init__(self, worker: Worker, *, at_once: int, count: int | None, seconds: float) -> None:
+        self._worker = worker
+        self._left = count
+        self._lock = threading.Lock()
+        self._latencies: list[float] = []
+        self._fault: BaseException | None = None
+        self._finished = threading.Semaphore(0)
+        self._at_once = at_once
+        cpu, self._start = worker.cpu(), time.perf_counter()
+        self._end = self._start + seconds
+        for _ in range(at_once):
+            self._next()
+        for _ in range(at_once):
+            self._finished.acquire()
+        self._wall, self._cpu = time.perf_counter() - self._start, worker.cpu() - cpu
+
+    def times(self) -> Times:
+        if self._fault is not None:
+            raise WrongAnswer(str(self._fault)) from self._fault
+        return Times(self._wall, self._cpu, tuple(self._latencies))
+
+    def _next(self) -> None:
+        """Begin one more call, or end this strand."""
+        now = time.perf_counter()
+        with self._lock:
+            if self._left is not None:
+                self._left -= 1
+            over = now >= self._end if self._left is None else self._left < 0
+        if over or self._fault:
+            self._finished.release()
+            return
+        self._worker.call().add_done_callback(lambda future: self._ended(future, now))
+
+    def _ended(self, future: Future[Value], began: float) -> None:
+        self._latencies.append(time.perf_counter() - began)
+        try:
+            check(future.result())
+        except Exception as error:  # noqa: BLE001 - told by times()
+            self._fault = error
+        self._next()
+
+
+def process_cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used, to the nanosecond."""
+    # The clock of another process, as clock_getcpuclockid(3) makes it on Linux.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def check(value: Value) -> None:
+    """See that an answer holds a link.
+
+    Raises:
+        WrongAnswer: it does not.
+    """
+    http = (value or {}).get("http", {})
+    body = http.get("body") or {}
+    text = body.get("string") or wire.decode_bytes(body.get("bytes", "")).decode()
+    if http.get("status_code") != 200 or "https://visit.teams.microsoft.com/" not in text:
+        raise WrongAnswer(f"{http.get('status_code')} {text}")

@@ -1,0 +1,145 @@
+"""What every measurement needs: the far end, the subjects' environments, their settings."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import urlopen
+
+import certifi
+
+from dev.local_run import sample_settings
+from dev.stand_ins.certificates import make_certificates
+from dev.tool_environment import prepare
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "this app"
+RIVAL = "msgraph-sdk"
+FLOOR = "raw socket"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """An app to measure.
+
+    Args:
+        name: as tables show it.
+        app: its folder.
+        environment: its list of packages, `requirements-NAME.txt`.
+    """
+
+    name: str
+    app: Path
+    environment: str
+
+
+def _rival(name: str, folder: str, environment: str = "requests") -> Subject:
+    return Subject(name=name, app=ROOT / "bench" / "rivals" / folder, environment=environment)
+
+
+SUBJECTS = (
+    Subject(name=OURS, app=ROOT, environment="ours"),
+    _rival(RIVAL, "msgraph_sdk", "msgraph"),
+    _rival("requests, plainly", "requests_plain"),
+    _rival("http.client by hand", "http_client"),
+    _rival(FLOOR, "raw_socket"),
+    _rival("a function that calls nobody", "empty"),
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the far end has been asked for."""
+
+    graph: int
+    connections: int
+    tokens: int
+    delay: float
+
+    def __sub__(self, before: "Counts") -> "Counts":
+        return Counts(
+            graph=self.graph - before.graph,
+            connections=self.connections - before.connections,
+            tokens=self.tokens - before.tokens,
+            delay=self.delay,
+        )
+
+
+class World:
+    """The far end and everything that leads there. A context manager."""
+
+    def __init__(self) -> None:
+        self._parts = ExitStack()
+        self._control = ""
+        self._settings: Mapping[str, str] = {}
+        self._trust: Mapping[str, Mapping[str, str]] = {}
+        self._pythons: dict[str, Path] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as parts:
+            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            tls = make_certificates("127.0.0.1", folder=folder)
+            # As long as the bundle that a deployed app reads, or TLS would cost nothing to set up.
+            bundle = folder / "bundle.pem"
+            bundle.write_bytes(Path(certifi.where()).read_bytes() + tls.ca.read_bytes())
+            server = parts.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "bench.server", str(tls.certificate)],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            assert server.stdout  # noqa: S101 - for the type checker; it is a pipe
+            graph, control = json.loads(server.stdout.readline())
+            self._control = f"http://127.0.0.1:{control}"
+            # By default this app trusts the platform's folder of authorities, the others a bundle.
+            self._trust = {
+                "ours": {"SSL_CERT_DIR": str(tls.authorities)},
+                "rival": {"REQUESTS_CA_BUNDLE": str(bundle)},
+            }
+            self._settings = {
+                **sample_settings(),
+                "GRAPH_ROOT": f"https://127.0.0.1:{graph}",
+                "IDENTITY_ENDPOINT": f"{self._control}/msi/token",
+                "IDENTITY_HEADER": "bench",
+                "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            }
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.close()
+
+    def python(self, subject: Subject) -> Path:
+        """Give a subject's interpreter; its environment is made when it is first asked for.
+
+        Raises:
+            ToolError: it could not be installed.
+        """
+        name = subject.environment
+        if name not in self._pythons:
+            requirements = ROOT / "bench" / f"requirements-{name}.txt"
+            self._pythons[name] = prepare(f"bench-{name}", requirements=requirements) / "python"
+        return self._pythons[name]
+
+    def settings(self, subject: Subject) -> dict[str, str]:
+        """Give a subject's app settings."""
+        return {**self._settings, **self._trust["ours" if subject.name == OURS else "rival"]}
+
+    def delay(self, seconds: float) -> None:
+        """Let Graph think for so long about each call from now on."""
+        self._ask(f"/delay?seconds={seconds}")
+
+    def counts(self) -> Counts:
+        """Ask the far end what it has been asked for."""
+        return Counts(**self._ask("/counts"))
+
+    def _ask(self, target: str) -> Any:  # noqa: ANN401 - JSON
+        with urlopen(self._control + target) as answer:  # noqa: S310 - our own server
+            return json.load(answer)
