@@ -4,18 +4,23 @@ Needs Python 3.13 and Node; makes everything else itself. This file has to be re
 Python 3.6, so that whichever `python` there is can find the one that is needed.
 """
 
-import os
-import shutil
-import subprocess
 import sys
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Iterator, List, Optional
+
+try:  # it takes long enough for Ctrl-C to come in the middle
+    import os
+    import shutil
+    import signal
+    import subprocess
+    from importlib.util import find_spec
+    from pathlib import Path
+    from typing import Iterator, List, Optional
+except KeyboardInterrupt:
+    sys.exit(130)
 
 ROOT = Path(__file__).resolve().parent
 VERSION = (3, 13)
 MISSING = (
-    "This project runs on Python 3.13, and none was found here. "
+    "This project runs on Python 3.13, and none was found here.\n"
     "Install it from python.org, or with: uv python install 3.13"
 )
 # A Python without these (Debian splits them off) can make no environment.
@@ -32,6 +37,8 @@ def main() -> int:
     os.chdir(str(ROOT))
     command = [python, "-m", "dev.environment", *sys.argv[1:]]
     if os.name != "nt":
+        # Ctrl-C waits until the other Python is up and can end without a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.execv(python, command)  # noqa: S606 - this process has nothing left to do
     # On Windows the caller would not wait for a process that replaces this one.
     return subprocess.call(command)

@@ -1,10 +1,6 @@
 """`python -m dev`: what dev.py starts once the environment is there."""
 
-import sys
-
 from dev.cli import main
+from dev.processes import run_main
 
-try:
-    sys.exit(main())
-except KeyboardInterrupt:
-    sys.exit(130)
+run_main(main)

@@ -1,22 +1,28 @@
 """The checks: what has to be true before a change lands."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+from dev import processes
+from dev.terminal import dim, green, is_coloured, red, ticking
 
 _ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: a module of Python, with its arguments, that exits 0 when all is well."""
+    """One check: a module of Python, with its arguments, that exits 0 when all is well.
+
+    A silent one says nothing while it works.
+    """
 
     name: str
     command: tuple[str, ...]
     slow: bool = False
+    silent: bool = False
 
 
 def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
@@ -25,35 +31,45 @@ def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
     return Check(name, ("pytest", "--quiet", *shared_out, f"tests/{name}"), slow=slow)
 
 
+def _ruff(name: str, *arguments: str) -> Check:
+    return Check(name, ("ruff", *arguments, "--quiet", "."), silent=True)
+
+
+def _types(name: str, *arguments: str) -> Check:
+    # mypy colours for any terminal, whatever else was asked for.
+    plain = () if is_coloured() else ("--no-color-output",)
+    return Check(name, ("mypy", "--no-error-summary", *plain, *arguments), silent=True)
+
+
+# Who reads a log looks for the last closing line of pytest: it must not be the browser's, whose
+# tests are all skipped where there is none.
 _CHECKS = (
-    Check("format", ("ruff", "format", "--check", "--quiet", ".")),
-    Check("lint", ("ruff", "check", "--quiet", ".")),
-    Check("types", ("mypy", "--no-error-summary")),
-    Check("types-dev.py", ("mypy", "--no-error-summary", "dev.py")),
-    Check("types-scripts", ("mypy", "--no-error-summary", "--python-version", "3.10", "scripts")),
-    _tests("unit", processes=2),
+    _ruff("format", "format", "--check"),
+    _ruff("lint", "check"),
+    _types("types"),
+    _types("types-dev.py", "dev.py"),
+    _types("types-scripts", "--python-version", "3.10", "scripts"),
+    _tests("browser", slow=True),
     _tests("worker"),
-    _tests("integration", processes=3),
     _tests("infra"),
     _tests("connector"),
-    _tests("browser", slow=True),
+    _tests("unit", processes=2),
+    _tests("integration", processes=3),
     Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
 )
 NAMES = tuple(check.name for check in _CHECKS)
+SLOW = tuple(check.name for check in _CHECKS if check.slow)
 
 
 def check(*, names: Sequence[str], everything: bool) -> int:
     """Run the checks, one after the other, and return an exit code.
 
     Args:
-        names: Which; none means all that are not slow.
+        names: Which, of NAMES; none means all that are not slow.
         everything: Whether to run the slow ones too.
     """
-    if unknown := set(names) - set(NAMES):
-        print(f"There is no check {', '.join(sorted(unknown))}. There are: {', '.join(NAMES)}.")
-        return 2
     chosen = [
         check
         for check in _CHECKS
@@ -63,16 +79,16 @@ def check(*, names: Sequence[str], everything: bool) -> int:
     print()
     for name in failed:
         print(f"failed: {name}   (again: python dev.py test {name})")
-    print(f"checks: {len(chosen) - len(failed)} passed, {len(failed)} failed")
+    told = f"checks: {len(chosen) - len(failed)} passed, {len(failed)} failed"
+    print(red(told) if failed else green(told))
     return 1 if failed else 0
 
 
 def _run(check: Check) -> bool:
     print(f"\n== {check.name}", flush=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", *check.command]
-    passed = subprocess.run(command, cwd=_ROOT, check=False).returncode == 0
-    print(
-        f"   {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.1f} s", flush=True
-    )
+    with ticking() if check.silent else nullcontext():
+        passed = processes.run(*check.command, folder=_ROOT) == 0
+    told = green("passed") if passed else red("FAILED")
+    print(f"   {told} {dim(f'in {time.monotonic() - started:.1f} s')}", flush=True)
     return passed

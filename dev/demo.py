@@ -4,6 +4,7 @@ import json
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ import requests
 from dev import demo_webhooks
 from dev.local_run import FUNCTION_KEY, LocalRun
 from dev.stand_ins.graph_faults import throttle
+from dev.terminal import COLUMNS, green, red, ticking, working, wrapped
 
 _WAIT = 30.0  # seconds for a result on the queue
-_COLUMNS = 78
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,30 @@ class Step:
 
 def demo() -> int:
     """Show every step and return 0 if all came out right."""
-    print("Starting the app, its queues and its stand-ins ...", flush=True)
-    with LocalRun() as run:
+    with ExitStack() as parts:
+        with working("Starting the app, its queues and its stand-ins"):
+            run = parts.enter_context(LocalRun())
         print(f"The app is up at {run.url}.", flush=True)
         wrong = [step.title for step in STEPS if not _show(step, run)]
     print()
     if wrong:
-        print(f"{len(wrong)} of {len(STEPS)} came out wrong: {'; '.join(wrong)}.")
+        print(red(wrapped(f"{len(wrong)} of {len(STEPS)} came out wrong: {'; '.join(wrong)}.")))
         return 1
-    print(f"All {len(STEPS)} came out right. To try it yourself: python dev.py serve")
+    print(green(f"All {len(STEPS)} came out right."), "To try it yourself: python dev.py serve")
     return 0
 
 
 def _show(step: Step, run: LocalRun) -> bool:
     print(f"\n== {step.title}", flush=True)
-    answer = step.run(run)
+    with ticking():
+        answer = step.run(run)
     for name in ("code", "detail", "fix", "virtualAppointmentJoinWebUrl"):
         if answer.get(name):
             print(_wrapped(f"   {name}: {answer[name]}"))
     right = step.expected(run, answer)
-    print("   as it should be" if right else f"   WRONG: {json.dumps(answer)}", flush=True)
+    print("  ", green("as it should be") if right else red("WRONG:"), flush=True)
+    if not right:
+        print(f"      {json.dumps(answer)}", flush=True)
     return right
 
 
@@ -62,7 +67,7 @@ def _wrapped(text: str) -> str:
             lines.append(
                 textwrap.fill(
                     words,
-                    _COLUMNS,
+                    COLUMNS,
                     initial_indent=indent if number else "",
                     subsequent_indent=indent,
                     break_long_words=False,

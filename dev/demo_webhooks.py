@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -57,7 +58,8 @@ def rotated(run: LocalRun) -> Mapping[str, Any]:
             requests.post(_address(run, "calcom"), data=body, headers=headers, timeout=30)
         )
     statuses = [answer.status_code for answer in answers]
-    print(f"   {_FLOW} bookings, by turns with the old secret and the new: {statuses}")
+    told = ", ".join(f"{count} times {status}" for status, count in Counter(statuses).items())
+    print(f"   {_FLOW} bookings, by turns with the old secret and the new: {told}")
     ids = [answer.json()["requestId"] for answer in answers if answer.ok]
     results = _results(run, ids)
     return {

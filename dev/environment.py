@@ -11,9 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from dev import cli, processes
+from dev.terminal import complain, ticking, working
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_NODE = 20
@@ -21,7 +23,7 @@ LINES_SHOWN = 20  # of an installation that failed
 
 
 class SetUpError(Exception):
-    """The environment cannot be made; the text says what to do."""
+    """Something cannot be installed; the text says what to do, or what the installer said."""
 
 
 class Stamp:
@@ -43,6 +45,10 @@ class Stamp:
     def is_current(self) -> bool:
         """Tell whether the folder was finished from the sources as they are now."""
         return self.exists() and self._file.read_text(encoding="ascii") == self._digest()
+
+    def remove(self) -> None:
+        """Say that the folder is not finished: whoever is interrupted now makes it anew."""
+        self._file.unlink(missing_ok=True)
 
     def write(self) -> None:
         """Say that the folder is finished."""
@@ -74,11 +80,10 @@ class Environment:
     @property
     def python(self) -> Path:
         """The environment's Python."""
-        windows = os.name == "nt"
-        return self._venv / ("Scripts/python.exe" if windows else "bin/python")
+        return programs(self._venv) / ("python.exe" if os.name == "nt" else "python")
 
     def prepare(self) -> None:
-        """Make what is missing or out of date; quick and silent when nothing is.
+        """Make what is missing or out of date; quick, and without a word, when nothing is.
 
         Raises:
             SetUpError: Node is missing or too old, or an installation failed.
@@ -101,24 +106,53 @@ class Environment:
         return self._venv_stamp.is_current() and self.python.exists()
 
     def _install_python_packages(self) -> None:
-        if not self._venv_stamp.exists() or not self.python.exists():
-            _say("Setting up .venv (first time: about a minute) ...")
-            shutil.rmtree(self._venv, ignore_errors=True)
-            try:
-                venv.create(self._venv, with_pip=True, symlinks=os.name != "nt")
-            except (OSError, subprocess.CalledProcessError) as error:
-                raise SetUpError(f"{sys.executable} could not make .venv: {error}") from error
+        if self._venv_stamp.exists() and self.python.exists():
+            self._venv_stamp.remove()
+            with working("Bringing .venv up to date"):
+                install_packages(self._venv, *self._requirements)
         else:
-            _say("Bringing .venv up to date ...")
-        options = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        files = [word for path in self._requirements for word in ("-r", str(path))]
-        _run([str(self.python), "-m", "pip", "install", *options, *files], folder=self._root)
+            with working("Setting up .venv (first time: about a minute)"):
+                make_venv(self._venv, *self._requirements)
         self._venv_stamp.write()
 
     def _install_azurite(self, npm: str) -> None:
-        _say("Setting up Azurite, the storage emulator (first time: about half a minute) ...")
-        _run([npm, "ci", "--no-progress", "--loglevel=error"], folder=self._dev)
+        with working("Setting up Azurite, the storage emulator (first time: half a minute)"):
+            _install([npm, "ci", "--no-progress", "--loglevel=error"], folder=self._dev)
         self._node_stamp.write()
+
+
+def programs(venv: Path) -> Path:
+    """Return the folder of a virtual environment's programs."""
+    return venv / ("Scripts" if os.name == "nt" else "bin")
+
+
+def make_venv(folder: Path, *requirements: Path) -> None:
+    """Make a virtual environment, in place of whatever is there, of some lists of requirements.
+
+    Raises:
+        SetUpError: It could not be made.
+    """
+    _install([sys.executable, "-m", "venv", "--clear", str(folder)])
+    install_packages(folder, *requirements)
+
+
+def install_packages(venv: Path, *requirements: Path) -> None:
+    """Install what lists of requirements say into a virtual environment.
+
+    Raises:
+        SetUpError: An installation failed.
+    """
+    # Twice quiet: errors alone. Some machines are warned about each package.
+    options = ["-qq", "--disable-pip-version-check", "--no-input"]
+    files = [word for path in requirements for word in ("-r", str(path))]
+    _install([str(programs(venv) / "python"), "-m", "pip", "install", *options, *files])
+
+
+def _install(command: Sequence[str], *, folder: Path = ROOT) -> None:
+    done = processes.run_quietly(command, folder=folder)
+    if done.returncode:
+        end = "\n".join((done.stdout + done.stderr).splitlines()[-LINES_SHOWN:])
+        raise SetUpError(f"This failed:\n  {' '.join(command)}\nIt ended with:\n{end}")
 
 
 def _find_npm() -> str:
@@ -134,21 +168,6 @@ def _find_npm() -> str:
     return npm
 
 
-def _run(command: Sequence[str], *, folder: Path) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        end = "\n".join(done.stdout.splitlines()[-LINES_SHOWN:])
-        raise SetUpError(f"{end}\nThat was the end of: {' '.join(command)}")
-
-
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however it ends."""
@@ -161,31 +180,22 @@ def _only_one(path: Path) -> Iterator[None]:
         else:
             import fcntl  # noqa: PLC0415 - and only there elsewhere
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with ticking("waiting until somebody else has set this up: "):
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 def main() -> int:
     """Prepare the environment, then run `python -m dev` in it with the same arguments."""
+    cli.parse()  # help, and what is wrong with the arguments, need nothing to be set up
     environment = Environment(root=ROOT)
     try:
         environment.prepare()
     except SetUpError as error:
-        print(error, file=sys.stderr)
+        complain(error)
         return 1
-    command = [str(environment.python), "-m", "dev", *sys.argv[1:]]
-    if os.name != "nt":
-        os.execv(command[0], command)  # noqa: S606 - this process has nothing left to do
-    # On Windows the caller would not wait for a process that replaces this one.
-    return subprocess.call(command)
+    return processes.become([str(environment.python), "-m", "dev", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    processes.run_main(main)

@@ -1,9 +1,10 @@
 """Pins the requirements: short lists in, every package with its version out."""
 
-import subprocess
 import sys
 
-from dev.local_run import ROOT
+from dev import processes
+from dev.environment import ROOT
+from dev.terminal import working
 
 _LISTS = ("requirements", "dev/requirements")
 
@@ -11,13 +12,14 @@ _LISTS = ("requirements", "dev/requirements")
 def lock() -> int:
     """Pin both lists to the newest versions that fit together, and return an exit code."""
     for name in _LISTS:
-        print(f"Pinning {name}.in ...", flush=True)
         command = [sys.executable, "-m", "uv", "pip", "compile", "--upgrade", "--quiet"]
         # For every platform; and without the address of wherever packages come from.
         command += ["--universal", "--python-version", "3.13"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--no-header"]
         command += [f"{name}.in", "--output-file", f"{name}.txt"]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
-        if code:
-            return code
+        with working(f"Pinning {name}.in"):
+            done = processes.run_quietly(command, folder=ROOT)
+        if done.returncode:
+            print(done.stdout + done.stderr)
+            return 1
     return 0

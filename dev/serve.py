@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from azure.core.exceptions import AzureError
 
@@ -11,6 +12,7 @@ from dev.booking_systems import SECRETS, calcom_booking
 from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
 from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, ROOT, LocalAzure, LocalRun
+from dev.terminal import working
 
 _RESULTS = "join-link-results"
 _MOST_PEEKED = 32  # by the queue service
@@ -31,10 +33,11 @@ machine's addresses.
 
 def serve(*, port: int = 0) -> int:
     """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code."""
-    print("Starting the app, its queues and its stand-ins ...", flush=True)
-    with LocalRun(port=port, on_log=_show) as run:
-        print(_guide(run, url=run.url), flush=True)
+    with ExitStack() as parts:
+        with working("Starting the app, its queues and its stand-ins"):
+            run = parts.enter_context(LocalRun(port=port, on_log=_show))
         try:
+            print(_guide(run, url=run.url), flush=True)
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
@@ -48,19 +51,20 @@ def serve_by_func(*, port: int = 0) -> int:
         StartError: There is no func; or a part of what the app needs did not start.
     """
     find_func()
-    print("Starting the app's queues and its stand-ins ...", flush=True)
-    with LocalAzure(every_storage_service=True) as azure:
+    with ExitStack() as parts:
+        with working("Starting the app's queues and its stand-ins"):
+            azure = parts.enter_context(LocalAzure(every_storage_service=True))
         environment = environment_for_func(azure)
-        with FuncHost(environment=environment, port=port) as func:
-            try:
-                print(_before_func(func), flush=True)
-                if func.wait_until_up():
-                    print(_guide(azure, url=func.url, note=_OF_FUNC), flush=True)
-                    _show_results(azure, while_true=lambda: func.exit_code is None)
-                print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
-            except KeyboardInterrupt:
-                print("\nStopping ...", flush=True)
-                return 0
+        func = parts.enter_context(FuncHost(environment=environment, port=port))
+        try:
+            print(_before_func(func), flush=True)
+            if func.wait_until_up():
+                print(_guide(azure, url=func.url, note=_OF_FUNC), flush=True)
+                _show_results(azure, while_true=lambda: func.exit_code is None)
+            print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
+        except KeyboardInterrupt:
+            print("\nStopping ...", flush=True)
+            return 0
     return 1
 
 
@@ -121,10 +125,12 @@ curl -iw '\\n' {url}/api/join-link \\
   -d '{{"userId": "{clinic.doctor.user_principal_name}",
        "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
 
-A booking at Cal.com, signed; its result arrives on {_RESULTS}, and shows below:
+A booking at Cal.com, signed; its result arrives on {_RESULTS},
+and shows below:
 
 BOOKING='{_booking(run)}'
-curl -iw '\\n' {url}/api/webhooks/calcom -d "$BOOKING" -H 'Content-Type: application/json' \\
+curl -iw '\\n' {url}/api/webhooks/calcom -d "$BOOKING" \\
+  -H 'Content-Type: application/json' \\
   -H "X-Cal-Signature-256: $(printf %s "$BOOKING" | openssl dgst -sha256 -r \\
       -hmac '{SECRETS["webhook-calcom"]}' | cut -d' ' -f1)"
 

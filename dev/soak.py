@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev.soak_ledger import Ledger, ask
 from dev.soak_world import World
+from dev.terminal import green, red, working, wrapped
 
 SEED = 20
 RATE = 25.0  # messages a second, at most; the emulator does little more
@@ -74,13 +75,14 @@ def soak(*, messages: int, seconds: float) -> int:
         messages: How many.
         seconds: How long it may take at most.
     """
-    print("Starting two hosts, their queues and their stand-ins ...", flush=True)
-    with World(seed=SEED) as world:
+    with ExitStack() as parts:
+        with working("Starting two hosts, their queues and their stand-ins"):
+            world = parts.enter_context(World(seed=SEED))
         course = Course(messages, seconds)
         ledger = Ledger(world)
         with world.graph_misbehaving(), _trouble(course, world, ledger):
             _watch(course, world, ledger, until=lambda: course.sent == messages)
-        print(f"{course.elapsed:5.0f} s  the world has healed", flush=True)
+        print(f"{course.elapsed:4.0f} s  the world has healed", flush=True)
         finished = _watch(
             course, world, ledger, until=lambda: not ledger.open and not _waiting(world)
         )
@@ -156,10 +158,10 @@ def _waiting(world: World) -> int:
 
 
 def _progress(course: Course, world: World, ledger: Ledger) -> str:
-    away = f"; away: {', '.join(sorted(course.away))}" if course.away else ""
+    away = f"  away: {', '.join(sorted(course.away))}" if course.away else ""
     return (
-        f"{course.elapsed:5.0f} s  sent {course.sent:6,}  open {ledger.open:6,}  "
-        f"on the queue {_waiting(world):6,}  workers killed {course.kills:3}{away}"
+        f"{course.elapsed:4.0f} s  sent {course.sent:6,}  open {ledger.open:5,}  "
+        f"queued {_waiting(world):5,}  killed {course.kills:2}{away}"
     )
 
 
@@ -182,7 +184,7 @@ def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> 
     print(f"  answered more than once: {ledger.duplicates():,} further answers")
     print(f"  calls to Graph: {calls:,}, {calls / max(1, course.sent):.2f} a message")
     tries = ", ".join(f"{n}: {attempts[n]:,}" for n in sorted(attempts))
-    print(f"  answers by tries: {tries}")
+    print(wrapped(f"  answers by tries: {tries}", indent="    "))
     faults = ledger.wrong()
     if not finished:
         faults.append(f"not finished: {ledger.open:,} open, {_waiting(world):,} on the queue")
@@ -190,8 +192,10 @@ def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> 
         faults.append(f"only {course.kills} of {course.kills_planned} workers were killed")
     faults += _growth(course.memory)
     for fault in faults[:20]:
-        print(f"  {fault}")
-    print("Some are not accounted for." if faults else "Every request is accounted for.")
+        print(wrapped(f"  {fault}", indent="    "))
+    print(
+        red("Some are not accounted for.") if faults else green("Every request is accounted for.")
+    )
     return 1 if faults else 0
 
 

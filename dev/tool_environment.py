@@ -3,16 +3,10 @@
 Each is made once under .dev/, at the versions of its own list; from then on no network is needed.
 """
 
-import os
-import subprocess
-import venv
 from pathlib import Path
 
-from dev.environment import ROOT, Stamp
-
-
-class ToolError(Exception):
-    """A tool could not be installed; pip has said why."""
+from dev.environment import ROOT, Stamp, make_venv, programs
+from dev.terminal import working
 
 
 def prepare(name: str, *, requirements: Path) -> Path:
@@ -23,19 +17,12 @@ def prepare(name: str, *, requirements: Path) -> Path:
         requirements: What goes in, every package with its version.
 
     Raises:
-        ToolError: The installation failed.
+        SetUpError: The installation failed.
     """
     folder = ROOT / ".dev" / name
-    programs = folder / ("Scripts" if os.name == "nt" else "bin")
     stamp = Stamp(folder=folder, sources=[requirements])
     if not stamp.is_current():
-        print(f"Setting up {name} in .dev/{name} (once: a minute or two) ...", flush=True)
-        venv.create(folder, clear=True, with_pip=True, symlinks=os.name != "nt")
-        options = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        command = [str(programs / "python"), "-m", "pip", "install", *options]
-        try:
-            subprocess.run([*command, "-r", str(requirements)], check=True)
-        except subprocess.CalledProcessError as error:
-            raise ToolError(f"{name} could not be installed: pip says why above.") from error
+        with working(f"Setting up {name} in .dev/{name} (once: a minute or two)"):
+            make_venv(folder, requirements)
         stamp.write()
-    return programs
+    return programs(folder)

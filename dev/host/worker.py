@@ -46,13 +46,14 @@ class Channel:
         self._writer.join()
 
     def _write(self) -> None:
-        while (frame := self._frames.get()) is not None:
-            try:
+        try:
+            while (frame := self._frames.get()) is not None:
                 self._stream.write(wire.encode_frame(frame))
                 if self._frames.empty():
                     self._stream.flush()
-            except OSError:
-                os._exit(1)  # without a host there is nothing left to do
+            self._stream.flush()
+        except OSError:
+            os._exit(1)  # without a host there is nothing left to do
 
 
 class HostHandler(logging.Handler):

@@ -4,13 +4,14 @@ checkov brings a hundred packages, at the versions of requirements-checkov.txt.
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dev.tool_environment import ToolError, prepare
+from dev import processes
+from dev.environment import SetUpError
+from dev.terminal import complain, working
+from dev.tool_environment import prepare
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -41,14 +42,13 @@ def main() -> int:
     """Scan infra/ and say what was found; 0 when that is nothing."""
     try:
         program = prepare("checkov", requirements=REQUIREMENTS) / "checkov"
-    except ToolError as error:
-        print(error)  # noqa: T201
+    except SetUpError as error:
+        complain(error)
         return 1
     command = [str(program), "--config-file", str(INFRA / ".checkov.yaml"), "--skip-download"]
     command += ["--directory", str(INFRA), "--output", "json"]
-    done = subprocess.run(  # noqa: S603 -- the program that was just put there
-        command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
+    with working("Scanning infra/"):
+        done = processes.run_quietly(command, folder=ROOT)
     try:
         report = json.loads(done.stdout)
     except ValueError:
@@ -63,4 +63,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    processes.run_main(main)

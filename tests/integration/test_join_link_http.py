@@ -268,9 +268,10 @@ def test_an_event_says_how_each_request_ended(app: App) -> None:
 
     (resolved,) = app.events(sound["requestId"])
     (failed,) = app.events(faulty["requestId"])
-    assert (resolved["event"], resolved["code"]) == ("join_link.resolved", None)
+    assert resolved["event"] == "join_link.resolved"
     assert (resolved["trigger"], resolved["attempts"], resolved["graphCalls"]) == ("http", 1, 1)
-    assert set(resolved) == set(failed) == FIELDS
+    assert set(resolved) | set(failed) <= FIELDS
+    assert "code" not in resolved
     assert resolved["durationMs"] > 0
     assert resolved["graphRequestId"]
     assert (failed["event"], failed["code"]) == ("join_link.failed", "invalid_request")

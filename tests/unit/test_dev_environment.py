@@ -66,11 +66,11 @@ def test_a_missing_or_old_node_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="writes shell scripts")
-def test_a_finished_environment_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither pip nor npm runs: the second time needs no network."""
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment of a checkout where neither pip nor npm can run."""
+    if os.name == "nt":
+        pytest.skip("writes shell scripts")
     (tmp_path / "tools").mkdir()
     make_tool(tmp_path / "tools", "node", "v20.1.0")
     make_tool(tmp_path / "tools", "npm", "must not run")
@@ -82,13 +82,38 @@ def test_a_finished_environment_is_left_alone(
         (tmp_path / source).write_text("{}")
     (dev / "package-lock.json").write_text("{}")
     environment = Environment(root=tmp_path)
-    environment.python.symlink_to(sys.executable)
+    environment.python.write_text("#!/bin/sh\necho there is no network >&2\nexit 1\n")
+    environment.python.chmod(0o755)
     environment._venv_stamp.write()
     environment._node_stamp.write()
+    return environment
 
-    environment.prepare()
+
+def test_a_finished_environment_is_left_alone(
+    tmp_path: Path, finished: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither pip nor npm runs: the second time needs no network, and says nothing."""
+    finished.prepare()
 
     assert not (tmp_path / ".dev").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_an_update_that_fails_says_why_and_is_made_anew(
+    tmp_path: Path, finished: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who knows which half of it was done?"""
+    (tmp_path / "requirements.txt").write_text("another==2")
+
+    with pytest.raises(SetUpError) as caught:
+        finished.prepare()
+
+    first, command, *_, last = str(caught.value).splitlines()
+    assert capsys.readouterr().out == "Bringing .venv up to date ...\n"
+    assert first == "This failed:"
+    assert command.startswith(f"  {finished.python} -m pip install -qq ")
+    assert last == "there is no network"
+    assert not finished._venv_stamp.exists()
 
 
 def test_only_one_sets_up_at_a_time(tmp_path: Path) -> None:

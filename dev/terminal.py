@@ -1,0 +1,105 @@
+"""How the commands speak: 80 columns, colour on a terminal alone, and never silent for long.
+
+Standard library only: dev/environment.py speaks before there is anything else.
+"""
+
+import os
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+COLUMNS = 80
+_COUNTING, _LINES = 1.0, 5.0  # seconds from one sign of life to the next
+
+
+def is_coloured() -> bool:
+    """Tell whether standard output takes colour, and nobody wants none (no-color.org)."""
+    return _is_live() and not os.environ.get("NO_COLOR")
+
+
+def green(text: str) -> str:
+    """What is as it should be."""
+    return _painted(text, 32)
+
+
+def red(text: str) -> str:
+    """What is not."""
+    return _painted(text, 31)
+
+
+def dim(text: str) -> str:
+    """What is only good to know, such as a time."""
+    return _painted(text, 2)
+
+
+def wrapped(text: str, *, indent: str = "") -> str:
+    """Break lines that are too long, between words; further ones are indented."""
+    return "\n".join(
+        textwrap.fill(
+            line,
+            COLUMNS,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.splitlines()
+    )
+
+
+def complain(error: Exception) -> None:
+    """Say on standard error what went wrong; what follows its first line is others' and stays."""
+    sentence, *rest = str(error).splitlines() or [type(error).__name__]
+    print("\n".join([wrapped(sentence), *rest]), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Say what is being done, and how long it has been going until the context ends."""
+    print(f"{text} ...", flush=True)
+    with ticking():
+        yield
+
+
+@contextmanager
+def ticking(what: str = "") -> Iterator[None]:
+    """Say how long it has been going, until the context ends.
+
+    A terminal shows one line that counts; elsewhere, in a log, a line comes every few seconds.
+
+    Args:
+        what: What is said before the time.
+    """
+    over = threading.Event()
+    thread = threading.Thread(target=_tick, args=(what, over), name="ticking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _tick(what: str, over: threading.Event) -> None:
+    live = _is_live()
+    began = time.monotonic()
+    line = ""
+    with suppress(OSError):  # the terminal may go before the process does
+        while not over.wait(_COUNTING if live else _LINES):
+            line = f"   {what}{time.monotonic() - began:.0f} s"
+            # Whoever else prints begins where the line begins, and overwrites it.
+            print(dim(line), end="\r" if live else "\n", flush=True)
+        if live:
+            print(" " * len(line), end="\r", flush=True)
+
+
+def _is_live() -> bool:
+    """Tell whether standard output is a terminal that knows colours and can go back in a line."""
+    known = os.environ.get("TERM", "dumb") != "dumb" or "WT_SESSION" in os.environ
+    return known and sys.stdout.isatty()
+
+
+def _painted(text: str, code: int) -> str:
+    return f"\033[{code}m{text}\033[0m" if is_coloured() else text

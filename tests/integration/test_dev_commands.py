@@ -1,0 +1,203 @@
+"""The manners of `python dev.py`: what it says, in how many columns, and how it is ended."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev import checks
+from dev.environment import Environment
+from tests.integration.pressing import press, started
+from tests.integration.serving import PROJECT, until
+from tests.unit.terminals import COLOUR, show
+
+COPYABLE = re.compile(r" {8}\S.*| {6}\S+")
+"""Commands, and addresses: a line for each, to be copied."""
+
+CHECKS = """
+import sys
+from dev import checks
+checks._CHECKS = (
+    checks.Check("good", ("json.tool", "--help"), silent=True),
+    checks.Check("bad", ("json.tool", "missing.json")),
+)
+sys.exit(checks.check(names=sys.argv[1:], everything=False))
+"""
+
+
+def dev(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run what dev.py starts, in a wide window, where there is neither Node nor a package."""
+    return subprocess.run(  # noqa: S603 - this project's own command
+        [sys.executable, "-S", "-m", "dev.environment", *arguments],
+        cwd=PROJECT,
+        env={"PATH": "", "COLUMNS": "200"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    """Which commands there are."""
+    return re.findall(r"^    (\w+)  ", dev().stdout, re.MULTILINE)
+
+
+def too_wide(output: str) -> list[str]:
+    """Give the lines that break on a terminal of 80 columns, and need not."""
+    return [line for line in output.splitlines() if len(line) > 80 and not COPYABLE.fullmatch(line)]
+
+
+def test_without_arguments_it_says_what_it_can_do(names: list[str]) -> None:
+    """Each command with an example, at once: nothing is set up for that."""
+    done = dev()
+
+    assert done.returncode == 0
+    assert {"demo", "serve", "test", "soak", "lock"} <= set(names)
+    for name in names:
+        assert f"\n  python dev.py {name}" in done.stdout
+    assert too_wide(done.stdout) == []
+
+
+def test_each_command_says_what_it_is_for_what_it_needs_and_how_long_it_takes(
+    names: list[str],
+) -> None:
+    """And shows it; at once, as above."""
+    for name in names:
+        done = dev(name, "--help")
+        _, purpose, conditions, *_ = done.stdout.split("\n\n")
+
+        assert done.returncode == 0
+        assert purpose.endswith(".")
+        assert re.fullmatch(r"Needs: .*\.\nTakes: .*\.", conditions, re.DOTALL), name
+        assert f"\nexamples:\n  python dev.py {name}" in done.stdout
+        assert too_wide(done.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "there_are"),
+    [
+        (["tset"], ["demo", "serve", "test", "soak", "lock"]),
+        (["test", "unti"], checks.NAMES),
+        (["soak", "--messages", "0"], ["from 1 on"]),
+    ],
+)
+def test_a_slip_is_told_with_what_there_is(arguments: list[str], there_are: list[str]) -> None:
+    """With exit code 2, and where to read more."""
+    done = dev(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert arguments[-1] in done.stderr
+    for name in there_are:
+        assert name in done.stderr
+    assert done.stderr.endswith(" --help\n")
+    assert too_wide(done.stderr) == []
+
+
+def test_the_demo_comes_out_right_in_80_columns() -> None:
+    """On a terminal, what is as it should be is green."""
+    code, shown = show("-m", "dev", "demo")
+    plain = re.sub(r"\033\[\d+m", "", shown)
+
+    assert code == 0, shown
+    assert "\033[32mas it should be\033[0m" in shown
+    assert re.search(r"^All \d+ came out right\.", plain, re.MULTILINE)
+    assert too_wide(plain.replace("\r", "\n")) == []
+
+
+def test_the_checks_end_with_their_sum() -> None:
+    """In a log, plainly and alone on its line: a reader looks for it."""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", CHECKS], cwd=PROJECT, capture_output=True, check=False, text=True
+    )
+
+    assert done.returncode == 1
+    assert done.stdout.endswith("\nchecks: 1 passed, 1 failed\n")
+    assert "\nfailed: bad   (again: python dev.py test bad)\n" in done.stdout
+    assert re.search(r"\n== good\n(.*\n)*   passed in \d+\.\d s\n", done.stdout)
+    assert COLOUR not in done.stdout
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_the_checks_are_coloured_on_a_terminal(
+    environment: dict[str, str], *, coloured: bool
+) -> None:
+    """Unless nobody wants that; the tools that they run see the same terminal."""
+    code, shown = show("-c", CHECKS, "good", **environment)
+
+    assert code == 0
+    assert ("\033[32mchecks: 1 passed, 0 failed\033[0m\n" in shown) is coloured
+    assert (COLOUR in shown) is coloured
+
+
+def test_the_last_of_pytests_closing_lines_is_of_tests_that_ran() -> None:
+    """The browser's may all be skipped, and that looks like an empty run."""
+    pytests = [check.name for check in checks._CHECKS if check.command[0] == "pytest"]
+
+    assert "browser" in pytests
+    assert pytests[-1] == "integration"
+
+
+on_linux = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
+
+
+@on_linux
+def test_ctrl_c_ends_a_soak() -> None:
+    """Its hosts, their workers and Azurite too, in the middle of everything."""
+    with started("-m", "dev", "soak", "--messages", "600") as process:
+        until(process, "queued")
+
+        assert "Traceback" not in press(process)
+
+
+@on_linux
+def test_ctrl_c_ends_the_checks() -> None:
+    """And does not go on with the next one."""
+    with started("-m", "dev", "test", "unit", "integration") as process:
+        until(process, "== unit")
+
+        assert press(process) == ""
+
+
+@on_linux
+@pytest.mark.parametrize("part", ["Setting up .venv", "Setting up Azurite"])
+def test_what_ctrl_c_leaves_half_made_is_made_anew(tmp_path: Path, part: str) -> None:
+    """The next time begins where this one began."""
+    environment = checkout(tmp_path, finished=part == "Setting up Azurite")
+
+    for _ in range(2):
+        with started("dev.py", "demo", folder=tmp_path, **environment) as process:
+            assert until(process, " ...").startswith(part)
+            assert press(process) == ""
+
+
+def checkout(folder: Path, *, finished: bool) -> dict[str, str]:
+    """Copy what sets things up, beside an npm that takes its time.
+
+    Args:
+        folder: Where to.
+        finished: Whether .venv is there.
+
+    Returns:
+        The environment in which that npm is found.
+    """
+    tools = folder / "tools"
+    for made in (folder / "dev", tools, folder / ".venv" / "bin"):
+        made.mkdir(parents=True)
+    for file in (PROJECT / "dev.py", *(PROJECT / "dev").glob("*.py")):
+        shutil.copy(file, folder / file.relative_to(PROJECT))
+    for name in ("requirements.txt", "dev/requirements.txt"):
+        (folder / name).touch()
+    for name, line in (("node", "echo v20.1.0"), ("npm", "sleep 60")):
+        (tools / name).write_text(f"#!/bin/sh\n{line}\n", encoding="ascii")
+        (tools / name).chmod(0o755)
+    if finished:
+        environment = Environment(root=folder)
+        environment.python.symlink_to(sys.executable)
+        environment._venv_stamp.write()
+    return {"PATH": f"{tools}:{os.environ['PATH']}"}

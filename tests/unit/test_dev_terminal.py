@@ -1,0 +1,104 @@
+"""What the commands say fits the terminal, or the log, that it is said to."""
+
+import re
+import threading
+
+import pytest
+
+from dev import terminal
+from tests.unit.terminals import show
+
+GREEN = "from dev.terminal import green; print(green('well'))"
+TICKING = """
+import threading
+from dev import terminal
+terminal._COUNTING = 0.01
+with terminal.working("Taking a while"):
+    threading.Event().wait(0.2)
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "0"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_a_terminal_gets_colour_unless_somebody_wants_none(
+    environment: dict[str, str], *, coloured: bool
+) -> None:
+    """Any NO_COLOR that is not empty, and a terminal that knows none."""
+    assert show("-c", GREEN, **environment) == (
+        0,
+        "\033[32mwell\033[0m\n" if coloured else "well\n",
+    )
+
+
+def test_a_log_gets_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing but a terminal does."""
+    said = [terminal.green("well"), terminal.red("not"), terminal.dim("3 s")]
+
+    assert said == ["well", "not", "3 s"]
+
+
+def test_on_a_terminal_one_line_counts_and_goes() -> None:
+    """It is written over itself, and blank in the end."""
+    code, shown = show("-c", TICKING, NO_COLOR="1")
+
+    lines = shown.split("\n")
+    assert code == 0
+    assert lines[0] == "Taking a while ..."
+    assert re.fullmatch(r"(   \d s\r){2,} {6}\rdone", lines[1])
+
+
+def test_in_a_log_a_line_comes_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain ones, which end when the work does."""
+    monkeypatch.setattr(terminal, "_LINES", 0.01)
+
+    with terminal.working("Taking a while"):
+        threading.Event().wait(0.2)
+    first, *others, end = capsys.readouterr().out.split("\n")
+
+    assert first == "Taking a while ..."
+    assert len(others) >= 2
+    assert all(re.fullmatch(r"   \d s", line) for line in others)
+    assert end == ""
+
+
+def test_what_takes_no_time_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is said about a moment."""
+    with terminal.ticking("waiting: "):
+        pass
+
+    assert capsys.readouterr().out == ""
+
+
+def test_long_lines_break_between_words() -> None:
+    """What is longer than a line stays whole: it is there to be copied."""
+    address = f"https://{'x' * 90}"
+    lines = terminal.wrapped(f"{'word ' * 20}\n{address}", indent="  ").splitlines()
+
+    assert [len(line) <= terminal.COLUMNS for line in lines] == [True, True, False]
+    assert lines[1].startswith("  word")
+    assert lines[2] == address
+
+
+def test_an_error_wraps_what_is_ours_and_leaves_what_is_a_tools(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first line is ours."""
+    log = "log " * 30
+    terminal.complain(RuntimeError(f"{'word ' * 20}\n{log}"))
+
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
+    assert output.out == ""
+    assert all(len(line) <= terminal.COLUMNS for line in lines[:-1])
+    assert lines[-1] == log
