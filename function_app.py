@@ -3,6 +3,7 @@
 A cold start pays for what is imported here, so each trigger imports its own part when it is called.
 """
 
+import gc
 import os
 import time
 from datetime import UTC
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 telemetry.quiet_libraries()
 application = Application(os.environ)
+gc.freeze()  # what has been loaded stays: no collection need look through it again
 app = func.FunctionApp()
 CALLERS = (
     func.AuthLevel.ANONYMOUS  # to the host: the app checks their tokens itself

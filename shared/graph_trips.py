@@ -1,6 +1,5 @@
 """Trips to Microsoft Graph: one call as it is, or up to 20 in a batch. None is made twice."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from itertools import batched
 from shared import batch
 from shared.connections import Answer, AnswerTooLarge, ConnectionLost, TimeSpent
 from shared.graph_calls import Call
+from shared.identifiers import make_request_id
 from shared.identity import Token
 from shared.transport import Transport
 
@@ -53,7 +53,7 @@ class Trips:
             return [reply for trip in replies for reply in trip]
 
     def _trip(self, calls: Sequence[Call], token: Token, deadline: float) -> list[Reply]:
-        ids = [str(uuid.uuid4()) for _ in calls]
+        ids = [make_request_id() for _ in calls]
         items = [
             batch.Item(path=call.path, headers=_headers(call, client_request_id))
             for call, client_request_id in zip(calls, ids, strict=True)
@@ -79,7 +79,7 @@ class Trips:
             **_authorization(token),
             "Accept": _JSON,
             "Content-Type": _JSON,
-            "client-request-id": str(uuid.uuid4()),
+            "client-request-id": make_request_id(),
         }
         envelope = self._transport.post(
             f"{self._base}/$batch", headers=headers, body=batch.write(items), deadline=deadline

@@ -1,6 +1,5 @@
 """The HTTP routes, in plain values: headers and a body in, a status, headers and a body out."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from shared import errors, strict_json, telemetry
@@ -16,6 +15,7 @@ from shared.http_answers import (
     problem_answer,
     read_client_request_id,
 )
+from shared.identifiers import make_request_id
 from shared.outcomes import Outcome, Trial, attempt, attempt_together, failure
 from shared.strict_json import Document, Json, NotJson, pointer
 
@@ -35,7 +35,7 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
     """
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
-    request_id = str(uuid.uuid4())
+    request_id = make_request_id()
     budget = Budget(seconds=0)
     try:
         services = application.services()
@@ -70,11 +70,11 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
         _check_envelope(envelope, documents)
     except Exception as error:  # noqa: BLE001 - as above
-        outcome = failure(to_service_error(error), request_id=str(uuid.uuid4()))
+        outcome = failure(to_service_error(error), request_id=make_request_id())
         _emit(outcome, budget, client_request_id)
         return outcome_answer(outcome, client_request_id=client_request_id)
     trials = [
-        Trial(document=document, default_request_id=str(uuid.uuid4()), budget=budget.part())
+        Trial(document=document, default_request_id=make_request_id(), budget=budget.part())
         for document in documents
     ]
     outcomes = attempt_together(services.resolver, trials)

@@ -121,4 +121,3 @@ class Transport:
         pool = self._pools[origin]
         through_proxy = pool.proxy is not None and scheme == "http:"
         return pool, url if through_proxy else url[len(origin) :] or "/"
-
