@@ -16,7 +16,7 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 
 from bench.report import Report, Table, median, ratio
 from bench.worker import REQUEST, WrongAnswer, process_cpu
-from bench.world import OURS, RIVAL, ROOT, SUBJECTS, Subject, World
+from bench.world import NOTHING, OURS, RIVAL, ROOT, SUBJECTS, Subject, World
 from dev.azurite import Azurite
 from dev.local_run import QUEUES
 
@@ -24,7 +24,6 @@ MESSAGES = 2000
 INSTANCES = (1, 2)
 _PATIENCE = 300.0  # seconds for one drain
 _WARM = 0.1  # of the messages: what comes before is the start, what comes after is its tail
-_NOBODY = "a function that calls nobody"
 _REQUESTS, _RESULTS = "join-link-requests", "join-link-results"
 
 
@@ -40,7 +39,7 @@ class Drain:
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
     """Fill the queue, start the instances, watch it become empty; in turns."""
-    subjects = [subject for subject in SUBJECTS if subject.name in (OURS, RIVAL, _NOBODY)]
+    subjects = [subject for subject in SUBJECTS if subject.name in (OURS, RIVAL, NOTHING)]
     cases = list(itertools.product(INSTANCES, subjects))
     drains: dict[tuple[int, str], list[Drain]] = {
         (instances, subject.name): [] for instances, subject in cases
@@ -108,7 +107,7 @@ def _drain(world: World, subject: Subject, instances: int) -> Drain:
             (now - then) / count for now, then in zip(spent(), before, strict=True)
         )
         left = service.get_queue_client(_RESULTS).get_queue_properties().approximate_message_count
-        if subject.name != _NOBODY and not left:
+        if subject.name != NOTHING and not left:
             raise WrongAnswer(f"{subject.name} put nothing on {_RESULTS}.")
         return Drain(count / (ended - started), workers, hosts, service_cpu)
 

@@ -6,6 +6,7 @@ standard output that it is up, and ends with its standard input.
 
 import json
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dev.host.host import Host
 
 def main() -> None:
     """Run the host."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when it ends
     told = json.loads(sys.stdin.readline())
     with Host(
         app=Path(told["app"]),

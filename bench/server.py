@@ -8,6 +8,7 @@ measured is on the other end.
 import asyncio
 import base64
 import json
+import signal
 import ssl
 import sys
 import time
@@ -136,4 +137,5 @@ async def serve(certificate: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when it ends
     asyncio.run(serve(sys.argv[1]))

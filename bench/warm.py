@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from bench.report import Goal, Report, Table, median, percentile, ratio
 from bench.worker import Times, Worker
-from bench.world import FLOOR, OURS, RIVAL, SUBJECTS, World
+from bench.world import FLOOR, OURS, PARTS, RIVAL, SUBJECTS, World
 
 DELAYS = (0.0, 0.03)  # seconds that Graph thinks
 AT_ONCE = (1, 8, 32)
@@ -20,20 +20,24 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
     tables, goals = [], []
     with ExitStack() as running:
         workers = {
-            subject.name: running.enter_context(Worker(subject, world)) for subject in SUBJECTS
+            subject.name: running.enter_context(Worker(subject, world))
+            for subject in (*SUBJECTS, *PARTS)
         }
+        compared = {subject.name: workers[subject.name] for subject in SUBJECTS}
         for worker in workers.values():
             worker.calls(at_once=max(AT_ONCE), count=_WARM_UP)
         for delay in DELAYS:
             world.delay(delay)
             for at_once in AT_ONCE:
-                found: Rounds = {name: [] for name in workers}
+                busiest = at_once == max(AT_ONCE)
+                taking_turns = workers if busiest else compared
+                found: Rounds = {name: [] for name in taking_turns}
                 for number in range(rounds):
                     say(f"{at_once} at once, {delay * 1000:g} ms, round {number + 1} of {rounds}")
-                    for name, worker in workers.items():
+                    for name, worker in taking_turns.items():
                         found[name].append(worker.calls(at_once=at_once, seconds=_SECONDS))
                 tables.append(_table(found, delay=delay, at_once=at_once))
-                if at_once == max(AT_ONCE):
+                if busiest:
                     goals += _goals(found, delay=delay)
         world.delay(0)
     return Report(name="warm", tables=tuple(tables), goals=tuple(goals))

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = "this app"
 RIVAL = "msgraph-sdk"
 FLOOR = "raw socket"
+NOTHING = "a function that calls nobody"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,13 @@ SUBJECTS = (
     _rival("requests, plainly", "requests_plain"),
     _rival("http.client by hand", "http_client"),
     _rival(FLOOR, "raw_socket"),
-    _rival("a function that calls nobody", "empty"),
+    _rival(NOTHING, "empty"),
 )
+PARTS = (
+    _rival("without its event", "without_event", "ours"),
+    _rival("without its deadline", "without_deadline", "ours"),
+)
+"""This app with something left out, to see what that costs."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,10 @@ class World:
 
     def settings(self, subject: Subject) -> dict[str, str]:
         """Give a subject's app settings."""
-        return {**self._settings, **self._trust["ours" if subject.name == OURS else "rival"]}
+        return {
+            **self._settings,
+            **self._trust["ours" if subject.environment == "ours" else "rival"],
+        }
 
     def delay(self, seconds: float) -> None:
         """Let Graph think for so long about each call from now on."""
