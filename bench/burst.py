@@ -9,7 +9,7 @@ import requests
 
 from bench.report import Goal, Report, Table, median, ratio
 from bench.worker import Times, Worker, WrongAnswer
-from bench.world import FLOOR, OURS, SUBJECTS, Counts, World
+from bench.world import FLOOR, OURS, SUBJECTS, Counts, World, in_turns
 from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom
 from dev.local_run import LocalRun
 from dev.stand_ins.messages import Call
@@ -32,7 +32,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
         bursts: dict[str, list[Burst]] = {subject.name: [] for subject in SUBJECTS}
         for number in range(rounds):
             say(f"{at_once} first calls, round {number + 1} of {rounds}")
-            for subject in SUBJECTS:
+            for subject in in_turns(SUBJECTS, number):
                 with Worker(subject, world) as worker:
                     before = world.counts()
                     times = worker.calls(at_once=at_once, count=at_once)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.report import Goal, Report, Table, median, ratio
 from bench.worker import Worker, check
-from bench.world import OURS, RIVAL, ROOT, SUBJECTS, Subject, World
+from bench.world import OURS, RIVAL, ROOT, SUBJECTS, Subject, World, in_turns
 
 _IMPORT = "import time:"  # what -X importtime begins each line with
 _MEGABYTE = 1024 * 1024
@@ -31,7 +31,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
     starts: dict[str, list[Start]] = {subject.name: [] for subject in SUBJECTS}
     for number in range(-1, rounds):  # one round to warm the files up counts for nothing
         say(f"cold start, round {number + 1} of {rounds}")
-        for subject in SUBJECTS:
+        for subject in in_turns(SUBJECTS, number):
             start = _start(subject, world)
             if number >= 0:
                 starts[subject.name].append(start)
@@ -94,7 +94,7 @@ def _profile(python: Path, *, rounds: int, say: Callable[[str], None]) -> Table:
     spent: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds):
         say(f"what is imported, round {number + 1} of {rounds}")
-        for name, program in programs.items():
+        for name, program in in_turns(list(programs.items()), number):
             spent[name].append(_cpu(python, program))
     rows = [(_IMPORTS[0][0], spent[_IMPORTS[0][0]])]
     for less, more in (*pairwise(name for name, _ in _IMPORTS), ("requests", _MSAL)):
@@ -109,6 +109,7 @@ def _profile(python: Path, *, rounds: int, say: Callable[[str], None]) -> Table:
 def _cpu(python: Path, program: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     settings = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+    program += "\nimport os; os._exit(0)"  # without what the interpreter puts in order at its end
     subprocess.run([str(python), "-c", program], cwd=ROOT, env=settings, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from bench.report import Goal, Report, Table, median, percentile, ratio
 from bench.worker import Times, Worker
-from bench.world import FLOOR, OURS, PARTS, RIVAL, SUBJECTS, World
+from bench.world import FLOOR, OURS, PARTS, RIVAL, SUBJECTS, World, in_turns
 
 DELAYS = (0.0, 0.03)  # seconds that Graph thinks
 AT_ONCE = (1, 8, 32)
@@ -34,7 +34,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
                 found: Rounds = {name: [] for name in taking_turns}
                 for number in range(rounds):
                     say(f"{at_once} at once, {delay * 1000:g} ms, round {number + 1} of {rounds}")
-                    for name, worker in taking_turns.items():
+                    for name, worker in in_turns(list(taking_turns.items()), number):
                         found[name].append(worker.calls(at_once=at_once, seconds=_SECONDS))
                 tables.append(_table(found, delay=delay, at_once=at_once))
                 if busiest:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,12 @@ PARTS = (
     _rival("without its deadline", "without_deadline", "ours"),
 )
 """This app with something left out, to see what that costs."""
+
+
+def in_turns[Item](items: Sequence[Item], number: int) -> Sequence[Item]:
+    """Let another one begin each round: what the machine does meanwhile must not favour any."""
+    first = number % len(items)
+    return (*items[first:], *items[:first])
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ _CHECKS = (
     _tests("connector"),
     _tests("unit", processes=2),
     _tests("integration", processes=3),
+    Check("bench", ("dev", "bench", "cold", "burst", "--rounds", "1"), slow=True),
     Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),

@@ -6,7 +6,11 @@ from dev import processes
 from dev.environment import ROOT
 from dev.terminal import working
 
-_LISTS = ("requirements", "dev/requirements")
+_LISTS = (
+    "requirements",
+    "dev/requirements",
+    *(f"bench/requirements-{name}" for name in ("ours", "requests", "msgraph")),
+)
 
 
 def lock() -> int:
