@@ -110,10 +110,13 @@ class World:
             assert server.stdout  # noqa: S101 - for the type checker; it is a pipe
             graph, control = json.loads(server.stdout.readline())
             self._control = f"http://127.0.0.1:{control}"
-            # By default this app trusts the platform's folder of authorities, the others a bundle.
+            # Each finds its authorities where it looks by itself: this app and the standard library
+            # in the platform's folder, the others in a bundle.
+            folder_of_authorities = {"SSL_CERT_DIR": str(tls.authorities)}
             self._trust = {
-                "ours": {"SSL_CERT_DIR": str(tls.authorities)},
-                "rival": {"REQUESTS_CA_BUNDLE": str(bundle)},
+                "ours": folder_of_authorities,
+                "requests": folder_of_authorities | {"REQUESTS_CA_BUNDLE": str(bundle)},
+                "msgraph": {"SSL_CERT_FILE": str(bundle)},
             }
             self._settings = {
                 **sample_settings(),
@@ -144,7 +147,7 @@ class World:
         """Give a subject's app settings."""
         return {
             **self._settings,
-            **self._trust["ours" if subject.environment == "ours" else "rival"],
+            **self._trust[subject.environment],
         }
 
     def delay(self, seconds: float) -> None:

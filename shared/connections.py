@@ -9,7 +9,6 @@ import http.client
 import io
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -19,8 +18,6 @@ from typing import Any, Protocol
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from shared.trust import may_be_widened, widen
-
 MAX_ANSWER_BYTES = 1024 * 1024
 _LENIENCE = 0.05
 """Seconds by which a wait may miss its deadline.
@@ -28,15 +25,13 @@ _LENIENCE = 0.05
 To set a socket's timeout is a system call, at which threads change places; a call that is quick
 can do with the one before.
 """
-_JUST_IN_USE = 1.0
-"""Seconds for which a connection need not be looked at: that is a system call as well."""
-
 _PLAIN_HEAD = re.compile(
     rb"HTTP/1\.1 (?P<status>[2-5][0-9]{2}) [^\r\n]*\r\n"
     rb"(?P<headers>(?:[!#-9;-~]+:[^\r\n\0]*\r\n)*)\r\n"
 )
 """A whole head (RFC 9112) without folded lines."""
 
+_LENGTH = re.compile("[0-9]{1,15}")
 _thread = threading.local()
 
 
@@ -137,7 +132,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
         head = _PLAIN_HEAD.match(self._reader.peek()) if in_an_exchange else None
         headers = _PlainHeaders.read(head["headers"]) if head else None
         length = headers.get("Content-Length") if headers else None
-        if not head or not headers or length is None or not length.isdecimal():
+        if not head or not headers or length is None or not _LENGTH.fullmatch(length):
             super().begin()
             return
         self._reader.read(head.end())
@@ -151,15 +146,6 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 class _PlainConnection(HTTPConnection):
     response_class = _DeadlineResponse
-    used = float("-inf")
-    """When an exchange last ended well, by `time.monotonic`."""
-
-    @property
-    def is_connected(self) -> bool:
-        """Tell whether the other side keeps it up; one that was just in use is taken to be."""
-        if self.sock is not None and time.monotonic() - self.used < _JUST_IN_USE:
-            return True
-        return super().is_connected
 
     def _new_conn(self) -> socket.socket:
         """Share the thread's time among the host's addresses: urllib3 gives all of it to each."""
@@ -188,19 +174,6 @@ class _PlainConnection(HTTPConnection):
 class _TlsConnection(_PlainConnection, HTTPSConnection):
     """The same, with TLS on top."""
 
-    def connect(self) -> None:
-        """Connect; where the platform's authorities do not vouch for the host, ask further ones."""
-        context = self.ssl_context
-        more_to_ask = context is not None and may_be_widened(context)
-        try:
-            super().connect()
-        except ssl.SSLCertVerificationError:
-            if context is None or not more_to_ask:
-                raise
-            self.close()
-            widen(context)
-            super().connect()
-
 
 class PlainPool(urllib3.HTTPConnectionPool):
     """The connections to one host."""
@@ -223,17 +196,16 @@ class PlainPool(urllib3.HTTPConnectionPool):
             TimeSpent: when the deadline came first.
             AnswerTooLarge: past MAX_ANSWER_BYTES.
         """
+        connection: Any = self._get_conn()
         _thread.deadline = deadline
-        connection: Any = None
         try:
-            connection = self._get_conn()
             self._connect(connection, deadline)
             http.client.HTTPConnection.request(connection, method, target, body, headers)
-            answer = _read(http.client.HTTPConnection.getresponse(connection))
-            connection.used = time.monotonic()
+            answer = _receive(connection)
         except BaseException as error:
-            if connection is not None:
-                connection.close()  # what is left of the answer must not meet the next caller
+            # What is left of the request or the answer must not meet the next caller.
+            connection.close()
+            connection = None
             if isinstance(error, _LOST):
                 raise _judged(error, deadline) from None
             raise
@@ -241,8 +213,7 @@ class PlainPool(urllib3.HTTPConnectionPool):
             return answer
         finally:
             _thread.deadline = None
-            if connection is not None:
-                self._put_conn(connection)
+            self._put_conn(connection)
 
     def _connect(self, connection: Any, deadline: float) -> None:  # noqa: ANN401 - urllib3's own
         if connection.sock is not None:
@@ -270,6 +241,13 @@ def _judged(error: BaseException, deadline: float) -> ConnectionLost | TimeSpent
     if (waited and not refused) or time.monotonic() >= deadline:
         return TimeSpent()
     return ConnectionLost(type(error).__name__)
+
+
+def _receive(connection: http.client.HTTPConnection) -> Answer:
+    try:
+        return _read(http.client.HTTPConnection.getresponse(connection))
+    except ValueError as error:  # a figure that http.client takes for none
+        raise http.client.HTTPException from error
 
 
 def _read(response: http.client.HTTPResponse) -> Answer:

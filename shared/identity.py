@@ -17,7 +17,8 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo
 
-# A tenth of a second, and here: no link is had without it, and while the app loads nobody waits.
+# A tenth of a second, and here: no link is had without it, and imported by the first of many calls
+# at once it would take twice as long.
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.budget import Budget

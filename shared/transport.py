@@ -19,7 +19,7 @@ from shared.connections import Answer, ConnectionLost, PlainPool, TimeSpent, Tls
 from shared.trust import make_context
 
 _MOST_HOSTS = 32
-"""More than the app speaks to: the pool of a host beyond that would be closed under its users."""
+"""More than the app speaks to, so that each has one pool."""
 _POOL_CLASSES = {"http": PlainPool, "https": TlsPool}
 
 

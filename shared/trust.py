@@ -1,18 +1,20 @@
-"""Whom TLS trusts: the authorities that the environment names, else the platform's.
+"""Whom TLS trusts: the authorities that REQUESTS_CA_BUNDLE names, else the platform's.
 
 A folder of hashed certificates costs nothing to open. A bundle file is parsed whole, 24 ms of every
-cold start; so requests' own is read only where the platform has no folder, or one that does not do.
+cold start; so requests' own is read only where the platform has no such folder.
 """
 
 import os
+import re
 import ssl
-import weakref
 from collections.abc import Mapping
 
 import certifi
 
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_with_folder_alone: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]")
+_FEWEST_AUTHORITIES = 100
+"""A platform's own folder holds more; one that was made for something else may lack Graph's."""
 
 
 def make_context(ca_bundle: str | None) -> ssl.SSLContext:
@@ -28,23 +30,19 @@ def make_context(ca_bundle: str | None) -> ssl.SSLContext:
         if os.path.isdir(ca_bundle):  # noqa: PTH112 - as it came
             return ssl.create_default_context(capath=ca_bundle)
         return ssl.create_default_context(cafile=ca_bundle)
+    # Of the variables that OpenSSL knows, SSL_CERT_DIR moves it.
     folder = ssl.get_default_verify_paths().capath
-    if folder is None:
-        return ssl.create_default_context(cafile=certifi.where())
-    context = ssl.create_default_context(capath=folder)
-    _with_folder_alone.add(context)
-    return context
+    if folder is not None and _is_the_platforms(folder):
+        return ssl.create_default_context(capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
 
 
-def may_be_widened(context: ssl.SSLContext) -> bool:
-    """Tell whether a context has the platform's folder, and not yet requests' bundle as well."""
-    return context in _with_folder_alone
-
-
-def widen(context: ssl.SSLContext) -> None:
-    """Trust requests' bundle as well."""
-    context.load_verify_locations(cafile=certifi.where())
-    _with_folder_alone.discard(context)
+def _is_the_platforms(folder: str) -> bool:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - a name is all that is asked for
+    except OSError:
+        return False
+    return sum(_HASHED.fullmatch(name) is not None for name in names) >= _FEWEST_AUTHORITIES
 
 
 def default_ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:

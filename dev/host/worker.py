@@ -32,13 +32,13 @@ class Channel:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         # As in Azure's worker: who logs does not wait for the pipe.
-        self._frames: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="host-writer", daemon=True)
         self._writer.start()
 
     def send(self, frame: Mapping[str, Any]) -> None:
         """Send one frame, soon."""
-        self._frames.put(frame)
+        self._frames.put(wire.encode_frame(frame))
 
     def close(self) -> None:
         """Wait until everything has been sent."""
@@ -48,7 +48,7 @@ class Channel:
     def _write(self) -> None:
         try:
             while (frame := self._frames.get()) is not None:
-                self._stream.write(wire.encode_frame(frame))
+                self._stream.write(frame)
                 if self._frames.empty():
                     self._stream.flush()
             self._stream.flush()
@@ -268,8 +268,10 @@ def main() -> None:
     # The app is imported as in Azure: from its own folder, not from where the host's code is.
     sys.path[0] = str(app)
     os.chdir(app)
-    asyncio.run(serve(app=app, frames=frames, channel=channel))
-    channel.close()
+    try:
+        asyncio.run(serve(app=app, frames=frames, channel=channel))
+    finally:
+        channel.close()
 
 
 if __name__ == "__main__":

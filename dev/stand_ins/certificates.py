@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_AS_MANY = 150
 _AUTHORITY_NAME = "Throw-away certificate authority"
 
 
@@ -20,7 +21,8 @@ class TlsFiles:
 
     Attributes:
         ca: The authority's certificate (PEM): what a client has to trust.
-        authorities: A folder with the same, named by its hash, as OpenSSL finds it.
+        authorities: A folder with the same, named by its hash, as OpenSSL finds it; with as many
+            names as a platform's folder has, the others of nobody.
         certificate: Private key and certificate in one file (PEM): what a server shows.
     """
 
@@ -67,6 +69,8 @@ def make_certificates(*names: str, folder: Path) -> TlsFiles:
     )
     files.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     files.authorities.mkdir()
+    for number in range(_AS_MANY):
+        (files.authorities / f"{number:08x}.0").touch()
     (files.authorities / f"{_hash(_AUTHORITY_NAME)}.0").write_bytes(files.ca.read_bytes())
     files.certificate.touch(mode=0o600)
     files.certificate.write_bytes(private_key + server.public_bytes(serialization.Encoding.PEM))

@@ -26,7 +26,7 @@ def test_a_request_by_ids_is_one_call_and_one_log_record(app: App) -> None:
     ]
 
 
-def test_first_calls_at_once_share_a_token_and_their_connections(fresh_app: FreshApp) -> None:
+def test_first_calls_at_once_share_a_token(fresh_app: FreshApp) -> None:
     """Also the second time: nothing is asked for again."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "10"})
     bodies = [app.request() for _ in range(AT_ONCE)]

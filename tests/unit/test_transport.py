@@ -17,6 +17,7 @@ import certifi
 import pytest
 
 from dev.stand_ins.certificates import TlsFiles, make_certificates
+from dev.stand_ins.proxy import ConnectProxy
 from shared.connections import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -463,26 +464,72 @@ def test_the_platforms_folder_of_authorities_is_trusted(
     assert get(Transport(pool_size=1), f"https://localhost:{server.port}/x").body == b"hello"
 
 
-@pytest.mark.parametrize("session", [False, True])
-def test_where_that_folder_does_not_do_the_bundle_of_requests_is_trusted_as_well(
+def test_a_folder_of_a_few_authorities_is_not_taken_for_the_platforms(
     files: TlsFiles,
     tls: ssl.SSLContext,
     servers: ExitStack,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    *,
-    session: bool,
 ) -> None:
-    """An image may have an empty folder; the Azure SDK's clients are served alike."""
+    """An image may have an empty one: the bundle of requests serves instead."""
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     monkeypatch.setattr(certifi, "where", lambda: str(files.ca))
-    server = servers.enter_context(ScriptedServer(OK, OK, OK, tls=tls))
-    url = f"https://localhost:{server.port}/x"
-    transport = Transport(pool_size=1)
-    if session:
-        assert transport.session.get(url, timeout=5).content == b"hello"
-    else:
-        assert get(transport, url).body == b"hello"
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    assert get(Transport(pool_size=1), f"https://localhost:{server.port}/x").body == b"hello"
+
+
+def test_what_a_server_sends_unasked_meets_nobody(transport: Transport, servers: ExitStack) -> None:
+    """It could be another's link."""
+
+    def twice(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        time.sleep(0.1)
+        connection.sendall(answer(200, b"another's"))
+        connection.recv(1)
+
+    server = plain(servers, twice, OK)
+    assert get(transport, server.url).body == b"hello"
+    time.sleep(0.3)
+    assert get(transport, server.url).body == b"hello"
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "5, 5", "\u0665"])
+def test_an_odd_length_is_a_lost_connection(
+    transport: Transport, servers: ExitStack, length: str
+) -> None:
+    """Or none at all: http.client says which."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+    server = plain(servers, cut(head.encode("utf-8") + b"hello"))
+    with pytest.raises((ConnectionLost, AnswerTooLarge)):
+        get(transport, server.url)
+
+
+def test_a_head_that_could_not_be_written_leaves_nothing_behind(
+    transport: Transport, servers: ExitStack
+) -> None:
+    """Neither in the pool nor on the wire."""
+    server = plain(servers, OK)
+    with pytest.raises(ValueError, match="Invalid header value"):
+        transport.get(server.url + "/1", headers={"X-A": "a\r\nb"}, deadline=time.monotonic() + 5)
+    assert get(transport, server.url + "/2").body == b"hello"
+    assert server.targets == ["/2"]
+
+
+def test_a_proxy_is_tunnelled_through(
+    transport: Transport,
+    tls: ssl.SSLContext,
+    servers: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It sees the host's name, and nothing that is meant for the host; the tunnel is kept."""
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    proxy = servers.enter_context(ConnectProxy({"localhost": server.port}))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", proxy.environment["HTTPS_PROXY"])
+    for _ in range(3):
+        assert get(transport, "https://localhost/x").body == b"hello"
+    assert (server.connections, server.targets) == (1, ["/x"] * 3)
 
 
 PROXIED = """

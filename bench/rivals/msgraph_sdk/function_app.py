@@ -6,13 +6,11 @@ import logging
 import os
 
 import azure.functions as func
-import httpx
-from azure.identity import ManagedIdentityCredential
+from azure.identity.aio import ManagedIdentityCredential
 from kiota_authentication_azure.azure_identity_authentication_provider import (
     AzureIdentityAuthenticationProvider,
 )
 from msgraph import GraphRequestAdapter, GraphServiceClient
-from msgraph_core import GraphClientFactory
 
 for name in ("azure", "msal", "httpx", "httpcore"):  # as for the others
     logging.getLogger(name).setLevel(logging.WARNING)
@@ -23,13 +21,7 @@ provider = AzureIdentityAuthenticationProvider(
     scopes=["https://graph.microsoft.com/.default"],
     allowed_hosts=["127.0.0.1"],
 )
-http = GraphClientFactory.create_with_default_middleware(
-    client=httpx.AsyncClient(
-        verify=os.environ["REQUESTS_CA_BUNDLE"],
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=100),
-    )
-)
-adapter = GraphRequestAdapter(provider, client=http)
+adapter = GraphRequestAdapter(provider)
 adapter.base_url = f"{ROOT}/v1.0"
 client = GraphServiceClient(request_adapter=adapter)
 results = None

@@ -13,7 +13,7 @@ import azure.functions as func
 
 app = func.FunctionApp()
 ROOT = urlsplit(os.environ["GRAPH_ROOT"])
-CONTEXT = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
+CONTEXT = ssl.create_default_context(capath=os.environ["SSL_CERT_DIR"])
 _lock = threading.Lock()
 _tokens: dict[str, tuple[str, float]] = {}
 _mine = threading.local()
