@@ -7,8 +7,10 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from dev.errors import StartError
 from dev.stand_ins.graph_data import Meeting, User
 
 SOURCES: Mapping[str, Mapping[str, object]] = {
@@ -22,6 +24,31 @@ SECRETS = {
     "webhook-clinic": f"whsec_{base64.b64encode(b'a secret for the local run alone').decode()}",
 }
 """What the local run's Key Vault holds at first."""
+
+
+ANY_SECRET = f"whsec_{base64.b64encode(b'whatever a source of your own names').decode()}"
+"""What every other secret is, that somebody's own sources name."""
+
+
+def read_sources(path: Path) -> dict[str, Any]:
+    """Read sources of somebody's own: the JSON of WEBHOOK_SOURCES.
+
+    Raises:
+        StartError: The file cannot be read, or holds no JSON object.
+    """
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(sources, dict):
+        raise StartError(f"{path} must hold a JSON object: a name and an entry for each source.")
+    return sources
+
+
+def secrets_of(sources: Mapping[str, Any]) -> set[str]:
+    """Name the secrets that sources name, beside the local run's own."""
+    named = {entry.get("secret") for entry in sources.values() if isinstance(entry, dict)}
+    return {name for name in named if isinstance(name, str)} - SECRETS.keys()
 
 
 def calcom_booking(meeting: Meeting, organizer: User, **payload: Any) -> bytes:  # noqa: ANN401

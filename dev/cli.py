@@ -3,6 +3,7 @@
 import argparse
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from bench import NAMES as BENCHES
@@ -64,8 +65,9 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
         case "serve":
             from dev.serve import serve, serve_by_func  # noqa: PLC0415
 
-            chosen = serve_by_func if options.host == "func" else serve
-            return chosen(port=options.port)
+            if options.host == "func":
+                return serve_by_func(port=options.port)
+            return serve(port=options.port, sources=options.sources)
         case "prepare":
             return 0  # dev/environment.py has done it
         case "test":
@@ -111,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--port", type=int, default=0, help="where the app listens (default: any free port)"
+    )
+    serve.add_argument(
+        "--sources",
+        type=Path,
+        metavar="FILE",
+        help="booking systems of your own: the JSON of WEBHOOK_SOURCES (with the own host)",
     )
     serve.add_argument(
         "--host",

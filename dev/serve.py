@@ -5,10 +5,18 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from azure.core.exceptions import AzureError
 
-from dev.booking_systems import SECRETS, calcom_booking
+from dev.booking_systems import (
+    ANY_SECRET,
+    SECRETS,
+    SOURCES,
+    calcom_booking,
+    read_sources,
+    secrets_of,
+)
 from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
 from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, ROOT, LocalAzure, LocalRun
@@ -25,19 +33,36 @@ _LOCAL_SETTINGS = """\
 There is a local.settings.json: this run's settings go before it, which func says
 of each.
 """
+_OF_SOURCES = """
+Your own sources: {names}
+The secrets that they name are, here: {secret}
+"""
 _OF_FUNC = """
 It runs in func, which checks no keys on this machine, and listens on all of the
 machine's addresses.
 """
 
 
-def serve(*, port: int = 0) -> int:
-    """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code."""
+def serve(*, port: int = 0, sources: Path | None = None) -> int:
+    """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code.
+
+    Args:
+        port: Where the app listens; 0 for any free port.
+        sources: A file with booking systems of one's own, beside the local run's.
+
+    Raises:
+        StartError: That file is none; or a part of what the app needs did not start.
+    """
+    own = read_sources(sources) if sources else {}
+    settings = {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
-            run = parts.enter_context(LocalRun(port=port, on_log=_show))
+            run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=_show))
+        for name in secrets_of(own):
+            run.vault.set_secret(name, ANY_SECRET)
+        note = _OF_SOURCES.format(names=", ".join(own), secret=ANY_SECRET) if own else ""
         try:
-            print(_guide(run, url=run.url), flush=True)
+            print(_guide(run, url=run.url, note=note), flush=True)
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)

@@ -46,3 +46,44 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
             assert json.loads(result)["requestId"] == ids[-1]["requestId"]
 
         assert "-> join-link-results" not in stop(process)
+
+
+def test_sources_of_ones_own_are_tried_as_they_would_be_deployed(tmp_path: Path) -> None:
+    """Beside the local run's; the secrets that they name are printed."""
+    practice = {
+        "scheme": {"type": "token", "header": "X-Token"},
+        "secret": "webhook-practice",
+        "mapping": {"organizer": "doctor", "joinWebUrl": "link"},
+    }
+    file = tmp_path / "sources.json"
+    file.write_text(json.dumps({"practice": practice}), encoding="utf-8")
+    with serving("--sources", str(file)) as process:
+        guide = until(process, "Ctrl-C stops everything")
+        secret = guide.partition("are, here: ")[2].split()[0]
+        url, _, event = ast.literal_eval(guide.partition("\npost")[2].partition(")\n")[0] + ")")
+        booking = {"doctor": event["data"]["userId"], "link": event["data"]["joinWebUrl"]}
+
+        answer = requests.post(
+            url.replace("/clinic", "/practice"),
+            json=booking,
+            headers={"X-Token": secret},
+            timeout=30,
+        )
+
+        assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+        until(process, f"-> join-link-results: {answer.json()['requestId']} ")
+        assert "virtualAppointmentJoinWebUrl" in until(process, "virtualAppointmentJoinWebUrl")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_file_without_sources_is_refused_before_anything_starts(
+    tmp_path: Path, content: str
+) -> None:
+    """In a line that names the file."""
+    file = tmp_path / "sources.json"
+    file.write_text(content, encoding="utf-8")
+    with serving("--sources", str(file)) as process:
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "sources.json" in output
+    assert "Traceback" not in output
