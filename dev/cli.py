@@ -197,10 +197,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "lock",
-        help="pin the requirements anew, from requirements.in and dev/requirements.in",
+        help="pin the requirements anew, from the short lists (*.in)",
         **_told(
-            "Pin every package to the newest version that fits, in requirements.txt and "
-            "dev/requirements.txt.",
+            "Pin every package to the newest version that fits: requirements.txt, "
+            "dev/requirements.txt, bench/requirements-*.txt.",
             needs="Python 3.13, Node 20 or newer, and the network",
             takes="about ten seconds",
             examples=["lock"],

@@ -14,7 +14,7 @@ _LISTS = (
 
 
 def lock() -> int:
-    """Pin both lists to the newest versions that fit together, and return an exit code."""
+    """Pin the lists to the newest versions that fit together, and return an exit code."""
     for name in _LISTS:
         command = [sys.executable, "-m", "uv", "pip", "compile", "--upgrade", "--quiet"]
         # For every platform; and without the address of wherever packages come from.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Says after `azd deploy` how to see that the app works.
 
-Needs no role; the key that it speaks of takes the Azure role Contributor on the app.
+Needs no role; the key that it speaks of takes the Azure role Website Contributor on the app.
 """
 
 import os

@@ -19,7 +19,7 @@ STOPPED = """\
 The resources are there, and the code is not deployed yet: first somebody grants the permission,
 since a token that the app got before would be used for up to 24 hours. Then:
 
-  azd deploy
+  python scripts/retry_deployment.py azd deploy --no-prompt
 """
 
 

@@ -83,10 +83,10 @@ def make(*, standard: bool) -> str:
     Args:
         standard: Whether as the Standard Webhooks specification writes it; else as plain text.
     """
-    key = secrets.token_bytes(32)
     if standard:
-        return "whsec_" + base64.b64encode(key).decode("ascii")
-    return base64.urlsafe_b64encode(key).decode("ascii").rstrip("=")
+        return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+    # In letters that are base64 as well: so a source of that specification can read it too.
+    return secrets.token_hex(32)
 
 
 def check(secret: str, *, standard: bool) -> str:

@@ -192,7 +192,9 @@ def _check_any(matches: Sequence[bool]) -> None:
 
 
 def _given(secrets: Sequence[str]) -> list[str]:
-    return [secret for secret in secrets if secret.strip() not in ("", _CALCOM_UNSET)]
+    # A secret that was set from a file often ends with the file's last line.
+    given = (secret.rstrip("\r\n") for secret in secrets)
+    return [secret for secret in given if secret.strip() not in ("", _CALCOM_UNSET)]
 
 
 def _verbatim(secrets: Sequence[str]) -> list[bytes]:

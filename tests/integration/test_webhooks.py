@@ -175,29 +175,47 @@ def test_the_vault_is_left_alone_where_nobody_posts(fresh_app: FreshApp) -> None
     assert app.run.proxy.asked == []
 
 
-@pytest.mark.parametrize("language", ["python", "javascript"])
-def test_the_guide_s_program_signs_what_is_accepted(app: App, language: str) -> None:
-    """The code in docs/webhooks.md, as it stands there."""
-    (code,) = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 11
-    meeting = app.meeting()
-    data = {"userId": meeting.organizer, "onlineMeetingId": meeting.id, "context": {"name": "Zoë"}}
-    arguments = ", ".join(
-        json.dumps(one)
-        for one in (f"{app.run.url}/api/webhooks/clinic", STANDARD_SECRET, {"data": data})
-    )
+def run_the_guide(
+    app: App, language: str, *more: object, secret: str = STANDARD_SECRET
+) -> subprocess.CompletedProcess[str]:
+    """Let the program in docs/webhooks.md post, as it stands there, and print what it returns."""
+    code, *_ = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    arguments = ", ".join(map(json.dumps, (f"{app.run.url}/api/webhooks/clinic", secret, *more)))
     programs = {
-        "python": [sys.executable, "-c", f"{code}\nprint(post({arguments}))"],
+        "python": [sys.executable, "-c", f"{code}\nprint(json.dumps(post({arguments})))"],
         "javascript": [
             *("node", "--input-type=module", "-e"),
-            f"{code}\nconsole.log(await post({arguments}));",
+            f"{code}\nconsole.log(JSON.stringify(await post({arguments})));",
         ],
     }
-
-    done = subprocess.run(  # noqa: S603 - ours
+    return subprocess.run(  # noqa: S603 - ours
         programs[language], capture_output=True, timeout=60, check=False, text=True
     )
 
-    assert (done.stdout.strip(), done.returncode) == ("202", 0), done.stderr
-    request_id = last_event(app, "webhook.accepted")["requestId"]
-    assert app.result(request_id)["data"]["context"] == {"name": "Zoë"}
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_guide_s_program_signs_what_is_accepted(app: App, language: str) -> None:
+    """It returns the status and the body; the same message id gives the same request id."""
+    meeting = app.meeting()
+    data = {"userId": meeting.organizer, "onlineMeetingId": meeting.id, "context": {"name": "Zoë"}}
+    named = ({"data": data}, f"visit-{uuid.uuid4()}")
+
+    runs = [run_the_guide(app, language, *more) for more in (named, named, named[:1])]
+
+    assert [done.returncode for done in runs] == [0, 0, 0], [done.stderr for done in runs]
+    answers = [json.loads(done.stdout) for done in runs]
+    assert [(status, body["status"]) for status, body in answers] == [(202, "accepted")] * 3
+    first, again, other = (body["requestId"] for _, body in answers)
+    assert first == again != other
+    for request_id in (first, again, other):
+        assert app.result(request_id)["data"]["context"] == {"name": "Zoë"}
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_guide_s_program_raises_what_is_refused(app: App, language: str) -> None:
+    """With the status, so that nobody takes it for accepted."""
+    done = run_the_guide(app, language, {"data": {}}, secret="whsec_YSBndWVzcw==")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"HTTP (?:Error )?401", done.stderr)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from shared.errors import SignatureInvalid
 from shared.signatures import BodyHmac, Scheme, Standard, Timestamped, Token
-from shared.sources import read_sources
+from shared.sources import _OPTIONS, read_sources
 
 NOW = 1_700_000_000
 SECRET = "open sesame"
@@ -101,6 +101,13 @@ def test_a_system_s_own_signature_is_taken(vector: dict[str, Any]) -> None:
 
     with pytest.raises(SignatureInvalid, match="signature_differs"):
         scheme.verify((vector["secret"],), vector["headers"], body + b" ", vector["now"])
+
+
+def test_every_scheme_that_can_be_configured_is_tried_here() -> None:
+    """By a factory; and by a system's own signature, where there is something to compute."""
+    with_vectors = {vector["scheme"]["type"] for vector in VECTORS}
+    assert set(ALL) == set(_OPTIONS)
+    assert with_vectors == set(ALL) - {"token"}
 
 
 def test_there_is_a_vector_for_each_system() -> None:
@@ -199,10 +206,10 @@ def test_milliseconds_are_read_as_such() -> None:
     timestamped(scheme=scheme, headers={"sig": value}).verify()
 
 
-@pytest.mark.parametrize("sign", WITH_BODY.values(), ids=WITH_BODY)
-def test_one_of_several_signatures_is_enough(sign: Any) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("kind", WITH_BODY)
+def test_one_of_several_signatures_is_enough(kind: str) -> None:
     """So that they can rotate."""
-    signed = sign()
+    signed = WITH_BODY[kind]()
     name = "sig" if "sig" in signed.headers else "webhook-signature"
     right = signed.headers[name]
     wrong = {
@@ -210,9 +217,15 @@ def test_one_of_several_signatures_is_enough(sign: Any) -> None:  # noqa: ANN401
         "timestamped": right.replace(",v1=", f",v0=1,v1=zz,v1={'0' * 64},v1="),
         "body-hmac": f"sha1=0,sha256={'0' * 64}, {right}",
     }
-    for kind, value in wrong.items():
-        if WITH_BODY[kind] is sign:
-            replace(signed, headers={**signed.headers, name: value}).verify()
+    replace(signed, headers={**signed.headers, name: wrong[kind]}).verify()
+
+
+@pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_secret_may_end_with_the_file_s_last_line(sign: Any, end: str) -> None:  # noqa: ANN401
+    """As one does that was set from a file."""
+    (secret,) = sign().secrets
+    sign(secrets=(secret + end,)).verify()
 
 
 @pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
