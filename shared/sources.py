@@ -118,13 +118,14 @@ class _Reader:
         if kind not in _OPTIONS:
             return Standard()
         self._refuse_others(options, _OPTIONS[kind] | {"type"}, "scheme")
-        header = self._header(options) if kind != "standard" else ""
-        prefix = self._text(options, "prefix", "", "scheme")
+        return self._scheme_of(kind, options)
+
+    def _scheme_of(self, kind: str, options: Mapping[str, object]) -> Scheme:
         match kind:
             case "timestamped":
                 unit = self._choice(options, "timestampUnit", ("s", "ms"), "scheme")
                 return Timestamped(
-                    header=header,
+                    header=self._header(options, "header"),
                     signature_key=self._text(options, "signatureKey", "v1", "scheme"),
                     units_per_second=1 if unit == "s" else 1000,
                     tolerance_seconds=self._tolerance(options),
@@ -132,13 +133,16 @@ class _Reader:
             case "body-hmac":
                 encoding = self._choice(options, "encoding", ("hex", "base64"), "scheme")
                 return BodyHmac(
-                    header=header,
+                    header=self._header(options, "header"),
                     encoding=cast("Literal['hex', 'base64']", encoding),
-                    prefix=prefix,
+                    prefix=self._text(options, "prefix", "", "scheme"),
                     url=self._text(options, "url", "", "scheme"),
                 )
             case "token":
-                return Token(header=header, prefix=prefix)
+                return Token(
+                    header=self._header(options, "header"),
+                    prefix=self._text(options, "prefix", "", "scheme"),
+                )
             case _:
                 return Standard(tolerance_seconds=self._tolerance(options))
 
@@ -186,10 +190,10 @@ class _Reader:
             )
         return str(value)
 
-    def _header(self, options: Mapping[str, object]) -> str:
-        name = options.get("header")
+    def _header(self, options: Mapping[str, object], member: str) -> str:
+        name = options.get(member)
         if not isinstance(name, str) or not is_header_name(name):
-            self._complain("Must be the name of a header.", "scheme", "header")
+            self._complain("Must be the name of a header.", "scheme", member)
         return str(name).lower()
 
     def _tolerance(self, options: Mapping[str, object]) -> float:
