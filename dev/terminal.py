@@ -4,6 +4,7 @@ Standard library only: dev/environment.py speaks before there is anything else.
 """
 
 import os
+import signal
 import sys
 import textwrap
 import threading
@@ -83,6 +84,8 @@ def ticking(what: str = "") -> Iterator[None]:
 
 
 def _tick(what: str, over: threading.Event) -> None:
+    if os.name != "nt":  # Ctrl-C is for the main thread, which may just hold it back
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     live = _is_live()
     began = time.monotonic()
     line = ""
