@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Dead letters: list them, show one, put them back, drop them.
+"""Lists dead letters, shows one, puts them back, drops them.
 
-In Azure, signed in by `az login`:
+Needs the Azure role Storage Queue Data Message Processor on join-link-dead-letters and, to replay,
+Storage Queue Data Message Sender on join-link-requests, signed in by `az login`. Python 3.10 or
+newer and scripts/requirements.txt.
 
-    python -m pip install -r scripts/requirements.txt
     python scripts/dead_letters.py --account NAME list
     python scripts/dead_letters.py --account NAME replay ID
 
-Python 3.10 or newer. It takes Storage Queue Data Message Processor on join-link-dead-letters and,
-to replay, Storage Queue Data Message Sender on join-link-requests. Against a local run, set
-AZURE_STORAGE_CONNECTION_STRING instead of giving an account.
+Against a local run, set AZURE_STORAGE_CONNECTION_STRING instead of giving an account.
 
 `list` and `show` peek: nothing changes. A queue lets nobody peek behind its first 32 messages, so
 what stands further back is received, as it is for `replay` and `drop`. What was received and not
