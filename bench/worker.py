@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.world import Subject, World
+from dev.errors import StartError
 from dev.host import wire
 from dev.host.functions import Function
 from dev.host.logs import LogLine, Logs
@@ -36,7 +37,7 @@ _HTTP_REQUEST: wire.Data = {
 }
 
 
-class WrongAnswer(Exception):
+class WrongAnswer(StartError):
     """A subject did not give a link: what was measured counts for nothing."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dev import cli, processes
+from dev.errors import StartError
 from dev.terminal import complain, ticking, working
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +23,7 @@ OLDEST_NODE = 20
 LINES_SHOWN = 20  # of an installation that failed
 
 
-class SetUpError(Exception):
+class SetUpError(StartError):
     """Something cannot be installed; the text says what to do, or what the installer said."""
 
 

@@ -1,41 +1,14 @@
-"""Starts Python as a shell at a terminal does, and presses Ctrl-C."""
+"""Presses Ctrl-C as at a terminal."""
 
-import contextlib
 import os
 import signal
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.app_under_test import eventually
-from tests.integration.serving import AT_A_TERMINAL, PROJECT, descendants
+from tests.integration.serving import descendants
 
 INTERRUPTED = 130
-
-
-@contextlib.contextmanager
-def started(
-    *arguments: str, folder: Path = PROJECT, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
-    """Run Python in a group of its own; nothing outlives a minute."""
-    with subprocess.Popen(  # noqa: S603 - this project's own commands
-        [sys.executable, "-c", AT_A_TERMINAL, sys.executable, *arguments],
-        cwd=folder,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        limit = threading.Timer(60, process.kill)
-        limit.start()
-        try:
-            yield process
-        finally:
-            limit.cancel()
-            process.kill()
 
 
 def press(process: subprocess.Popen[str], *, name: str = "SIGINT") -> str:

@@ -18,31 +18,45 @@ AT_A_TERMINAL = (
 
 
 @contextlib.contextmanager
-def serving(
-    *options: str, environment: Mapping[str, str] | None = None
+def started(
+    *arguments: str,
+    folder: Path = PROJECT,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 60,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start it as a shell does, in a group of its own; nothing outlives two minutes."""
-    command = [sys.executable, "-m", "dev", "serve", *options]
-    with subprocess.Popen(  # noqa: S603 - this project's own command
-        [sys.executable, "-c", AT_A_TERMINAL, *command],
-        cwd=PROJECT,
+    """Run Python as a shell does, in a group of its own, and for so long at most."""
+    with subprocess.Popen(  # noqa: S603 - this project's own commands
+        [sys.executable, "-c", AT_A_TERMINAL, sys.executable, *arguments],
+        cwd=folder,
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     ) as process:
-        limit = threading.Timer(120, process.terminate)
+        limit = threading.Timer(seconds, process.terminate)
         limit.start()
         try:
             yield process
         finally:
             limit.cancel()
+            process.kill()
+
+
+@contextlib.contextmanager
+def serving(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start it; nothing outlives two minutes."""
+    command = ("-m", "dev", "serve", *options)
+    with started(*command, environment=environment, seconds=120) as process:
+        try:
+            yield process
+        finally:
             # Politely, so that what it has started ends too.
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=30)
-            process.kill()
 
 
 def until(process: subprocess.Popen[str], text: str) -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from dev import checks
 from dev.environment import Environment
-from tests.integration.pressing import press, started
-from tests.integration.serving import PROJECT, until
+from tests.integration.pressing import press
+from tests.integration.serving import PROJECT, started, until
 from tests.unit.terminals import COLOUR, show
 
 COPYABLE = re.compile(r" {8}\S.*| {6}\S+")
@@ -171,7 +171,7 @@ def test_what_ctrl_c_leaves_half_made_is_made_anew(tmp_path: Path, part: str) ->
     environment = checkout(tmp_path, finished=part == "Setting up Azurite")
 
     for _ in range(2):
-        with started("dev.py", "demo", folder=tmp_path, **environment) as process:
+        with started("dev.py", "demo", folder=tmp_path, environment=environment) as process:
             assert until(process, " ...").startswith(part)
             assert press(process) == ""
 

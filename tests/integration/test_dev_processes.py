@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.app_under_test import eventually
-from tests.integration.pressing import press, started
-from tests.integration.serving import descendants
+from tests.integration.pressing import press
+from tests.integration.serving import descendants, started
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="asks /proc about processes"
@@ -65,7 +65,7 @@ def test_a_check_ends_with_all_that_it_has_started(
 
     code = CHECK.format(beginning=beginning, patience=patience)
 
-    with started("-c", code, PYTHONPATH=str(tmp_path)) as process:
+    with started("-c", code, environment={"PYTHONPATH": str(tmp_path)}) as process:
         await_two(process)
         assert press(process) == said
 
@@ -75,7 +75,7 @@ def test_an_installation_ends_at_once(tmp_path: Path, name: str) -> None:
     """By Ctrl-C, by whoever ends it politely, and with its terminal."""
     (tmp_path / "child.py").write_text(DEAF)
 
-    with started("-c", INSTALLATION, PYTHONPATH=str(tmp_path)) as process:
+    with started("-c", INSTALLATION, environment={"PYTHONPATH": str(tmp_path)}) as process:
         await_two(process)
         assert press(process, name=name) == ""
 
