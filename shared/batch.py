@@ -10,7 +10,7 @@ from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from shared.connections import Answer, Headers
+from shared.http_wire import Answer, Headers
 
 LARGEST = 20
 """Calls that Graph takes in one trip."""

@@ -1,38 +1,25 @@
 """urllib3's pools and connections, driven by a deadline, and at little cost.
 
-An exchange ends in time however slowly an answer trickles in. Of what urllib3 does for each call
-nothing is left out that guards it; what it builds around an answer, and nobody here reads, is:
-that costs as much CPU as the call itself.
+urllib3 opens connections, verifies who is there, tunnels through proxies and keeps what is open.
+What then goes over a connection costs more CPU with it than the rest of a call to Graph, and its
+timeouts are for each wait, so that is done here: the socket never blocks, and every wait ends at
+the deadline, however slowly an answer trickles in.
 """
 
 import http.client
-import io
-import re
 import socket
-import threading
+import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import wait_for_read, wait_for_write
 
-MAX_ANSWER_BYTES = 1024 * 1024
-_LENIENCE = 0.05
-"""Seconds by which a wait may miss its deadline.
+from shared.http_wire import Answer, AnswerReader, MalformedAnswer, write_request
 
-To set a socket's timeout is a system call, at which threads change places; a call that is quick
-can do with the one before.
-"""
-_PLAIN_HEAD = re.compile(
-    rb"HTTP/1\.1 (?P<status>[2-5][0-9]{2}) [^\r\n]*\r\n"
-    rb"(?P<headers>(?:[!#-9;-~]+:[^\r\n\0]*\r\n)*)\r\n"
-)
-"""A whole head (RFC 9112) without folded lines."""
-
-_LENGTH = re.compile("[0-9]{1,15}")
-_thread = threading.local()
+_PART_BYTES = 65_536
 
 
 class ConnectionLost(Exception):
@@ -43,128 +30,27 @@ class TimeSpent(Exception):
     """The deadline came first."""
 
 
-class AnswerTooLarge(Exception):
-    """The answer is longer than any that makes sense; the rest was not read."""
-
-
-class Headers(Protocol):
-    """Headers by name, in any case."""
-
-    def get(self, name: str, /) -> str | None:
-        """Give a header's value, the first one's where it is there more than once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, whole."""
-
-    status: int
-    headers: Headers = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-def _seconds_until(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError("the time is spent")
-    return remaining
-
-
-def _limit(sock: socket.socket, deadline: float) -> None:
-    """Let a wait on the socket end by the deadline."""
-    remaining = _seconds_until(deadline)
-    timeout = sock.gettimeout()
-    if timeout is None or abs(timeout - remaining) > _LENIENCE:
-        sock.settimeout(remaining)
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket, giving each wait no more than what is left of the thread's time."""
-
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
-        super().__init__()
-        self._sock = sock
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as in typeshed
-        deadline: float | None = getattr(_thread, "deadline", None)
-        if deadline is not None:
-            _limit(self._sock, deadline)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _PlainHeaders(dict[str, str]):
-    """Headers by name in lower case."""
-
-    def get(self, name: str, default: Any = None, /) -> Any:  # noqa: ANN401 - as dict has it
-        return super().get(name.lower(), default)
-
-    @classmethod
-    def read(cls, lines: bytes) -> "_PlainHeaders | None":
-        """Read header lines; None where they say anything about how the body is cut up."""
-        headers = cls()
-        for line in lines.decode("latin-1").split("\r\n")[:-1]:
-            name, _, value = line.partition(":")
-            headers.setdefault(name.lower(), value.strip(" \t"))
-        return None if "transfer-encoding" in headers else headers
-
-
-class _DeadlineResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        buffered: Any = self.fp
-        self._reader: Any = io.BufferedReader(_DeadlineReader(sock, buffered.detach()))
-        self.fp = self._reader
-
-    def begin(self) -> None:
-        """Read the head: as a plain one where it is one, else as the base class does.
-
-        That one has the headers read by the parser for e-mail, at a quarter of a call's CPU.
-        """
-        in_an_exchange = getattr(_thread, "deadline", None) is not None
-        head = _PLAIN_HEAD.match(self._reader.peek()) if in_an_exchange else None
-        headers = _PlainHeaders.read(head["headers"]) if head else None
-        length = headers.get("Content-Length") if headers else None
-        if not head or not headers or length is None or not _LENGTH.fullmatch(length):
-            super().begin()
-            return
-        self._reader.read(head.end())
-        self.code = self.status = int(head["status"])
-        self.reason, self.version = "", 11
-        self.headers = self.msg = headers  # type: ignore[assignment] # all that is read of them
-        self.length = 0 if self.status in (204, 304) else int(length)
-        self.chunked, self.chunk_left = False, None
-        self.will_close = "close" in headers.get("Connection", "").lower()
-
-
 class _PlainConnection(HTTPConnection):
-    response_class = _DeadlineResponse
+    deadline: float | None = None
+    """Of `time.monotonic`: when the exchange that opens the connection has to end."""
 
     def _new_conn(self) -> socket.socket:
-        """Share the thread's time among the host's addresses: urllib3 gives all of it to each."""
-        deadline: float | None = getattr(_thread, "deadline", None)
-        if deadline is None:
+        """Share the time among the host's addresses: urllib3 gives all of it to each."""
+        if self.deadline is None:
             return super()._new_conn()
         name = self._dns_host
         found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
         addresses = [str(address[0]) for *_, address in found]
         for left in range(len(addresses), 0, -1):
-            self._dns_host, self.timeout = addresses[-left], _seconds_until(deadline) / left
+            self._dns_host, self.timeout = addresses[-left], _seconds_until(self.deadline) / left
             try:
                 sock = super()._new_conn()
             except urllib3.exceptions.HTTPError:
                 if left == 1:
                     raise
             else:
-                # For the handshake, if there is one.
-                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                # For each wait of a proxy's tunnel and of the handshake, if there is one.
+                sock.settimeout(max(0.001, self.deadline - time.monotonic()))
                 return sock
             finally:
                 self._dns_host = name
@@ -181,27 +67,34 @@ class PlainPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _PlainConnection
 
     def exchange(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        deadline: float,
+        self, method: str, target: str, *, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Answer:
         """Send a request and read its whole answer by the deadline (of `time.monotonic`).
 
+        Args:
+            method: as RFC 9110 names it.
+            target: as it goes out.
+            headers: all of them; none is added.
+            body: of the length that they say.
+            deadline: of `time.monotonic`.
+
         Raises:
+            ValueError: if the request cannot be written so.
             ConnectionLost: before or in the middle of the answer.
             TimeSpent: when the deadline came first.
             AnswerTooLarge: past MAX_ANSWER_BYTES.
         """
+        request = write_request(method, target, headers, body)
+        reader = AnswerReader()
         connection: Any = self._get_conn()
-        _thread.deadline = deadline
         try:
-            self._connect(connection, deadline)
-            http.client.HTTPConnection.request(connection, method, target, body, headers)
-            answer = _receive(connection)
+            sock = self._connect(connection, deadline)
+            _send(sock, request, deadline)
+            # A look before anything can be there would be one more system call, at each of which
+            # threads change places.
+            _wait(wait_for_read, sock, deadline)
+            while (answer := reader.feed(_receive(sock, deadline))) is None:
+                pass
         except BaseException as error:
             # What is left of the request or the answer must not meet the next caller.
             connection.close()
@@ -210,19 +103,29 @@ class PlainPool(urllib3.HTTPConnectionPool):
                 raise _judged(error, deadline) from None
             raise
         else:
+            if not reader.keeps_open:
+                connection.close()
             return answer
         finally:
-            _thread.deadline = None
             self._put_conn(connection)
 
-    def _connect(self, connection: Any, deadline: float) -> None:  # noqa: ANN401 - urllib3's own
-        if connection.sock is not None:
-            _limit(connection.sock, deadline)
-            return
-        connection.timeout = _seconds_until(deadline)
-        if self.proxy is not None:
-            self._prepare_proxy(connection)
-        self._validate_conn(connection)
+    def _connect(self, connection: Any, deadline: float) -> socket.socket:  # noqa: ANN401 - urllib3's
+        """Open the connection unless it is, and let its socket block no more."""
+        if connection.sock is None:
+            connection.deadline, connection.timeout = deadline, _seconds_until(deadline)
+            try:
+                if self.proxy is not None:
+                    self._prepare_proxy(connection)
+                if connection.sock is None:
+                    connection.connect()
+            finally:
+                connection.deadline = None
+        sock: socket.socket = connection.sock
+        # Other users of the session set a timeout. TLS within TLS, to a proxy, cannot do without.
+        timeout = 0 if isinstance(sock, socket.socket) else _seconds_until(deadline)
+        if sock.gettimeout() != timeout:
+            sock.settimeout(timeout)
+        return sock
 
 
 class TlsPool(PlainPool, urllib3.HTTPSConnectionPool):
@@ -231,7 +134,41 @@ class TlsPool(PlainPool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-_LOST = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
+def _seconds_until(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the time is spent")
+    return remaining
+
+
+def _wait(wait: Any, sock: socket.socket, deadline: float) -> None:  # noqa: ANN401 - one of urllib3's
+    if not wait(sock, _seconds_until(deadline)):
+        raise TimeoutError("the time is spent")
+
+
+def _send(sock: socket.socket, message: bytes, deadline: float) -> None:
+    left = memoryview(message)
+    while left:
+        try:
+            left = left[sock.send(left) :]
+        except (ssl.SSLWantWriteError, BlockingIOError):
+            _wait(wait_for_write, sock, deadline)
+
+
+def _receive(sock: socket.socket, deadline: float) -> bytes:
+    while True:
+        try:
+            received = sock.recv(_PART_BYTES)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            _wait(wait_for_read, sock, deadline)
+        else:
+            if not received:
+                raise ConnectionResetError("the answer broke off")
+            return received
+
+
+# http.client reads what a proxy says of its tunnel.
+_LOST = (OSError, MalformedAnswer, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
 
 def _judged(error: BaseException, deadline: float) -> ConnectionLost | TimeSpent:
@@ -241,22 +178,3 @@ def _judged(error: BaseException, deadline: float) -> ConnectionLost | TimeSpent
     if (waited and not refused) or time.monotonic() >= deadline:
         return TimeSpent()
     return ConnectionLost(type(error).__name__)
-
-
-def _receive(connection: http.client.HTTPConnection) -> Answer:
-    try:
-        return _read(http.client.HTTPConnection.getresponse(connection))
-    except ValueError as error:  # a figure that http.client takes for none
-        raise http.client.HTTPException from error
-
-
-def _read(response: http.client.HTTPResponse) -> Answer:
-    if response.length is None and not response.chunked:
-        # It would end with the connection, as an answer does that broke off.
-        raise http.client.IncompleteRead(b"")
-    body = response.read(MAX_ANSWER_BYTES + 1)
-    if len(body) > MAX_ANSWER_BYTES:
-        raise AnswerTooLarge
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
-    return Answer(response.status, response.headers, body)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from shared import errors, graph_errors
 from shared.batch import BatchRefused
 from shared.budget import Budget
-from shared.connections import Answer, AnswerTooLarge, ConnectionLost, TimeSpent
+from shared.connections import ConnectionLost, TimeSpent
 from shared.errors import ServiceError
 from shared.graph_calls import Call, Steps
 from shared.graph_errors import Refusal
 from shared.graph_trips import Reply, Trips
+from shared.http_wire import Answer, AnswerTooLarge
 from shared.identity import Identity, Token
 from shared.settings import GRAPH_ROOT
 from shared.transport import Transport

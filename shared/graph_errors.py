@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared import errors, fixes
-from shared.connections import Headers
+from shared.http_wire import Headers
 from shared.retry_after import parse_retry_after
 
 

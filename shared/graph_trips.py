@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from itertools import batched
 
 from shared import batch
-from shared.connections import Answer, AnswerTooLarge, ConnectionLost, TimeSpent
+from shared.connections import ConnectionLost, TimeSpent
 from shared.graph_calls import Call
+from shared.http_wire import Answer, AnswerTooLarge
 from shared.identifiers import make_request_id
 from shared.identity import Token
 from shared.transport import Transport

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.budget import Budget
-from shared.connections import AnswerTooLarge, ConnectionLost, TimeSpent
+from shared.connections import ConnectionLost, TimeSpent
 from shared.errors import IdentityUnavailable
+from shared.http_wire import AnswerTooLarge
 from shared.transport import Transport
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from shared.connections import Answer, ConnectionLost, PlainPool, TimeSpent, TlsPool
+from shared.connections import ConnectionLost, PlainPool, TimeSpent, TlsPool
+from shared.http_wire import Answer
 from shared.trust import make_context
 
 _MOST_HOSTS = 32
@@ -81,7 +82,7 @@ class Transport:
             TimeSpent: when the deadline came first.
             AnswerTooLarge: past MAX_ANSWER_BYTES.
         """
-        return self._send("GET", url, headers, None, deadline)
+        return self._send("GET", url, headers, b"", deadline)
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes, deadline: float) -> Answer:
         """Send one POST; for the rest as `get`."""
@@ -93,19 +94,23 @@ class Transport:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes,
         deadline: float,
     ) -> Answer:
         if time.monotonic() >= deadline:
             raise TimeSpent
         try:
-            pool, target = self._route(url)
+            pool, host, target = self._route(url)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise ConnectionLost(type(error).__name__) from None
-        return pool.exchange(method, target, headers=headers, body=body, deadline=deadline)
+        # Compressed, a small answer could become a huge one.
+        sent = {"Host": host, "Accept-Encoding": "identity", **headers}
+        return pool.exchange(method, target, headers=sent, body=body, deadline=deadline)
 
-    def _route(self, url: str) -> tuple[PlainPool, str]:
+    def _route(self, url: str) -> tuple[PlainPool, str, str]:
         """Find the pool that leads to a host, by way of the environment's proxy, if any.
+
+        Host and target are given with it, as they go out.
 
         Once per host: requests works it out anew for every call, which costs as much as the call.
         """
@@ -120,4 +125,4 @@ class Transport:
             self._pools[origin] = pool
         pool = self._pools[origin]
         through_proxy = pool.proxy is not None and scheme == "http:"
-        return pool, url if through_proxy else url[len(origin) :] or "/"
+        return pool, host, url if through_proxy else url[len(origin) :] or "/"

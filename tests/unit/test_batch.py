@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared import batch
 from shared.batch import BatchRefused, Item, NotABatch
-from shared.connections import Answer
+from shared.http_wire import Answer
 
 LINK = {"value": "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"}
 

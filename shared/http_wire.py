@@ -1,0 +1,117 @@
+"""HTTP/1.1 as it goes over a connection (RFC 9112): requests written, answers read. No I/O."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+MAX_ANSWER_BYTES = 1024 * 1024
+_FIRST_FINAL_STATUS = 200
+_REQUEST_HEAD = re.compile(
+    r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n"
+    r"(?:[!#-9;-~]+: [^\r\n\0\u0100-\U0010ffff]*\r\n)*\r\n"
+)
+
+
+class MalformedAnswer(Exception):
+    """What came is no HTTP, or more than was asked for."""
+
+
+class AnswerTooLarge(Exception):
+    """The answer is longer than any that makes sense; the rest was not read."""
+
+
+class Headers(Protocol):
+    """Headers by name, in any case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Give a header's value, the first one's where it is there more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole."""
+
+    status: int
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def write_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Write a whole request.
+
+    Raises:
+        ValueError: if something in the head would end a line, or be taken for another part of it.
+            What it is, is not quoted: it may be a token.
+    """
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"{method} {target} HTTP/1.1\r\n{fields}\r\n"
+    if not _REQUEST_HEAD.fullmatch(head) or head.count("\n") != len(headers) + 2:
+        raise ValueError("a request's line or header holds what must not stand there")
+    return head.encode("latin-1") + body
+
+
+class AnswerReader:
+    """Reads one answer, part by part as it arrives. llhttp does the reading, by way of httptools.
+
+    Attributes:
+        keeps_open: whether the connection may serve another request, once the answer is whole.
+    """
+
+    def __init__(self) -> None:
+        self.keeps_open = False
+        self._parser = HttpResponseParser(self)
+        self._received = 0
+        self._headers = _Headers()
+        self._body: list[bytes] = []
+        self._answer: Answer | None = None
+
+    def feed(self, received: bytes) -> Answer | None:
+        """Take what has arrived, and give the answer when it is whole.
+
+        Raises:
+            MalformedAnswer: it is none.
+            AnswerTooLarge: past MAX_ANSWER_BYTES, head and all.
+        """
+        self._received += len(received)
+        if self._received > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge
+        try:
+            self._parser.feed_data(received)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            raise MalformedAnswer(type(error).__name__) from None
+        if self._answer is not None:
+            del self._parser  # or the two would hold each other until a garbage collection
+        return self._answer
+
+    def on_message_begin(self) -> None:
+        """See that there is one answer only: a second could pass for the next request's."""
+        if self._answer is not None:
+            raise ValueError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self._headers.setdefault(
+            name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
+        )
+
+    def on_body(self, part: bytes) -> None:
+        """Keep a part of the body."""
+        self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        """Make the answer, unless it was one on the way to it (1xx)."""
+        status = self._parser.get_status_code()
+        if status >= _FIRST_FINAL_STATUS:
+            self._answer = Answer(status, self._headers, b"".join(self._body))
+            self.keeps_open = self._parser.should_keep_alive()
+        self._headers, self._body = _Headers(), []
+
+
+class _Headers(dict[str, str]):
+    """Headers by name in lower case."""
+
+    def get(self, name: str, default: Any = None, /) -> Any:  # noqa: ANN401 - as dict has it
+        return super().get(name.lower(), default)
