@@ -8,7 +8,7 @@ duplicate and never a request.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 
 from shared import dead_letters, envelopes, messages, retries, telemetry
 from shared.application import Services

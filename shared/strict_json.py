@@ -4,6 +4,7 @@ Duplicate members, numbers that a receiver could not hand back (RFC 8259 §6, RF
 surrogates and deep nesting. Everything that is wrong is told at once.
 """
 
+import codecs
 import json
 import math
 from dataclasses import dataclass
@@ -87,13 +88,7 @@ def _document(parsed: object) -> Document:
 def _parsed(data: bytes) -> object:
     """Parse, keeping what the checks have to see; a Document where that is not possible."""
     try:
-        return json.loads(
-            data.decode("utf-8-sig"),
-            object_pairs_hook=_Members,
-            parse_int=_integer,
-            parse_float=_float,
-            parse_constant=lambda _: _Number(),
-        )
+        return _decode(data.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         raise NotJson(f"The text is not UTF-8 (byte {error.start}).") from None
     except json.JSONDecodeError as error:
@@ -116,15 +111,28 @@ def _float(text: str) -> object:
     return value if math.isfinite(value) and abs(value) <= _MAX_INTEGER else _Number()
 
 
+_decode = json.JSONDecoder(
+    object_pairs_hook=_Members,
+    parse_int=_integer,
+    parse_float=_float,
+    parse_constant=lambda _: _Number(),
+).decode
+
+
 def _has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _checked(value: object, path: tuple[str | int, ...], faults: list[Fault]) -> Json:
-    if isinstance(value, list) and len(path) >= MAX_DEPTH:  # an object is a list here, too
-        faults.append(Fault(pointer(*path), f"Nested more than {MAX_DEPTH} deep."))
-        return None
     match value:
+        case str() if not value.isascii() and _has_lone_surrogate(value):
+            faults.append(Fault(pointer(*path), "The text holds half of a surrogate pair."))
+            return None
+        case None | str() | bool() | int() | float():
+            return value
+        case list() if len(path) >= MAX_DEPTH:  # an object is a list here, too
+            faults.append(Fault(pointer(*path), f"Nested more than {MAX_DEPTH} deep."))
+            return None
         case _Members():
             return _object(value, path, faults)
         case list():
@@ -133,11 +141,6 @@ def _checked(value: object, path: tuple[str | int, ...], faults: list[Fault]) ->
             detail = "The number is not finite or needs more than 53 bits; send it as a string."
             faults.append(Fault(pointer(*path), detail))
             return None
-        case str() if not value.isascii() and _has_lone_surrogate(value):
-            faults.append(Fault(pointer(*path), "The text holds half of a surrogate pair."))
-            return None
-        case None | bool() | int() | float() | str():
-            return value
         case _:  # pragma: no cover - the parser makes nothing else
             raise AssertionError(type(value))
 

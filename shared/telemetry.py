@@ -7,8 +7,7 @@ meeting id, no body.
 
 import json
 import logging
-from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.budget import Budget
 from shared.errors import ServiceError
@@ -37,8 +36,7 @@ _logger = logging.getLogger("virtual_appointment")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One outcome. `attempts` counts tries of the request, `graph_calls` calls to Graph."""
 
     event: str
@@ -61,8 +59,8 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-_NAMES = {field.name: _camel_case(field.name) for field in fields(Event)}
-FIELDS = frozenset(_NAMES.values())
+_MEMBERS = tuple(map(_camel_case, Event._fields))
+FIELDS = frozenset(_MEMBERS)
 """The members of an event's JSON: what queries may name. One without a value is left out."""
 
 
@@ -74,8 +72,8 @@ def emit(event: Event) -> None:
         level = logging.WARNING
     else:
         level = logging.ERROR
-    values = ((member, getattr(event, name)) for name, member in _NAMES.items())
-    members = {member: value for member, value in values if value is not None}
+    pairs = zip(_MEMBERS, event, strict=True)
+    members = {member: value for member, value in pairs if value is not None}
     _logger.log(level, "%s", _encode(members))
 
 

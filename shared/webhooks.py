@@ -8,7 +8,8 @@ to those who read the results.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from shared import envelopes, errors, mapping, messages, telemetry
 from shared.application import Application, Services

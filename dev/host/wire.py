@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 LENGTH = struct.Struct(">I")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 type Frame = dict[str, Any]
 type Data = Mapping[str, Any]
@@ -19,7 +20,7 @@ type Data = Mapping[str, Any]
 
 def encode_frame(frame: Mapping[str, Any]) -> bytes:
     """Write a frame as bytes that have to be written in one piece."""
-    payload = json.dumps(frame, separators=(",", ":")).encode("ascii")
+    payload = _encode(frame).encode("ascii")
     return LENGTH.pack(len(payload)) + payload
 
 

@@ -64,11 +64,8 @@ def test_an_answer_leaves_nothing_for_the_garbage_collector() -> None:
 
 def test_a_request_is_written_as_it_is_given() -> None:
     """Line, headers in order, an empty line, body; nothing added."""
-    written = write_request("POST", "/a%2Fb?c=d", {"Host": "x", "X-Y": "ü y"}, b"{}")
-    assert (
-        written
-        == "POST /a%2Fb?c=d HTTP/1.1\r\nHost: x\r\nX-Y: ü y\r\n\r\n".encode("latin-1") + b"{}"
-    )
+    written = write_request("POST", "/a%2Fb?c=d", {"Host": "x", "X-Y": "z y"}, b"\xff")
+    assert written == b"POST /a%2Fb?c=d HTTP/1.1\r\nHost: x\r\nX-Y: z y\r\n\r\n\xff"
 
 
 @pytest.mark.parametrize(
@@ -77,16 +74,15 @@ def test_a_request_is_written_as_it_is_given() -> None:
         ("GET", "/a b", {}),
         ("GET", "/a\r\nX: y", {}),
         ("GET", "/ü", {}),
-        ("GET", "/☃", {}),
         ("GET", "", {}),
-        ("GET /", "/", {}),
+        ("GET /x HTTP/1.1\r\n", "/", {}),
         ("GET", "/", {"X": "canary\r\nY: z"}),
         ("GET", "/", {"X": "canary\nY: z"}),
+        ("GET", "/", {"X": "canary\r"}),
+        ("GET", "/", {"X": "a\rb\ncanary"}),
         ("GET", "/", {"X": "canary\0"}),
         ("GET", "/", {"X": "canary☃"}),
         ("GET", "/", {"X: y\r\nZ": "canary"}),
-        ("GET", "/", {"X Y": "canary"}),
-        ("GET", "/", {"": "canary"}),
     ],
 )
 def test_a_request_that_would_be_another_is_not_written(

@@ -272,7 +272,11 @@ def test_a_body_that_is_taken_in_slowly_is_sent_as_far_as_there_is_time(
 ) -> None:
     """Whole, or not."""
     late = threading.Event()
-    server = ScriptedServer(lambda _: late.wait(5), take_all, tls=tls if secure else None)
+
+    def take_nothing(_: socket.socket) -> None:
+        late.wait(5)
+
+    server = ScriptedServer(take_nothing, take_all, tls=tls if secure else None)
     servers.enter_context(server)
     url = f"{server.url.replace('127.0.0.1', 'localhost')}/x"
     with ends_within(2), pytest.raises(TimeSpent):
