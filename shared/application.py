@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shared import telemetry
 from shared.errors import Fault, SettingsInvalid
@@ -10,14 +11,16 @@ from shared.graph import Graph
 from shared.identity import Identity
 from shared.queues import Queues
 from shared.resolver import Memory, Resolver
-from shared.secret_store import SecretStore
 from shared.settings import Settings
 from shared.sign_in import SignIn
-from shared.sources import Sources, read_sources
 from shared.strict_json import pointer
 from shared.telemetry import Event
 from shared.transport import Transport
 from shared.trust import default_ca_bundle, without_ca_bundle
+
+if TYPE_CHECKING:
+    from shared.secret_store import SecretStore
+    from shared.sources import Sources
 
 _logger = logging.getLogger("virtual_appointment")
 _LEAST_POOL = 32
@@ -32,8 +35,9 @@ class Services:
     transport: Transport
     resolver: Resolver
     queues: Queues
-    sources: Sources
-    secrets: SecretStore | None
+    sources: "Sources | None"
+    """None where the settings name no booking system."""
+    secrets: "SecretStore | None"
     """None where the settings name no vault."""
     sign_in: SignIn | None
     """None where the host asks callers for a key."""
@@ -67,7 +71,7 @@ class Services:
                 identity=_storage_identity(settings, identity, environment),
                 transport=transport,
             ),
-            sources=read_sources(settings.webhook_sources),
+            sources=_sources(settings),
             secrets=_secrets(settings, identity, transport),
             sign_in=_sign_in(settings, transport),
         )
@@ -94,7 +98,8 @@ class Application:
                 _logger.error("Setting %s: %s", fault.pointer, fault.detail)  # noqa: TRY400
             telemetry.emit(Event(event="settings.invalid", code=error.code))
         else:
-            _report_faulty_sources(self._services.sources)
+            if self._services.sources is not None:
+                _report_faulty_sources(self._services.sources)
 
     def services(self) -> Services:
         """Give the services.
@@ -118,16 +123,26 @@ class Application:
             return Services.from_settings(settings, without_ca_bundle(self.environment))
 
 
-def _report_faulty_sources(sources: Sources) -> None:
+def _report_faulty_sources(sources: "Sources") -> None:
     for name, faults in sources.faulty.items():
         for fault in faults:
             _logger.error("Webhook source %s, %s: %s", pointer(name), fault.pointer, fault.detail)
         telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
 
 
-def _secrets(settings: Settings, identity: Identity, transport: Transport) -> SecretStore | None:
+def _sources(settings: Settings) -> "Sources | None":
+    if not settings.webhook_sources:
+        return None
+    from shared.sources import read_sources  # noqa: PLC0415 - only where there are any
+
+    return read_sources(settings.webhook_sources)
+
+
+def _secrets(settings: Settings, identity: Identity, transport: Transport) -> "SecretStore | None":
     if settings.key_vault_uri is None:
         return None
+    from shared.secret_store import SecretStore  # noqa: PLC0415 - as above
+
     return SecretStore(vault_uri=settings.key_vault_uri, identity=identity, transport=transport)
 
 

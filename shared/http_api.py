@@ -92,7 +92,8 @@ def health(application: Application) -> HttpAnswer:
     if (error := application.settings_error) is not None:
         return problem_answer(error)
     members: dict[str, Json] = {"status": "healthy"}
-    if faulty := application.services().sources.faulty:
+    sources = application.services().sources
+    if sources is not None and (faulty := sources.faulty):
         members["faultySources"] = [
             {"name": name, "places": [fault.pointer for fault in faults]}
             for name, faults in faulty.items()

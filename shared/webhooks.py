@@ -30,7 +30,7 @@ from shared.mapping import Booking, Undecodable
 from shared.outcomes import Outcome, attempt, failure
 from shared.queues import REQUESTS, RESULTS
 from shared.signatures import SECRET_MAY_BE_NEWER
-from shared.sources import Source
+from shared.sources import Source, Sources
 from shared.strict_json import Document, Json
 from shared.telemetry import Event
 
@@ -105,15 +105,17 @@ def receive(
 
 
 def _is_configured(services: Services, name: str) -> bool:
-    return name in services.sources.sound or name in services.sources.faulty
+    sources = services.sources or Sources()
+    return name in sources.sound or name in sources.faulty
 
 
 def _receive(services: Services, name: str, delivery: _Delivery) -> _Ending:
     if len(delivery.body) > MAX_BODY_BYTES:
         raise errors.PayloadTooLarge(f"The body is longer than {MAX_BODY_BYTES:,} bytes.")
-    if name in services.sources.faulty:
+    sources = services.sources or Sources()
+    if name in sources.faulty:
         raise errors.SettingsInvalid("This webhook source is not set up correctly.")
-    source = services.sources.sound.get(name)
+    source = sources.sound.get(name)
     if source is None:
         raise SignatureInvalid(_UNKNOWN_SOURCE)
     delivery_id = _authenticate(services, source, delivery)

@@ -11,6 +11,7 @@ from shared.graph import SCOPE
 from shared.graph_errors import JOIN_LINK_ROLES, Operation
 from shared.identity import Identity, Token
 from shared.settings import GRAPH_ROOT
+from shared.sources import Sources
 from shared.strict_json import Json
 
 _AUDIENCES = frozenset({GRAPH_ROOT, f"{GRAPH_ROOT}/", fixes.GRAPH_APP_ID})
@@ -31,7 +32,7 @@ def settings(ascent: Ascent, _: Budget) -> Finding:
             seen={"faulty": [fault.pointer for fault in ascent.faults]},
         )
     read = ascent.services.settings
-    sources = ascent.services.sources
+    sources = ascent.services.sources or Sources()
     seen: dict[str, Json] = {
         "GRAPH_VERSION": read.graph_version,
         "HTTP_AUTH": read.http_auth,

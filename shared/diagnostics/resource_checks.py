@@ -7,6 +7,7 @@ from shared.budget import Budget
 from shared.diagnostics.ascent import Ascent
 from shared.diagnostics.ladder import Finding, Status
 from shared.secret_store import SecretStore
+from shared.sources import Sources
 from shared.strict_json import Json
 
 _MUSTS = (queues.REQUESTS, queues.RESULTS)
@@ -16,7 +17,7 @@ _LEFTOVERS = (queues.DEAD_LETTERS, queues.POISON)
 def secrets(ascent: Ascent, budget: Budget) -> Finding:
     """Read each booking system's secret anew, and say nothing of it but that it is there."""
     services = ascent.services
-    sources = services.sources.sound.values()
+    sources = (services.sources or Sources()).sound.values()
     vault_uri = services.settings.key_vault_uri
     if not sources or vault_uri is None:
         return Finding(detail="Not needed: no booking system is configured.")

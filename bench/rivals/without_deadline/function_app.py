@@ -4,6 +4,7 @@ import importlib.util
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
@@ -11,14 +12,18 @@ spec = importlib.util.spec_from_file_location("this_app", ROOT / "function_app.p
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 
-from shared import connections  # noqa: E402 - found beside the app
+from shared import connections
+
+connect = connections.PlainPool._connect  # noqa: SLF001 - taken out on purpose
 
 
-def wait_for_ever(sock: socket.socket, _: float) -> None:
-    """Take the timeout off, once."""
-    if sock.gettimeout() is not None:
-        sock.settimeout(None)
+def connect_and_block(self: Any, connection: Any, deadline: float) -> socket.socket:
+    """Let each read and write last as long as it takes."""
+    if connection.sock is None:
+        connect(self, connection, deadline).settimeout(None)
+    return connection.sock
 
 
-connections._limit = wait_for_ever  # noqa: SLF001 - taken out on purpose
+connections.PlainPool._connect = connect_and_block  # noqa: SLF001 - as above
+connections._wait = lambda *_: None  # noqa: SLF001 - as above
 app = module.app
