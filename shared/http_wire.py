@@ -49,9 +49,8 @@ def write_request(method: str, target: str, headers: Mapping[str, str], body: by
     """
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     head = f"{method} {target} HTTP/1.1\r\n{fields}\r\n"
-    lines = len(headers) + 2
-    sound = head.count("\r\n") == head.count("\r") == head.count("\n") == lines
-    if not sound or not head.isascii() or "\0" in head or " " in target or not target:
+    whole = head.count("\r") == head.count("\n") == len(headers) + 2
+    if not whole or not head.isascii() or "\0" in head or " " in target or not target:
         raise ValueError("a request's line or header holds what must not stand there")
     return head.encode("ascii") + body
 

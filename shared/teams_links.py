@@ -16,6 +16,9 @@ from shared.identifiers import is_guid
 MAX_LENGTH = 2048
 _HOSTS = frozenset({"teams.microsoft.com", "teams.cloud.microsoft", "teams.live.com"})
 _SHORT_PATH = re.compile(r"/meet/([0-9]{6,20})/?")
+_CHAT_THREAD = re.compile(r"[0-9]+:.*@(thread|unq)\.")
+_LINK = re.compile(r"https?://", re.IGNORECASE)
+_JOIN_MEETING_ID = re.compile(r"[0-9][0-9 ]{7,}")
 _MICROSOFT_LINK = re.compile(
     r"https://(?:[a-z0-9-]+\.)*(?:microsoft\.com|cloud\.microsoft)(?::443)?"
     r"""(?:[/?#][^\x00-\x20\x7f"\\<>]*)?""",
@@ -94,11 +97,11 @@ def what_it_is_instead(meeting_id: str) -> str | None:
     """Name what somebody took for an onlineMeeting id, where it plainly is something else."""
     if meeting_id.startswith(("AAMk", "AQMk")):
         return "the id of a calendar event"
-    if re.match(r"[0-9]+:.*@(thread|unq)\.", unquote(meeting_id)):
+    if _CHAT_THREAD.match(unquote(meeting_id)):
         return "the id of a chat thread"
-    if re.match(r"https?://", meeting_id, re.IGNORECASE):
+    if _LINK.match(meeting_id):
         return "a link"
-    if re.fullmatch(r"[0-9][0-9 ]{7,}", meeting_id):
+    if _JOIN_MEETING_ID.fullmatch(meeting_id):
         return "a join meeting id (the number that a person types)"
     return None
 

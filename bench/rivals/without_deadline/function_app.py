@@ -4,7 +4,6 @@ import importlib.util
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
@@ -12,12 +11,16 @@ spec = importlib.util.spec_from_file_location("this_app", ROOT / "function_app.p
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 
+from urllib3.connection import HTTPConnection
+
 from shared import connections
 
 connect = connections.PlainPool._connect  # noqa: SLF001 - taken out on purpose
 
 
-def connect_and_block(self: Any, connection: Any, deadline: float) -> socket.socket:
+def connect_and_block(
+    self: connections.PlainPool, connection: HTTPConnection, deadline: float
+) -> socket.socket:
     """Let each read and write last as long as it takes."""
     if connection.sock is None:
         connect(self, connection, deadline).settimeout(None)
