@@ -5,7 +5,7 @@ A cold start pays for what is imported here, so each trigger imports its own par
 
 import gc
 
-gc.disable()  # until all is loaded: none of it is garbage, and to look costs 4 % of a cold start
+gc.disable()  # until all is loaded: to look for garbage among it costs 4 % of a cold start
 
 import os
 import time

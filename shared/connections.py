@@ -2,8 +2,11 @@
 
 urllib3 opens connections, verifies who is there, tunnels through proxies and keeps what is open.
 What then goes over a connection costs more CPU with it than the rest of a call to Graph, and its
-timeouts are for each wait, so that is done here: the socket never blocks, and every wait ends at
+timeouts are for each wait. So that is done here: the socket never blocks, and every wait ends at
 the deadline, however slowly an answer trickles in.
+
+A proxy is trusted with a little more: what it says before the tunnel stands, and all that comes by
+TLS within TLS to a proxy that speaks it, has what time is left for each wait.
 """
 
 import http.client
@@ -49,12 +52,19 @@ class _PlainConnection(HTTPConnection):
                 if left == 1:
                     raise
             else:
-                # For each wait of a proxy's tunnel and of the handshake, if there is one.
-                sock.settimeout(max(0.001, self.deadline - time.monotonic()))
+                sock.settimeout(_least_seconds_until(self.deadline))  # for the handshake
                 return sock
             finally:
                 self._dns_host = name
         raise OSError("the host has no address")
+
+    def _tunnel(self) -> None:
+        """Ask a proxy for the way on; it and the handshake behind it have what time is left."""
+        if self.deadline is not None:
+            self.sock.settimeout(_least_seconds_until(self.deadline))
+        super()._tunnel()
+        if self.deadline is not None:
+            self.sock.settimeout(_least_seconds_until(self.deadline))
 
 
 class _TlsConnection(_PlainConnection, HTTPSConnection):
@@ -72,7 +82,7 @@ class PlainPool(urllib3.HTTPConnectionPool):
         """Send a request and read its whole answer by the deadline (of `time.monotonic`).
 
         Args:
-            method: as RFC 9110 names it.
+            method: GET or POST.
             target: as it goes out.
             headers: all of them; none is added.
             body: of the length that they say.
@@ -103,7 +113,8 @@ class PlainPool(urllib3.HTTPConnectionPool):
                 raise _judged(error, deadline) from None
             raise
         else:
-            if not reader.keeps_open:
+            # Of TLS within TLS something may be left where no look at the socket finds it.
+            if not reader.keeps_open or not _never_blocks(sock):
                 connection.close()
             return answer
         finally:
@@ -121,10 +132,9 @@ class PlainPool(urllib3.HTTPConnectionPool):
             finally:
                 connection.deadline = None
         sock: socket.socket = connection.sock
-        # Other users of the session set a timeout. TLS within TLS, to a proxy, cannot do without.
-        timeout = 0 if isinstance(sock, socket.socket) else _seconds_until(deadline)
-        if sock.gettimeout() != timeout:
-            sock.settimeout(timeout)
+        # Other users of the session leave a timeout behind. TLS within TLS cannot do without.
+        if not _never_blocks(sock) and isinstance(sock, socket.socket):
+            sock.settimeout(0)
         return sock
 
 
@@ -132,6 +142,15 @@ class TlsPool(PlainPool, urllib3.HTTPSConnectionPool):
     """The same, with TLS on top."""
 
     ConnectionCls = _TlsConnection
+
+
+def _never_blocks(sock: socket.socket) -> bool:
+    return sock.gettimeout() == 0
+
+
+def _least_seconds_until(deadline: float) -> float:
+    """Give a timeout for a socket, which takes 0 for another mode."""
+    return max(0.001, deadline - time.monotonic())
 
 
 def _seconds_until(deadline: float) -> float:
@@ -149,22 +168,33 @@ def _wait(wait: Any, sock: socket.socket, deadline: float) -> None:  # noqa: ANN
 def _send(sock: socket.socket, message: bytes, deadline: float) -> None:
     left = memoryview(message)
     while left:
+        _limit(sock, deadline)
         try:
             left = left[sock.send(left) :]
         except (ssl.SSLWantWriteError, BlockingIOError):
             _wait(wait_for_write, sock, deadline)
+        except ssl.SSLWantReadError:
+            _wait(wait_for_read, sock, deadline)
 
 
 def _receive(sock: socket.socket, deadline: float) -> bytes:
     while True:
+        _limit(sock, deadline)
         try:
             received = sock.recv(_PART_BYTES)
         except (ssl.SSLWantReadError, BlockingIOError):
             _wait(wait_for_read, sock, deadline)
+        except ssl.SSLWantWriteError:
+            _wait(wait_for_write, sock, deadline)
         else:
             if not received:
                 raise ConnectionResetError("the answer broke off")
             return received
+
+
+def _limit(sock: socket.socket, deadline: float) -> None:
+    if not _never_blocks(sock):
+        sock.settimeout(_seconds_until(deadline))
 
 
 # http.client reads what a proxy says of its tunnel.

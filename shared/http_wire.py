@@ -38,19 +38,20 @@ def write_request(method: str, target: str, headers: Mapping[str, str], body: by
     """Write a whole request.
 
     Args:
-        method: as RFC 9110 names it.
+        method: GET or POST.
         target: as it goes out: encoded.
-        headers: by their names, which nobody looks at.
+        headers: by their names. Those are the code's own, and only looked at for ends of lines.
         body: of the length that the headers say.
 
     Raises:
-        ValueError: if a part of the head would end a line, or be taken for another part. It is
-            not quoted: it may be a token.
+        ValueError: if a part of the head would end a line, or the target itself. It is not
+            quoted: it may be a token.
     """
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     head = f"{method} {target} HTTP/1.1\r\n{fields}\r\n"
     whole = head.count("\r") == head.count("\n") == len(headers) + 2
-    if not whole or not head.isascii() or "\0" in head or " " in target or not target:
+    one_word = target and target.isprintable() and " " not in target
+    if not whole or not one_word or not head.isascii() or "\0" in head:
         raise ValueError("a request's line or header holds what must not stand there")
     return head.encode("ascii") + body
 
@@ -67,6 +68,7 @@ class AnswerReader:
         self._parser = HttpResponseParser(self)
         self._received = 0
         self._fields: list[tuple[bytes, bytes]] = []
+        self._head: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._answer: Answer | None = None
 
@@ -97,6 +99,10 @@ class AnswerReader:
         """Keep a header."""
         self._fields.append((name, value))
 
+    def on_headers_complete(self) -> None:
+        """Close the head: what comes as trailers counts for nothing (RFC 9110, section 6.5.1)."""
+        self._head, self._fields = self._fields, []
+
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body."""
         self._body.append(part)
@@ -105,7 +111,7 @@ class AnswerReader:
         """Make the answer, unless it was one on the way to it (1xx)."""
         status = self._parser.get_status_code()
         if status >= _FIRST_FINAL_STATUS:
-            self._answer = Answer(status, _Headers(self._fields), b"".join(self._body))
+            self._answer = Answer(status, _Headers(self._head), b"".join(self._body))
             self.keeps_open = self._parser.should_keep_alive()
         self._fields, self._body = [], []
 

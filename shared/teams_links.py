@@ -22,7 +22,7 @@ _JOIN_MEETING_ID = re.compile(r"[0-9][0-9 ]{7,}")
 _MICROSOFT_LINK = re.compile(
     r"https://(?:[a-z0-9-]+\.)*(?:microsoft\.com|cloud\.microsoft)(?::443)?"
     r"""(?:[/?#][^\x00-\x20\x7f"\\<>]*)?""",
-    re.ASCII | re.IGNORECASE,
+    re.IGNORECASE,  # of ASCII, which is checked
 )
 _LONGEST_LINK = 8192
 _LONG_PATH = re.compile(r"/l/meetup-join/([^/]+)(?:/[^/]*)?/?")

@@ -110,7 +110,8 @@ class Transport:
     def _route(self, url: str) -> tuple[PlainPool, str, str]:
         """Find the pool that leads to a host, by way of the environment's proxy, if any.
 
-        Host and target are given with it, as they go out.
+        Host and target are given with it, as they go out. A URL's host is one of the settings'
+        roots: in ASCII, and without a user's name.
 
         Once per host: requests works it out anew for every call, which costs as much as the call.
         """

@@ -12,7 +12,7 @@ from shared.http_wire import MAX_ANSWER_BYTES, Answer, AnswerReader, MalformedAn
 PLAIN = b"HTTP/1.1 200 OK\r\nX-Name: value\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nx-name:\tvalue \r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3;why=not\r\nhel\r\n2\r\nlo\r\n0\r\nX-Name: trailer\r\n\r\n"
+    b"3;why=not\r\nhel\r\n2\r\nlo\r\n0\r\nX-Name: trailer\r\nX-Trailer: one\r\n\r\n"
 )
 AFTER_ANOTHER = b"HTTP/1.1 103 Early Hints\r\nX-Name: early\r\n\r\n" + PLAIN
 CLOSING = PLAIN.replace(b"X-Name", b"Connection: close\r\nX-Name")
@@ -33,10 +33,11 @@ def read(*parts: bytes) -> tuple[Answer, bool]:
     st.sets(st.integers(1, len(CHUNKED) - 1)),
 )
 def test_an_answer_is_read_however_it_is_cut_up(wire: bytes, cuts: set[int]) -> None:
-    """Headers have the first value, by names in any case, without the blanks around it."""
+    """Headers have the first value, by names in any case, without blanks; trailers are none."""
     places = [0, *sorted(cut for cut in cuts if cut < len(wire)), len(wire)]
     answer, keeps_open = read(*(wire[a:b] for a, b in pairwise(places)))
     assert (answer.status, answer.headers.get("X-NAME"), answer.body) == (200, "value", b"hello")
+    assert answer.headers.get("X-Trailer") is None
     assert keeps_open == (wire is not CLOSING)
 
 
@@ -75,6 +76,8 @@ def test_a_request_is_written_as_it_is_given() -> None:
         ("GET", "/a\r\nX: y", {}),
         ("GET", "/ü", {}),
         ("GET", "", {}),
+        ("GET", "/a\tb", {}),
+        ("GET", "/a\x7f", {}),
         ("GET /x HTTP/1.1\r\n", "/", {}),
         ("GET", "/", {"X": "canary\r\nY: z"}),
         ("GET", "/", {"X": "canary\nY: z"}),
