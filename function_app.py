@@ -22,7 +22,7 @@ from shared.queues import POISON, REQUESTS
 if TYPE_CHECKING:
     from shared.deliveries import Delivery
 
-telemetry.quiet_libraries()
+telemetry.spare_the_log()
 application = Application(os.environ)
 gc.freeze()  # what has been loaded stays: no collection need look through it again
 gc.enable()

@@ -107,9 +107,12 @@ def outcome_event(
     )
 
 
-def quiet_libraries() -> None:
-    """Keep libraries from logging a line or two for each call: it costs time and money."""
+def spare_the_log() -> None:
+    """Keep from the log what costs time or money: libraries' lines for each call, and more."""
     for name in ("azure", "msal", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Which thread or process wrote a record, nobody reads; to find out is a fifth of it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined] # typeshed does not know it yet
     # Its warning about odd headers quotes the URL, and with it the ids and links in there.
     logging.getLogger("urllib3.connection").setLevel(logging.ERROR)

@@ -29,4 +29,5 @@ def connect_and_block(
 
 connections.PlainPool._connect = connect_and_block  # noqa: SLF001 - as above
 connections._wait = lambda *_: None  # noqa: SLF001 - as above
+connections._never_blocks = lambda _: True  # noqa: SLF001 - as above
 app = module.app
