@@ -16,7 +16,7 @@ from dev.errors import StartError
 from dev.terminal import ticking
 
 MEASUREMENTS = dict(zip(NAMES, (cold, warm, burst, drain), strict=True))
-ROUNDS = {"cold": 12, "warm": 6, "burst": 9, "drain": 1}
+ROUNDS = {"cold": 12, "warm": 5, "burst": 9, "drain": 1}
 _PAGE = ROOT / "docs" / "performance.md"
 _CHART = ROOT / "docs" / "performance.svg"
 _KEPT = ROOT / ".dev" / "bench"
