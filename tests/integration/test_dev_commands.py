@@ -161,7 +161,10 @@ def test_ctrl_c_ends_the_checks() -> None:
     with started("-m", "dev", "test", "unit", "integration") as process:
         until(process, "== unit")
 
-        assert press(process) == ""
+        rest = press(process)
+
+    assert "== integration" not in rest
+    assert "Traceback" not in rest
 
 
 @on_linux
