@@ -78,6 +78,7 @@ class Transport:
         The URL goes out as it is, so that what its maker encoded stays encoded.
 
         Raises:
+            ValueError: if the request cannot be written so.
             ConnectionLost: before or in the middle of the answer.
             TimeSpent: when the deadline came first.
             AnswerTooLarge: past MAX_ANSWER_BYTES.

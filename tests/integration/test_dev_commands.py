@@ -163,8 +163,7 @@ def test_ctrl_c_ends_the_checks() -> None:
 
         rest = press(process)
 
-    assert "== integration" not in rest
-    assert "Traceback" not in rest
+    assert set(rest.splitlines()) <= {"bringing up nodes..."}, "pytest may have begun"
 
 
 @on_linux
