@@ -3,10 +3,6 @@
 A cold start pays for what is imported here, so each trigger imports its own part when it is called.
 """
 
-import gc
-
-gc.disable()  # until all is loaded: to look for garbage among it costs 4 % of a cold start
-
 import os
 import time
 from datetime import UTC
@@ -14,18 +10,17 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from shared import http_api, telemetry
-from shared.application import Application
-from shared.http_answers import HttpAnswer
-from shared.queues import POISON, REQUESTS
+from shared.app import Application
+from shared.core import telemetry
+from shared.handlers import join_links as http
+from shared.handlers.responses import HttpResponse
+from shared.queues.client import POISON, REQUESTS
 
 if TYPE_CHECKING:
-    from shared.deliveries import Delivery
+    from shared.queues.messages import QueueMessage
 
-telemetry.spare_the_log()
+telemetry.configure_logging()
 application = Application(os.environ)
-gc.freeze()  # what has been loaded stays: no collection need look through it again
-gc.enable()
 app = func.FunctionApp()
 CALLERS = (
     func.AuthLevel.ANONYMOUS  # to the host: the app checks their tokens itself
@@ -38,21 +33,21 @@ CALLERS = (
 @app.route("join-link", methods=["POST"], auth_level=CALLERS)
 def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
-    return _response(http_api.join_link(application, req.headers, req.get_body()))
+    return _response(http.join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("join_links")
 @app.route("join-links", methods=["POST"], auth_level=CALLERS)
 def join_links(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve many meetings in one go."""
-    return _response(http_api.join_links(application, req.headers, req.get_body()))
+    return _response(http.join_links(application, req.headers, req.get_body()))
 
 
 @app.function_name("webhooks")
 @app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def webhook(req: func.HttpRequest) -> func.HttpResponse:
     """Take a booking event; its signature is its key."""
-    from shared import webhooks  # noqa: PLC0415 - see above
+    from shared.handlers import webhooks  # noqa: PLC0415 - see above
 
     source = req.route_params["source"]
     return _response(webhooks.receive(application, source, req.headers, req.get_body()))
@@ -62,13 +57,13 @@ def webhook(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
     """Say whether the app has loaded and its settings are valid."""
-    return _response(http_api.health(application))
+    return _response(http.health(application))
 
 
 @app.function_name("diagnostics")
 @app.route("diagnostics", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
-    """Climb the ladder, with faulty settings too."""
+    """Run the checks, with invalid settings too."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
     return _response(api.run(application, req.headers, req.get_body()))
@@ -77,36 +72,36 @@ def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("diagnostics_page")
 @app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
-    """Give the page that asks for the key and draws the ladder."""
+    """Give the page that asks for the key and draws the checks."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
     return _response(api.page())
 
 
 if application.settings_error is None:
-    # With faulty settings there is no trigger, so that messages wait untouched.
+    # With invalid settings there is no trigger, so that messages wait untouched.
     @app.function_name("join_link_requests")
     @app.queue_trigger("message", REQUESTS, "AzureWebJobsStorage")
     def join_link_requests(message: func.QueueMessage) -> None:
         """Resolve the meeting of one queue message."""
-        from shared import queue_processing  # noqa: PLC0415 - see above
+        from shared.handlers import queue_messages  # noqa: PLC0415 - see above
 
-        queue_processing.process(application.services(), _delivery(message))
+        queue_messages.process(application.services(), _queue_message(message))
 
     @app.function_name("join_link_requests_poison")
     @app.queue_trigger("message", POISON, "AzureWebJobsStorage")
     def join_link_requests_poison(message: func.QueueMessage) -> None:
         """Make a dead letter of a message that the host has given up on."""
-        from shared import queue_processing  # noqa: PLC0415 - see above
+        from shared.handlers import queue_messages  # noqa: PLC0415 - see above
 
-        queue_processing.bring_over(application.services(), _delivery(message))
+        queue_messages.process_poison(application.services(), _queue_message(message))
 
 
-def _delivery(message: func.QueueMessage) -> "Delivery":
-    from shared.deliveries import Delivery  # noqa: PLC0415 - see above
+def _queue_message(message: func.QueueMessage) -> "QueueMessage":
+    from shared.queues.messages import QueueMessage  # noqa: PLC0415 - see above
 
     inserted = message.insertion_time
-    return Delivery(
+    return QueueMessage(
         body=message.get_body(),
         message_id=message.id or "",
         dequeue_count=message.dequeue_count or 1,
@@ -116,7 +111,7 @@ def _delivery(message: func.QueueMessage) -> "Delivery":
     )
 
 
-def _response(answer: HttpAnswer) -> func.HttpResponse:
+def _response(answer: HttpResponse) -> func.HttpResponse:
     return func.HttpResponse(
         answer.body,
         status_code=answer.status,

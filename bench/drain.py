@@ -15,7 +15,7 @@ from pathlib import Path
 from azure.storage.queue import QueueClient, QueueServiceClient
 
 from bench.report import Report, Table, median, ratio
-from bench.worker import REQUEST, WrongAnswer, process_cpu
+from bench.worker import REQUEST, WrongResponse, process_cpu
 from bench.world import NOTHING, OURS, RIVAL, ROOT, SUBJECTS, Subject, World
 from dev.azurite import Azurite
 from dev.local_run import QUEUES
@@ -108,7 +108,7 @@ def _drain(world: World, subject: Subject, instances: int) -> Drain:
         )
         left = service.get_queue_client(_RESULTS).get_queue_properties().approximate_message_count
         if subject.name != NOTHING and not left:
-            raise WrongAnswer(f"{subject.name} put nothing on {_RESULTS}.")
+            raise WrongResponse(f"{subject.name} put nothing on {_RESULTS}.")
         return Drain(count / (ended - started), workers, hosts, service_cpu)
 
 
@@ -142,4 +142,4 @@ def _wait(requests: QueueClient, done: float) -> tuple[int, float]:
         if MESSAGES - left >= done:
             return MESSAGES - left, time.monotonic()
         time.sleep(0.2)
-    raise WrongAnswer(f"The queue was not empty after {_PATIENCE:g} seconds.")
+    raise WrongResponse(f"The queue was not empty after {_PATIENCE:g} seconds.")

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import NAMES, burst, chart, cold, drain, warm
+from bench import burst, chart, cold, drain, warm
 from bench.report import Report
 from bench.world import OURS, ROOT, World
+from dev.cli import BENCHES
 from dev.errors import StartError
 from dev.terminal import ticking
 
-MEASUREMENTS = dict(zip(NAMES, (cold, warm, burst, drain), strict=True))
+MEASUREMENTS = dict(zip(BENCHES, (cold, warm, burst, drain), strict=True))
 ROUNDS = {"cold": 12, "warm": 5, "burst": 9, "drain": 1}
 _PAGE = ROOT / "docs" / "performance.md"
 _CHART = ROOT / "docs" / "performance.svg"

@@ -37,7 +37,7 @@ _HTTP_REQUEST: wire.Data = {
 }
 
 
-class WrongAnswer(StartError):
+class WrongResponse(StartError):
     """A subject did not give a link: what was measured counts for nothing."""
 
 
@@ -89,12 +89,12 @@ class Worker:
         """Wait until the app is loaded.
 
         Raises:
-            WrongAnswer: it could not be.
+            WrongResponse: it could not be.
         """
         while not self._loaded.wait(0.1):
             if not self._reader.is_alive() or time.perf_counter() - self.started > PATIENCE:
                 self._process.stop()
-                raise WrongAnswer(f"{self._subject.name} did not start: {self._process.failure}")
+                raise WrongResponse(f"{self._subject.name} did not start: {self._process.failure}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,7 +132,7 @@ class Worker:
         """Ask for links, so many at once, until there were enough or the time is over.
 
         Raises:
-            WrongAnswer: one of them was none.
+            WrongResponse: one of them was none.
         """
         run = _Run(self, at_once=at_once, count=count, seconds=seconds)
         return run.times()
@@ -157,7 +157,7 @@ class _Run:
 
     def times(self) -> Times:
         if self._fault is not None:
-            raise WrongAnswer(str(self._fault)) from self._fault
+            raise WrongResponse(str(self._fault)) from self._fault
         return Times(self._wall, self._cpu, tuple(self._latencies))
 
     def _next(self) -> None:
@@ -191,10 +191,10 @@ def check(value: Value) -> None:
     """See that an answer holds a link.
 
     Raises:
-        WrongAnswer: it does not.
+        WrongResponse: it does not.
     """
     http = (value or {}).get("http", {})
     body = http.get("body") or {}
     text = body.get("string") or wire.decode_bytes(body.get("bytes", "")).decode()
     if http.get("status_code") != 200 or "https://visit.teams.microsoft.com/" not in text:
-        raise WrongAnswer(f"{http.get('status_code')} {text}")
+        raise WrongResponse(f"{http.get('status_code')} {text}")

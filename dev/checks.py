@@ -49,6 +49,7 @@ _CHECKS = (
     _types("types"),
     _types("types-dev.py", "dev.py"),
     _types("types-scripts", "--python-version", "3.10", "scripts"),
+    Check("layers", ("dev.layers",)),
     _tests("browser", slow=True),
     _tests("worker"),
     _tests("infra"),

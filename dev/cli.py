@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import NAMES as BENCHES
 from dev.checks import NAMES, SLOW
 from dev.errors import StartError
 from dev.terminal import COLUMNS, complain, wrapped
@@ -28,6 +27,9 @@ examples:
 Each says more with --help, and Ctrl-C ends it at any time. Exit codes:
 0 all is well, 1 something is not, 2 there is no such command, 130 Ctrl-C.
 """
+BENCHES = ("cold", "warm", "burst", "drain")
+"""The measurements of `bench`, which is started as a program: nothing in dev imports it."""
+_ROOT = Path(__file__).resolve().parents[1]
 _NEEDS = "Python 3.13 and Node 20 or newer; the network only the first time"
 
 
@@ -75,9 +77,11 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
 
             return check(names=options.names, everything=options.all)
         case "bench":
-            from bench.run import bench  # noqa: PLC0415
+            from dev import processes  # noqa: PLC0415
 
-            return bench(names=options.names, rounds=options.rounds, publish=options.publish)
+            rounds = [] if options.rounds is None else [f"--rounds={options.rounds}"]
+            publish = ["--publish"] if options.publish else []
+            return processes.run("bench", *options.names, *rounds, *publish, folder=_ROOT)
         case "soak":
             from dev.soak import soak  # noqa: PLC0415
 

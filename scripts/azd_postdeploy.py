@@ -13,7 +13,7 @@ NEXT_STEP = """\
 The code is deployed. Next: see that the app can reach Microsoft Graph, and what is missing.
 
   {url}/api/health        200 when the app has loaded and its settings are valid
-  {url}/api/diagnostics   climbs from the settings to a join link, and says what to mend
+  {url}/api/diagnostics   checks everything from the settings to a join link, and says what to fix
 
 The page asks for a key of its own (never the master key):
 

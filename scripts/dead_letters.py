@@ -207,7 +207,7 @@ def _chosen(queue: QueueClient, options: argparse.Namespace) -> Iterator[Letter]
     missing = set(options.ids)
     if not (missing or options.all or options.reason or options.code):
         raise UsageError("Say which: ids as list shows them, --reason, --code or --all.")
-    give_up = time.monotonic() + HIDDEN_SECONDS + 1
+    dead_letter = time.monotonic() + HIDDEN_SECONDS + 1
     while True:
         for letter in _take(queue):
             if (letter.id in missing or not options.ids) and _matches(letter, options):
@@ -217,7 +217,7 @@ def _chosen(queue: QueueClient, options: argparse.Namespace) -> Iterator[Letter]
                 return
         if not missing:
             return
-        if time.monotonic() > give_up:
+        if time.monotonic() > dead_letter:
             raise UsageError(f"Not there: {', '.join(sorted(missing))}.")
         time.sleep(1)
 

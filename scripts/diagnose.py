@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Asks the running app whether its setup works, and prints the ladder with what to do next.
+"""Asks the running app whether its setup works, and prints the checks with what to do next.
 
 Needs the Azure role Website Contributor on the app, signed in by `az login`: with --app it reads
 the key of the function `diagnostics`. With --url it needs no role, and takes the key from
 DIAGNOSTICS_KEY, or asks for it. Python 3.10 or newer and scripts/requirements.txt.
 
-Exits with 0 where no rung fails, 1 where one does, 2 where there was no answer: a deployment can
+Exits with 0 where no check fails, 1 where one does, 2 where there was no answer: a deployment can
 wait for it.
 """
 
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from check_report import WORDS, as_html, as_text, printable
 from command_line import Parser, end_without_package, not_signed_in
-from ladder_report import WORDS, as_html, as_text, printable
 
 try:
     import requests
@@ -133,12 +133,12 @@ def ask(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Have the app climb its ladder, and return its report.
+    """Have the app run its checks, and return its report.
 
     Args:
         url: The app's address.
         key: The function's.
-        body: Whom and what to climb for.
+        body: Whom and what to check.
         patience: Seconds to go on for while the app starts, or is busy with another run.
         sleep: Waits.
         clock: Seconds.
@@ -171,7 +171,7 @@ def ask(
 def _report(answer: requests.Response) -> dict[str, Any]:
     try:
         report: dict[str, Any] = answer.json()
-        if report["verdict"] in WORDS and isinstance(report["rungs"], list):
+        if report["verdict"] in WORDS and isinstance(report["checks"], list):
             return report
     except (ValueError, TypeError, KeyError):
         pass

@@ -55,7 +55,7 @@ class QueueListener:
     ) -> None:
         self._function = function
         self._queue = service.get_queue_client(queue)
-        # A poison queue has none of its own, or a bad message would travel for ever.
+        # A poison queue has none of its own, or a bad message would go round for ever.
         self._poison = None if queue.endswith(POISON) else service.get_queue_client(queue + POISON)
         self._options = options
         self._lease = lease

@@ -1,6 +1,6 @@
 """The frames that go between the host and its worker process, and what they hold.
 
-A frame is four bytes of length (big-endian) and that much JSON. Bytes travel as base64.
+A frame is four bytes of length (big-endian) and that much JSON. Bytes are base64.
 Data to and from a function is a mapping with one member that names its kind, as in the
 host's own protocol: `{"string": …}`, `{"json": …}`, `{"bytes": …}`, `{"http": …}`.
 """

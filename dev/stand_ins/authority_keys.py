@@ -1,7 +1,7 @@
 """Entra's key document: where an app finds the keys that a tenant's tokens are signed with."""
 
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
 
@@ -21,7 +21,7 @@ class AuthorityKeys(StandIn):
         """Its root, in place of https://login.microsoftonline.com."""
         return f"http://127.0.0.1:{self.port}"
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer as Entra would.
 
         Raises:
@@ -30,10 +30,10 @@ class AuthorityKeys(StandIn):
         path = f"/{self._authority.tenant_id}/discovery/v2.0/keys"
         if request.method != "GET" or request.path != path:
             raise RefusedError(404, "NotFound", "")
-        return Answer.json(200, self._authority.keys, {"Cache-Control": "max-age=86400, private"})
+        return Response.json(200, self._authority.keys, {"Cache-Control": "max-age=86400, private"})
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:
+    def refuse(self, request: Request, error: RefusedError) -> Response:
         """An error, of which nobody reads more than the status."""
         del request
         body = {"error": error.code, "error_description": error.message}
-        return Answer.json(error.status, body, error.headers)
+        return Response.json(error.status, body, error.headers)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dev.stand_ins.messages import Answer, RefusedError
+from dev.stand_ins.messages import RefusedError, Response
 from dev.stand_ins.stand_in import Exchange, Fault
 
 _CHUNK = 65536
@@ -146,7 +146,7 @@ class Body:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer with them."""
-        exchange.send(Answer(self.status, self.body, {"Content-Type": self.content_type}))
+        exchange.send(Response(self.status, self.body, {"Content-Type": self.content_type}))
 
 
 NOT_JSON = Body(b"<!doctype html><title>Gateway</title><p>Something else", content_type="text/html")
@@ -156,7 +156,7 @@ EMPTY_BODY = Body(b"")
 
 @dataclass(frozen=True)
 class Huge:
-    """Answer with sound JSON of this many bytes and a little more.
+    """Answer with valid JSON of this many bytes and a little more.
 
     Attributes:
         size: Bytes.
@@ -169,7 +169,7 @@ class Huge:
     def __call__(self, exchange: Exchange) -> None:
         """Answer at length."""
         start, end = b'{"value":"', b'"}'
-        answer = Answer(200, headers={"Content-Type": "application/json"})
+        answer = Response(200, headers={"Content-Type": "application/json"})
         exchange.begin(answer)
         exchange.closing = exchange.closing or not self.announced
         whole = len(start) + self.size + len(end)
@@ -188,7 +188,7 @@ class Redirect:
 
     def __call__(self, exchange: Exchange) -> None:
         """Redirect."""
-        exchange.send(Answer(self.status, headers={"Location": self.location}))
+        exchange.send(Response(self.status, headers={"Location": self.location}))
 
 
 class Random:

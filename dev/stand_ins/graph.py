@@ -14,7 +14,7 @@ from dev.stand_ins import graph_messages
 from dev.stand_ins.authority import Authority
 from dev.stand_ins.graph_batch import answer_batch
 from dev.stand_ins.graph_data import GraphData, Meeting, User, read_meeting_id
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
 _AUDIENCES = (
@@ -56,7 +56,7 @@ class _Asked:
             )
             raise RefusedError(403, "Forbidden", message)
 
-    def answer(self, context: str, body: dict[str, Any]) -> Answer:
+    def answer(self, context: str, body: dict[str, Any]) -> Response:
         return graph_messages.answer(self.request, self.version, context, body)
 
 
@@ -89,11 +89,11 @@ class Graph(StandIn):
         """The link it gives for a meeting and an Accept-Language header."""
         return graph_messages.join_link(meeting, self.data.tenant_id, language)
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:
+    def refuse(self, request: Request, error: RefusedError) -> Response:
         """An error in Graph's shape."""
         return graph_messages.error_answer(request, error)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer as Graph would.
 
         Raises:
@@ -120,7 +120,7 @@ class Graph(StandIn):
             case _:
                 raise graph_messages.segment_not_found(segments[0] if segments else "")
 
-    def _respond_to_item(self, request: Request) -> Answer:
+    def _respond_to_item(self, request: Request) -> Response:
         try:
             return self.respond(request)
         except RefusedError as error:
@@ -144,7 +144,7 @@ class Graph(StandIn):
         except jwt.InvalidTokenError as error:
             raise _token_refused("Access token validation failure.") from error
 
-    def _user(self, asked: _Asked, name: str) -> Answer:
+    def _user(self, asked: _Asked, name: str) -> Response:
         if not asked.roles & set(_USER_ROLES):
             message = "Insufficient privileges to complete the operation."
             raise RefusedError(403, "Authorization_RequestDenied", message)
@@ -159,7 +159,7 @@ class Graph(StandIn):
         context = "users/$entity" if select is None else f"users({select})/$entity"
         return asked.answer(context, graph_messages.user_json(user, select))
 
-    def _lookup(self, asked: _Asked, user_id: str) -> Answer:
+    def _lookup(self, asked: _Asked, user_id: str) -> Response:
         asked.require(*_LOOKUP_ROLES)
         user = self._organizer(asked, user_id)
         wanted = graph_messages.read_filter(asked.options.get("$filter"))
@@ -172,12 +172,12 @@ class Graph(StandIn):
         found = [] if meeting is None else [self._meeting_json(meeting)]
         return asked.answer(f"users('{user_id}')/onlineMeetings", {"value": found})
 
-    def _link(self, asked: _Asked, user_id: str, meeting_id: str) -> Answer:
+    def _link(self, asked: _Asked, user_id: str, meeting_id: str) -> Response:
         asked.require(*_LINK_ROLES)
         user = self._organizer(asked, user_id)
         return self._link_of(asked, self._meeting_by_id(user, meeting_id))
 
-    def _link_by_key(self, asked: _Asked, user_id: str, key: str) -> Answer:
+    def _link_by_key(self, asked: _Asked, user_id: str, key: str) -> Response:
         link = graph_messages.read_alternate_key(key)
         if link is None or not self.alternate_key:
             raise graph_messages.segment_not_found(key.partition("(")[0])
@@ -187,7 +187,7 @@ class Graph(StandIn):
             raise _meeting_not_found()
         return self._link_of(asked, meeting)
 
-    def _link_of(self, asked: _Asked, meeting: Meeting) -> Answer:
+    def _link_of(self, asked: _Asked, meeting: Meeting) -> Response:
         link = self.join_link(meeting, language=asked.request.headers.get("accept-language"))
         return asked.answer("Edm.String", {"value": link})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import Exchange
 
 _MOST = 20
@@ -21,7 +21,9 @@ class _Item:
     depends_on: tuple[str, ...]
 
 
-def answer_batch(request: Request, *, version: str, respond: Callable[[Request], Answer]) -> Answer:
+def answer_batch(
+    request: Request, *, version: str, respond: Callable[[Request], Response]
+) -> Response:
     """Answer every request of a batch.
 
     Args:
@@ -33,13 +35,13 @@ def answer_batch(request: Request, *, version: str, respond: Callable[[Request],
         RefusedError: The envelope is not as documented.
     """
     items = _read(request, version)
-    answers: dict[str, Answer] = {}
+    answers: dict[str, Response] = {}
     for item in items:  # Graph goes by the dependencies; here they have to point backwards
         failed = any(answers[target].status >= 400 for target in item.depends_on)
         answers[item.id] = _dependency_failed() if failed else respond(item.request)
     responses = [_response(item.id, answers[item.id]) for item in items]
     random.Random(_SEED).shuffle(responses)  # noqa: S311 - guards nothing
-    return Answer.json(200, {"responses": responses})
+    return Response.json(200, {"responses": responses})
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _item(described: Mapping[str, Any], envelope: Request, version: str) -> _Ite
     return _Item(str(described["id"]), request, tuple(described.get("dependsOn", ())))
 
 
-def _response(item_id: str, answer: Answer) -> dict[str, Any]:
+def _response(item_id: str, answer: Response) -> dict[str, Any]:
     # Names in one case or another: nobody may rely on it.
     headers = {name.lower(): value for name, value in answer.headers.items()}
     body: object
@@ -122,6 +124,6 @@ def _response(item_id: str, answer: Answer) -> dict[str, Any]:
     return {"id": item_id, "status": answer.status, "headers": headers, "body": body}
 
 
-def _dependency_failed() -> Answer:
+def _dependency_failed() -> Response:
     message = "The dependency of this request has failed."
-    return Answer.json(424, {"error": {"code": "FailedDependency", "message": message}})
+    return Response.json(424, {"error": {"code": "FailedDependency", "message": message}})

@@ -15,7 +15,7 @@ import jwt
 
 from dev.stand_ins import graph_messages
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
 GRAPH = "https://graph.microsoft.com"
@@ -91,11 +91,11 @@ class GraphDirectory(StandIn):
             wids=list(roles),
         )
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:
+    def refuse(self, request: Request, error: RefusedError) -> Response:
         """An error in Graph's shape."""
         return graph_messages.error_answer(request, error)
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer as Graph would.
 
         Raises:

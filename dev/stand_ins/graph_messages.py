@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
 from dev.stand_ins.graph_data import Meeting, User
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 
 _VERSIONS = frozenset({"v1.0", "beta"})
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")
@@ -90,7 +90,7 @@ def read_alternate_key(segment: str) -> str | None:
     return _unquoted(match["literal"])
 
 
-def answer(request: Request, version: str, context: str, body: dict[str, Any]) -> Answer:
+def answer(request: Request, version: str, context: str, body: dict[str, Any]) -> Response:
     """A good answer in Graph's shape.
 
     Args:
@@ -101,10 +101,10 @@ def answer(request: Request, version: str, context: str, body: dict[str, Any]) -
     """
     url = f"https://graph.microsoft.com/{version}/$metadata#{context}"
     headers = {**_headers(request), "Content-Type": _JSON}
-    return Answer.json(200, {"@odata.context": url, **body}, headers)
+    return Response.json(200, {"@odata.context": url, **body}, headers)
 
 
-def error_answer(request: Request, error: RefusedError) -> Answer:
+def error_answer(request: Request, error: RefusedError) -> Response:
     """An error in Graph's shape."""
     headers = _headers(request)
     inner = {
@@ -115,7 +115,7 @@ def error_answer(request: Request, error: RefusedError) -> Answer:
     if error.status == 429:
         inner = {"code": "429", **inner}
     body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
-    return Answer.json(error.status, body, {**headers, **error.headers})
+    return Response.json(error.status, body, {**headers, **error.headers})
 
 
 def segment_not_found(segment: str) -> RefusedError:

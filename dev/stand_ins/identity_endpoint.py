@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import jwt
 
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
 GRAPH = "https://graph.microsoft.com"
@@ -60,7 +60,7 @@ class IdentityEndpoint(StandIn):
             "IDENTITY_HEADER": self._secret,
         }
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """A token.
 
         Raises:
@@ -81,12 +81,12 @@ class IdentityEndpoint(StandIn):
             raise RefusedError(400, "", _NO_SUCH_IDENTITY)
         if resource.removesuffix("/") not in _RESOURCES:
             raise RefusedError(500, "", "An unexpected error occurred.")
-        return Answer.json(200, self._answer(resource))
+        return Response.json(200, self._answer(resource))
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:  # noqa: ARG002 - not used
+    def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - not used
         """An error in App Service's shape."""
         body = {"statusCode": error.status, "message": error.message}
-        return Answer.json(error.status, body, error.headers)
+        return Response.json(error.status, body, error.headers)
 
     def _answer(self, resource: str) -> dict[str, Any]:
         token = self._token(resource)

@@ -17,7 +17,7 @@ import jwt
 
 from dev.stand_ins.authority import Authority
 from dev.stand_ins.certificates import TlsFiles
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
 _AUDIENCE = "https://vault.azure.net"
@@ -110,7 +110,7 @@ class KeyVault(StandIn):
         with self._secrets_lock:
             del self._secrets[name]
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer as the vault would.
 
         Raises:
@@ -131,21 +131,21 @@ class KeyVault(StandIn):
                 if not secret.enabled:
                     message = "Operation get is not allowed on a disabled secret."
                     raise RefusedError(403, _DISABLED, message)
-                return Answer.json(200, {"value": secret.value, **self._described(secret)})
+                return Response.json(200, {"value": secret.value, **self._described(secret)})
             case "PUT", ["secrets", name]:
                 secret = self._put(name, json.loads(request.body))
-                return Answer.json(200, {"value": secret.value, **self._described(secret)})
+                return Response.json(200, {"value": secret.value, **self._described(secret)})
             case "PATCH", ["secrets", name, *version]:
                 secret = self._patch(self._version(name, version), json.loads(request.body))
-                return Answer.json(200, self._described(secret))
+                return Response.json(200, self._described(secret))
         raise RefusedError(405, "MethodNotAllowed", "The method is not allowed here.")
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:  # noqa: ARG002 - not used
+    def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - not used
         """An error in the vault's shape."""
         body: dict[str, Any] = {"code": error.code, "message": error.message}
         if error.code == _DISABLED:
             body |= {"code": "Forbidden", "innererror": {"code": _DISABLED}}
-        return Answer.json(error.status, {"error": body}, error.headers)
+        return Response.json(error.status, {"error": body}, error.headers)
 
     def _authenticate(self, request: Request) -> None:
         authority = f"https://login.microsoftonline.com/{self._authority.tenant_id}"
@@ -200,7 +200,7 @@ class KeyVault(StandIn):
             versions[[one.version for one in versions].index(secret.version)] = changed
         return changed
 
-    def _page(self, request: Request, entries: list[tuple[str, SecretVersion]]) -> Answer:
+    def _page(self, request: Request, entries: list[tuple[str, SecretVersion]]) -> Response:
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         start = int(query.get("$skiptoken", 0))
         end = start + min(int(query.get("maxresults", self.page_size)), self.page_size)
@@ -213,7 +213,7 @@ class KeyVault(StandIn):
             f"&$skiptoken={end}&maxresults={end - start}"
         )
         next_link = following if end < len(entries) else None
-        return Answer.json(200, {"value": value, "nextLink": next_link})
+        return Response.json(200, {"value": value, "nextLink": next_link})
 
     def _described(self, secret: SecretVersion) -> dict[str, Any]:
         return {

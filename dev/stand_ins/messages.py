@@ -97,7 +97,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a request is answered with.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from dev.stand_ins.listener import Listener, tunnel
-from dev.stand_ins.messages import Answer, MalformedRequestError, Request
+from dev.stand_ins.messages import MalformedRequestError, Request, Response
 
 
 class ConnectProxy:
@@ -51,7 +51,7 @@ class ConnectProxy:
             try:
                 request = Request.read(stream)
             except MalformedRequestError:
-                connection.sendall(Answer(400).head(length=None))
+                connection.sendall(Response(400).head(length=None))
                 return
         if request is None:
             return
@@ -59,7 +59,7 @@ class ConnectProxy:
             self._asked.append(request.target)
         port = self._ports.get(request.target)
         if port is None:
-            connection.sendall(Answer(502).head(length=None))
+            connection.sendall(Response(502).head(length=None))
             return
         with socket.create_connection(("127.0.0.1", port)) as local:
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")

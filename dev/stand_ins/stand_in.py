@@ -12,12 +12,12 @@ from typing import Self
 from dev.stand_ins import listener
 from dev.stand_ins.certificates import TlsFiles
 from dev.stand_ins.messages import (
-    Answer,
     Call,
     CallLog,
     MalformedRequestError,
     RefusedError,
     Request,
+    Response,
 )
 
 type Condition = Callable[[Call], bool]
@@ -41,23 +41,23 @@ class Exchange:
         self._request = request
         self._connection = connection
 
-    def respond(self) -> Answer:
+    def respond(self) -> Response:
         """The answer that the stand-in gives when nothing is wrong."""
         try:
             return self._stand_in.respond(self._request)
         except RefusedError as error:
             return self.refuse(error)
 
-    def refuse(self, error: RefusedError) -> Answer:
+    def refuse(self, error: RefusedError) -> Response:
         """An error in the shape that the service gives its errors."""
         return self._stand_in.refuse(self._request, error)
 
-    def send(self, answer: Answer) -> None:
+    def send(self, answer: Response) -> None:
         """Send a whole answer."""
         self.begin(answer)
         self.write(answer.head(length=len(answer.body)) + answer.body)
 
-    def begin(self, answer: Answer) -> None:
+    def begin(self, answer: Response) -> None:
         """Note an answer's status, before any caller can have seen it."""
         self._stand_in.log.answered(self.call, answer.status)
 
@@ -107,7 +107,7 @@ class StandIn(ABC):
         self._held: set[threading.Event] = set()
 
     @abstractmethod
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer a request as the service would.
 
         Raises:
@@ -115,7 +115,7 @@ class StandIn(ABC):
         """
 
     @abstractmethod
-    def refuse(self, request: Request, error: RefusedError) -> Answer:
+    def refuse(self, request: Request, error: RefusedError) -> Response:
         """An error in the shape that the service gives its errors."""
 
     @property
@@ -222,7 +222,7 @@ class StandIn(ABC):
         try:
             return Request.read(stream)
         except MalformedRequestError:
-            connection.sendall(Answer(400).head(length=None))
+            connection.sendall(Response(400).head(length=None))
             return None
 
     def _next_fault(self, call: Call) -> Fault | None:

@@ -50,7 +50,7 @@ var rules = [
   {
     // Throttling is not among them: the queue waits it out, and an HTTP caller is told to.
     name: 'failures'
-    title: 'Requests fail for reasons that no caller can mend'
+    title: 'Requests fail for reasons that no caller can fix'
     description: 'More than five in 15 minutes ended with an error of Graph, a dependency or this service.'
     severity: 2
     frequency: 'PT5M'
@@ -71,7 +71,7 @@ var rules = [
   {
     name: 'settings'
     title: 'The app refuses its settings'
-    description: 'Nothing is answered until they are mended; messages wait. The diagnostics name the settings.'
+    description: 'Nothing is answered until they are corrected; messages wait. The diagnostics name the settings.'
     severity: 1
     frequency: 'PT15M'
     window: 'PT15M'

@@ -1,1 +1,1 @@
-"""Setup that proves itself: a ladder of checks, from the settings up to the join link."""
+"""The checks that tell why there is no link, from the settings to the link itself."""

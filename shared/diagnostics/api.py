@@ -1,4 +1,4 @@
-"""The diagnostics' routes, in plain values: the climb, and the page that asks for it."""
+"""The diagnostics' routes, in plain values: the report, and the page that asks for it."""
 
 import base64
 import hashlib
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from shared import strict_json
-from shared.application import Application
-from shared.diagnostics.ascent import Ascent, Subject
-from shared.diagnostics.ladder import climb
-from shared.diagnostics.rungs import RUNGS
-from shared.errors import DiagnosticsBusy, ServiceError
-from shared.http_answers import HttpAnswer, json_answer, problem_answer
-from shared.http_api import parse_body
+from shared.app import Application
+from shared.core import strict_json
+from shared.core.errors import DiagnosticsBusy, ServiceError
+from shared.diagnostics.checks import CHECKS
+from shared.diagnostics.context import CheckContext, Target
+from shared.diagnostics.runner import run_checks
+from shared.handlers.join_links import parse_body
+from shared.handlers.responses import HttpResponse, json_response, problem_response
 
 _PAGE = Path(__file__).with_name("page.html")
 _MAX_BODY_BYTES = 8 * 1024
@@ -24,33 +24,33 @@ _MAX_BODY_BYTES = 8 * 1024
 _climbing = threading.Lock()
 
 
-def run(application: Application, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+def run(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
     """Answer `POST /api/diagnostics`: 200 with the verdict inside, within 20 seconds.
 
-    One climber at a time in this process. A problem is only what is wrong with the request, and
-    429 while another one climbs.
+    One run at a time in this process. A problem is only what is wrong with the request, and
+    429 while another one runs.
 
     Args:
-        application: the app, sound or with faulty settings.
+        application: the app, valid or with invalid settings.
         headers: by name, in any case.
         body: as it came; none is as good as an empty object.
     """
     try:
-        subject = _subject({name.lower(): value for name, value in headers.items()}, body)
+        target = _subject({name.lower(): value for name, value in headers.items()}, body)
         if not _climbing.acquire(blocking=False):
             raise DiagnosticsBusy("Somebody is running the diagnostics just now.")
     except ServiceError as error:
-        return problem_answer(error)
+        return problem_response(error)
     try:
-        ascent = Ascent.of(application, subject)
-        report = climb(RUNGS, ascent, faulty_settings=ascent.faulty_settings)
+        context = CheckContext.of(application, target)
+        report = run_checks(CHECKS, context, invalid_settings=context.invalid_settings)
     finally:
         _climbing.release()
-    return json_answer(200, report.to_json())
+    return json_response(200, report.to_json())
 
 
 @cache
-def page() -> HttpAnswer:
+def page() -> HttpResponse:
     """Answer `GET /api/diagnostics`: a static page, which may do nothing but call the POST."""
     html = _PAGE.read_text(encoding="utf-8")
     policy = (
@@ -65,13 +65,13 @@ def page() -> HttpAnswer:
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }
-    return HttpAnswer(200, headers, html.encode())
+    return HttpResponse(200, headers, html.encode())
 
 
-def _subject(headers: Mapping[str, str], body: bytes) -> Subject:
+def _subject(headers: Mapping[str, str], body: bytes) -> Target:
     if not body:
-        return Subject()
-    return Subject.from_document(parse_body(strict_json.read, headers, body, most=_MAX_BODY_BYTES))
+        return Target()
+    return Target.from_document(parse_body(strict_json.read, headers, body, most=_MAX_BODY_BYTES))
 
 
 def _hash(html: str, element: str) -> str:

@@ -1,19 +1,22 @@
-"""The upper rungs: what Microsoft Graph says about the organizer, the meeting and the link.
+"""Checks of what Microsoft Graph says about the organizer, the meeting and the link.
 
 No join link leaves this module: that one was given is all a report says.
 """
 
-from shared import errors, fixes, graph_calls
-from shared.budget import Budget
-from shared.diagnostics.ascent import Ascent
-from shared.diagnostics.ladder import Finding, Status
-from shared.errors import ServiceError
-from shared.graph_errors import Operation
-from shared.identifiers import is_guid, is_user_principal_name
-from shared.resolver import find_meeting, refuse_what_is_no_meeting_id
-from shared.teams_links import derive_meeting_id
+from shared.core import errors, remediation
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import ServiceError
+from shared.core.identifiers import is_guid, is_user_principal_name
+from shared.diagnostics.context import CheckContext
+from shared.diagnostics.runner import Finding, Status
+from shared.graph import requests as graph_requests
+from shared.graph.error_mapping import Operation
+from shared.meetings.resolver import find_meeting, validate_meeting_id
+from shared.meetings.teams_links import derive_meeting_id
 
 VERSIONS = ("v1.0", "beta")
+MAX_TRIES = 2
+"""For each call to Graph: a check has a few seconds, and all of them 18."""
 _MADE_UP_THREAD = "19:meeting_diagnostics@thread.v2"
 _PERMISSION = (errors.PermissionRefused, errors.PermissionMissing)
 _ABOUT_THE_MEETING = (
@@ -23,10 +26,10 @@ _ABOUT_THE_MEETING = (
 )
 
 
-def organizer(ascent: Ascent, budget: Budget) -> Finding:
+def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Turn whoever was named into an object id."""
-    link = ascent.subject.link
-    given = ascent.subject.user_id or (link.organizer_id if link else None)
+    link = context.target.link
+    given = context.target.user_id or (link.organizer_id if link else None)
     if given is None:
         return Finding(status=Status.NOT_REACHED, detail="No organizer was named.")
     if not is_guid(given) and not is_user_principal_name(given):
@@ -34,46 +37,48 @@ def organizer(ascent: Ascent, budget: Budget) -> Finding:
             "The organizer is neither an object id (a GUID) nor a user principal name."
         )
     if link and link.organizer_id and is_guid(given) and given.lower() != link.organizer_id.lower():
-        ascent.user_id = given
+        context.user_id = given
         return Finding(
             status=Status.WARN,
             detail="The Teams link names another organizer than this one.",
             seen={"userId": given, "organizer in the link": link.organizer_id},
         )
-    may_look_up = Operation.FIND_USER.value in ascent.known_token().roles()
+    may_look_up = Operation.FIND_USER.value in context.known_token().roles()
     if is_guid(given) and not may_look_up:
-        ascent.user_id = given
+        context.user_id = given
         return Finding(
             detail="This is an object id. The app may not look it up, and need not.",
             seen={"userId": given},
         )
-    call = graph_calls.user(user_principal_name=given)
-    ascent.user_id = ascent.graph(ascent.version).ask(call, budget=budget)
+    call = graph_requests.user(user_principal_name=given)
+    context.user_id = context.graph(context.version).ask(
+        call, deadline=deadline, stats=stats, max_tries=MAX_TRIES
+    )
     detail = "Graph knows the organizer."
     if not is_guid(given):
         detail += " Sending the object id instead saves a call."
-    return Finding(detail=detail, seen={"userId": ascent.user_id})
+    return Finding(detail=detail, seen={"userId": context.user_id})
 
 
-def permission(ascent: Ascent, budget: Budget) -> Finding:
+def permission(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Ask for a link at both versions of Graph, and see whether the app role is taken.
 
     Microsoft's documents contradict one another about that, so each tenant has to be asked. Where
     no meeting id was given, one is made up: then "not found" is the good answer.
     """
-    for version in _configured_first(ascent.version):
-        ascent.probes[version] = _probe(ascent, version, budget)
-    verdicts = {version: _accepts(probe) for version, probe in ascent.probes.items()}
+    for version in _configured_first(context.version):
+        context.probes[version] = _probe(context, version, deadline, stats)
+    verdicts = {version: _accepts(probe) for version, probe in context.probes.items()}
     told = ", ".join(f"{version} {verdicts[version]}" for version in VERSIONS)
     detail = f"The application permission {Operation.JOIN_LINK.value}: {told}."
     seen = {f"permission {version}": verdict for version, verdict in verdicts.items()}
-    probe = ascent.probes[ascent.version]
-    if not isinstance(probe, ServiceError) or verdicts[ascent.version] == "accepted":
+    probe = context.probes[context.version]
+    if not isinstance(probe, ServiceError) or verdicts[context.version] == "accepted":
         return Finding(detail=detail, seen=seen)
-    other = next(version for version in VERSIONS if version != ascent.version)
-    policy = fixes.grant_access_policy(client_id=ascent.client_id, user_id=ascent.user_id)
+    other = next(version for version in VERSIONS if version != context.version)
+    policy = remediation.grant_access_policy(client_id=context.client_id, user_id=context.user_id)
     fix = f"{probe.fix} {policy}" if isinstance(probe, errors.PermissionRefused) else probe.fix
-    if verdicts[ascent.version] == "refused" and verdicts[other] == "accepted":
+    if verdicts[context.version] == "refused" and verdicts[other] == "accepted":
         fix = f"Set GRAPH_VERSION to {other}. Or: {fix}"
     return Finding(
         # Of a refusal for no known reason nothing follows: the meeting itself may tell more.
@@ -86,9 +91,9 @@ def permission(ascent: Ascent, budget: Budget) -> Finding:
     )
 
 
-def access_policy(ascent: Ascent, _: Budget) -> Finding:
+def access_policy(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
     """Read, from what Graph has said, whether the app may act for the organizer."""
-    probe = ascent.probes[ascent.version]
+    probe = context.probes[context.version]
     if isinstance(probe, ServiceError) and not isinstance(probe, _ABOUT_THE_MEETING):
         if isinstance(probe, errors.GraphRefused):
             return Finding.of_error(probe, status=Status.WARN)
@@ -96,41 +101,43 @@ def access_policy(ascent: Ascent, _: Budget) -> Finding:
     return Finding(detail="Graph lets the app act for this organizer.")
 
 
-def meeting(ascent: Ascent, budget: Budget) -> Finding:
+def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Find the meeting."""
-    if ascent.user_id is None or not ascent.subject.references:
+    if context.user_id is None or not context.target.references:
         return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
-    request = ascent.subject.request(ascent.user_id)
+    request = context.target.request(context.user_id)
     if request.online_meeting_id is not None:
-        refuse_what_is_no_meeting_id(request.online_meeting_id)
-        probe = ascent.probes[ascent.version]
+        validate_meeting_id(request.online_meeting_id)
+        probe = context.probes[context.version]
         if isinstance(probe, ServiceError):
             raise probe
-        ascent.meeting_id = request.online_meeting_id
+        context.meeting_id = request.online_meeting_id
         return Finding(detail="Graph knows this meeting id.")
-    steps = find_meeting(ascent.user_id, request, ascent.subject.link)
-    ascent.meeting_id = ascent.graph(ascent.version).travel(steps, budget=budget)
+    steps = find_meeting(context.user_id, request, context.target.link)
+    context.meeting_id = context.graph(context.version).execute(
+        steps, deadline=deadline, stats=stats, max_tries=MAX_TRIES
+    )
     return Finding(detail="Graph found the meeting.")
 
 
-def join_link_v1(ascent: Ascent, budget: Budget) -> Finding:
+def join_link_v1(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Get the link from v1.0."""
-    return _join_link(ascent, "v1.0", budget)
+    return _join_link(context, "v1.0", deadline, stats)
 
 
-def join_link_beta(ascent: Ascent, budget: Budget) -> Finding:
+def join_link_beta(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Get the link from beta."""
-    return _join_link(ascent, "beta", budget)
+    return _join_link(context, "beta", deadline, stats)
 
 
-def alternate_key(ascent: Ascent, budget: Budget) -> Finding:
+def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Try the meeting's Teams link as a key of its own: one call in place of two, undocumented."""
-    link = ascent.subject.link
-    if link is None or ascent.user_id is None:
+    link = context.target.link
+    if link is None or context.user_id is None:
         return Finding(status=Status.NOT_REACHED, detail="No Teams link was given.")
-    call = graph_calls.join_link_by_join_web_url(user_id=ascent.user_id, join_web_url=link.url)
+    call = graph_requests.join_link_by_join_web_url(user_id=context.user_id, join_web_url=link.url)
     try:
-        ascent.graph("beta").ask(call, budget=budget)
+        context.graph("beta").ask(call, deadline=deadline, stats=stats, max_tries=MAX_TRIES)
     except ServiceError as error:
         return Finding(
             detail=f"It would not in this tenant ({error.code}). The app does not rely on it.",
@@ -147,28 +154,30 @@ def _configured_first(configured: str) -> list[str]:
     return sorted(VERSIONS, key=lambda version: version != configured)
 
 
-def _probe(ascent: Ascent, version: str, budget: Budget) -> str | ServiceError:
-    user_id = ascent.user_id or ""
-    meeting_id = _given_meeting_id(ascent, user_id) or derive_meeting_id(
+def _probe(
+    context: CheckContext, version: str, deadline: Deadline, stats: RequestStats
+) -> str | ServiceError:
+    user_id = context.user_id or ""
+    meeting_id = _given_meeting_id(context, user_id) or derive_meeting_id(
         organizer_id=user_id, thread_id=_MADE_UP_THREAD
     )
-    call = graph_calls.join_link(user_id=user_id, meeting_id=meeting_id, language=None)
+    call = graph_requests.join_link(user_id=user_id, meeting_id=meeting_id, language=None)
     try:
-        return ascent.graph(version).ask(call, budget=budget)
+        return context.graph(version).ask(call, deadline=deadline, stats=stats, max_tries=MAX_TRIES)
     except ServiceError as error:
         return error
 
 
-def _given_meeting_id(ascent: Ascent, user_id: str) -> str | None:
+def _given_meeting_id(context: CheckContext, user_id: str) -> str | None:
     """Give the meeting id that was named, if Graph can be asked for it."""
-    if not ascent.subject.references:
+    if not context.target.references:
         return None
     try:
-        meeting_id = ascent.subject.request(user_id).online_meeting_id
+        meeting_id = context.target.request(user_id).online_meeting_id
         if meeting_id is not None:
-            refuse_what_is_no_meeting_id(meeting_id)
+            validate_meeting_id(meeting_id)
     except (errors.MeetingIdMalformed, errors.InvalidRequest):
-        return None  # a later rung says so
+        return None  # a later check says so
     return meeting_id
 
 
@@ -180,15 +189,17 @@ def _accepts(probe: str | ServiceError) -> str:
     return "accepted"
 
 
-def _join_link(ascent: Ascent, version: str, budget: Budget) -> Finding:
+def _join_link(
+    context: CheckContext, version: str, deadline: Deadline, stats: RequestStats
+) -> Finding:
     """Get the link: a must at the version that the app is set to use, else information."""
-    call = graph_calls.join_link(
-        user_id=ascent.user_id or "", meeting_id=ascent.meeting_id or "", language=None
+    call = graph_requests.join_link(
+        user_id=context.user_id or "", meeting_id=context.meeting_id or "", language=None
     )
     try:
-        ascent.graph(version).ask(call, budget=budget)
+        context.graph(version).ask(call, deadline=deadline, stats=stats, max_tries=MAX_TRIES)
     except ServiceError as error:
-        if version == ascent.version:
+        if version == context.version:
             raise
         return Finding.of_error(error, status=Status.WARN)
     return Finding(detail=f"Graph {version} gave the virtual appointment join link.")

@@ -1,65 +1,69 @@
-"""The lower rungs: the settings, the identity, its token, and the roles in that."""
+"""Checks of the settings, the identity, its token, and the roles in that."""
 
 from datetime import UTC, datetime
 
-from shared import fixes
-from shared.budget import Budget
-from shared.diagnostics.ascent import Ascent
-from shared.diagnostics.ladder import Finding, Status
-from shared.errors import PermissionMissing, SettingsInvalid
-from shared.graph import SCOPE
-from shared.graph_errors import JOIN_LINK_ROLES, Operation
-from shared.identity import Identity, Token
-from shared.settings import GRAPH_ROOT
-from shared.sources import Sources
-from shared.strict_json import Json
+from shared.core import remediation
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import PermissionMissing, SettingsInvalid
+from shared.core.settings import GRAPH_ROOT
+from shared.core.strict_json import Json
+from shared.diagnostics.context import CheckContext
+from shared.diagnostics.runner import Finding, Status
+from shared.graph.client import SCOPE
+from shared.graph.error_mapping import JOIN_LINK_ROLES, Operation
+from shared.identity.managed_identity import ManagedIdentity, Token
+from shared.webhooks.sources import Sources
 
-_AUDIENCES = frozenset({GRAPH_ROOT, f"{GRAPH_ROOT}/", fixes.GRAPH_APP_ID})
+_AUDIENCES = frozenset({GRAPH_ROOT, f"{GRAPH_ROOT}/", remediation.GRAPH_APP_ID})
 _OPTIONAL = {
     Operation.FIND_MEETING.value: "find a meeting by its Teams link or joinMeetingId",
     Operation.FIND_USER.value: "take a user principal name or e-mail for an organizer",
 }
 
 
-def settings(ascent: Ascent, _: Budget) -> Finding:
-    """Name every setting that is faulty."""
-    if ascent.faults:
-        told = " ".join(f"{fault.pointer}: {fault.detail}" for fault in ascent.faults)
+def settings(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
+    """Name every setting that is invalid."""
+    if context.field_errors:
+        told = " ".join(
+            f"{field_error.pointer}: {field_error.detail}" for field_error in context.field_errors
+        )
         return Finding(
             status=Status.FAIL,
             code=SettingsInvalid.code,
             detail=f"These settings are not valid. {told}",
-            seen={"faulty": [fault.pointer for fault in ascent.faults]},
+            seen={"invalid": [field_error.pointer for field_error in context.field_errors]},
         )
-    read = ascent.services.settings
-    sources = ascent.services.sources or Sources()
+    read = context.services.settings
+    sources = context.services.sources or Sources()
     seen: dict[str, Json] = {
         "GRAPH_VERSION": read.graph_version,
         "HTTP_AUTH": read.http_auth,
         "storage": "connection string" if read.storage.connection_string else "identity",
-        "booking systems": [*sources.sound],
+        "booking systems": [*sources.valid],
     }
-    if sources.faulty:
+    if sources.invalid:
         told = " ".join(
-            f"{name}{fault.pointer}: {fault.detail}"
-            for name, faults in sources.faulty.items()
-            for fault in faults
+            f"{name}{field_error.pointer}: {field_error.detail}"
+            for name, field_errors in sources.invalid.items()
+            for field_error in field_errors
         )
         return Finding(
             status=Status.WARN,
             detail=f"These booking systems are not configured well, and disabled. {told}",
-            seen={**seen, "faulty": [*sources.faulty]},
+            seen={**seen, "invalid": [*sources.invalid]},
             fix="Correct them in WEBHOOK_SOURCES.",
         )
     return Finding(detail="All settings are valid.", seen=seen)
 
 
-def identity(ascent: Ascent, budget: Budget) -> Finding:
+def identity(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
     """Ask for a token as a process that has just started would: nothing is remembered."""
-    read = ascent.services.settings
-    fresh = Identity(client_id=read.managed_identity_client_id, environment=ascent.environment)
-    ascent.newest_token = fresh.token(SCOPE, budget=budget)
-    managed = "IDENTITY_ENDPOINT" in ascent.environment
+    read = context.services.settings
+    fresh = ManagedIdentity(
+        client_id=read.managed_identity_client_id, environment=context.environment
+    )
+    context.newest_token = fresh.token(SCOPE, deadline=deadline)
+    managed = "IDENTITY_ENDPOINT" in context.environment
     return Finding(
         detail="The managed identity gives tokens."
         if managed
@@ -68,10 +72,10 @@ def identity(ascent: Ascent, budget: Budget) -> Finding:
     )
 
 
-def token(ascent: Ascent, budget: Budget) -> Finding:
+def token(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
     """Read the token that the app uses: whose it is, for whom, since and until when."""
-    ascent.token = ascent.services.identity.token(SCOPE, budget=budget)
-    claims = ascent.token.claims()
+    context.token = context.services.identity.token(SCOPE, deadline=deadline)
+    claims = context.token.claims()
     issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
     seen: dict[str, Json] = {
         "appid": _text(claims.get("appid")),
@@ -81,7 +85,7 @@ def token(ascent: Ascent, budget: Budget) -> Finding:
         "issued": issued,
         "ends": ends,
     }
-    configured = ascent.services.settings.managed_identity_client_id
+    configured = context.services.settings.managed_identity_client_id
     if not claims:
         return Finding(
             status=Status.WARN, detail="The token is not one that can be read.", seen=seen
@@ -97,9 +101,9 @@ def token(ascent: Ascent, budget: Budget) -> Finding:
     return Finding(detail=f"Issued {issued}, ends {ends}.", seen=seen)
 
 
-def roles(ascent: Ascent, _: Budget) -> Finding:
+def roles(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
     """Look for the app role that the join link needs, and say which optional ones are there."""
-    held = ascent.known_token().roles()
+    held = context.known_token().roles()
     missing = {role: use for role, use in _OPTIONAL.items() if role not in held}
     seen: dict[str, Json] = {"roles": [*sorted(held)]}
     if held & JOIN_LINK_ROLES:
@@ -110,9 +114,9 @@ def roles(ascent: Ascent, _: Budget) -> Finding:
         status=Status.FAIL,
         code=PermissionMissing.code,
         detail=f"The token does not carry the app role {role}."
-        f"{_age(ascent.known_token())}{_newer(ascent.newest_token)}",
+        f"{_age(context.known_token())}{_newer(context.newest_token)}",
         seen=seen,
-        fix=fixes.grant_app_role(role, client_id=ascent.client_id),
+        fix=remediation.grant_app_role(role, client_id=context.client_id),
     )
 
 

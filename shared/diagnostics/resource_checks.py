@@ -1,34 +1,33 @@
-"""The rungs beside the ladder's way up: what else the app leans on."""
+"""Checks of what else the app needs: Key Vault and the queues."""
 
 from urllib.parse import urlsplit
 
-from shared import errors, queues
-from shared.budget import Budget
-from shared.diagnostics.ascent import Ascent
-from shared.diagnostics.ladder import Finding, Status
-from shared.secret_store import SecretStore
-from shared.sources import Sources
-from shared.strict_json import Json
+from shared.core import errors
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.strict_json import Json
+from shared.diagnostics.context import CheckContext
+from shared.diagnostics.runner import Finding, Status
+from shared.identity.key_vault import SecretStore
+from shared.queues import client
+from shared.webhooks.sources import Sources
 
-_MUSTS = (queues.REQUESTS, queues.RESULTS)
-_LEFTOVERS = (queues.DEAD_LETTERS, queues.POISON)
+_MUSTS = (client.REQUESTS, client.RESULTS)
+_LEFTOVERS = (client.DEAD_LETTERS, client.POISON)
 
 
-def secrets(ascent: Ascent, budget: Budget) -> Finding:
+def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
     """Read each booking system's secret anew, and say nothing of it but that it is there."""
-    services = ascent.services
-    sources = (services.sources or Sources()).sound.values()
+    services = context.services
+    sources = (services.sources or Sources()).valid.values()
     vault_uri = services.settings.key_vault_uri
     if not sources or vault_uri is None:
         return Finding(detail="Not needed: no booking system is configured.")
-    if ascent.newest_token is None:
+    if context.newest_token is None:
         detail = "The vault is read by the managed identity, and that gave no token."
         return Finding(status=Status.NOT_REACHED, detail=detail)
-    store = SecretStore(
-        vault_uri=vault_uri, identity=services.identity, transport=services.transport
-    )
+    store = SecretStore(vault_uri=vault_uri, identity=services.identity, http=services.http)
     versions = {
-        name: len(store.current(name, budget=budget))
+        name: len(store.current(name, deadline=deadline))
         for name in sorted({source.secret for source in sources})
     }
     vault = (urlsplit(vault_uri).hostname or "").partition(".")[0]
@@ -49,20 +48,20 @@ def secrets(ascent: Ascent, budget: Budget) -> Finding:
     )
 
 
-def queue_depths(ascent: Ascent, budget: Budget) -> Finding:
+def queue_depths(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
     """Reach every queue, and count what lies there, as storage estimates it."""
-    by_identity = ascent.services.settings.storage.connection_string is None
-    if by_identity and ascent.newest_token is None:
+    by_identity = context.services.settings.storage.connection_string is None
+    if by_identity and context.newest_token is None:
         detail = "The queues are reached by the managed identity, and that gave no token."
         return Finding(status=Status.NOT_REACHED, detail=detail)
     counts: dict[str, Json] = {}
     for name in _MUSTS:
-        counts[name] = ascent.services.queues.length(name, budget=budget)
+        counts[name] = context.services.queues.length(name, deadline=deadline)
     unread: errors.QueueUnavailable | None = None
     waiting = 0
     for name in _LEFTOVERS:
         try:
-            count = ascent.services.queues.length(name, budget=budget)
+            count = context.services.queues.length(name, deadline=deadline)
         except errors.QueueUnavailable as error:
             unread = error
         else:

@@ -32,7 +32,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(f"{self.run.url}/api/diagnostics")
 
-    def climb(self, *, key: str, organizer: str = "", meeting: str = "") -> None:
+    def run_checks(self, *, key: str, organizer: str = "", meeting: str = "") -> None:
         """Fill in the form and send it."""
         self.page.get_by_label("Key of the function").fill(key)
         self.page.get_by_label("Organizer").fill(organizer)

@@ -15,17 +15,17 @@ SCREENSHOTS = ROOT / ".dev" / "screenshots"
 MARKUP = "<img src=x onerror=\"document.title='taken over'\">"
 
 
-def test_a_sound_setup_is_drawn_rung_by_rung(visit: Visit, run: LocalRun) -> None:
-    """Key and ids in, the verdict and every rung out."""
-    visit.climb(
+def test_a_valid_setup_is_drawn_rung_by_check(visit: Visit, run: LocalRun) -> None:
+    """Key and ids in, the verdict and every check out."""
+    visit.run_checks(
         key=DIAGNOSTICS_KEY,
         organizer=run.clinic.doctor.user_principal_name,
         meeting=run.clinic.meeting.join_web_url,
     )
 
     assert visit.verdict() == "It works"
-    expect(visit.page.locator(".rung")).to_have_count(13)
-    expect(visit.page.locator(".rung.pass")).to_have_count(13)
+    expect(visit.page.locator(".check")).to_have_count(13)
+    expect(visit.page.locator(".check.pass")).to_have_count(13)
     assert visit.complaints == []
 
 
@@ -33,7 +33,7 @@ def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
     visit: Visit, run: LocalRun
 ) -> None:
     """One page, one POST with the key in its header; nothing is stored."""
-    visit.climb(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
+    visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
     visit.verdict()
 
     page, post = visit.requests
@@ -60,7 +60,7 @@ def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
 )
 def test_the_page_tells_the_meeting_references_apart(visit: Visit, text: str, member: str) -> None:
     """One field for the three: people paste what they have."""
-    visit.climb(key=DIAGNOSTICS_KEY, meeting=text)
+    visit.run_checks(key=DIAGNOSTICS_KEY, meeting=text)
     visit.verdict()
 
     assert visit.requests[-1].post_data_json == {member: text.strip()}
@@ -69,14 +69,14 @@ def test_the_page_tells_the_meeting_references_apart(visit: Visit, text: str, me
 def test_a_failure_shows_its_commands_ready_to_copy(visit: Visit, run: LocalRun) -> None:
     """Each in a block of its own, copied as it stands."""
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visit.climb(
+    visit.run_checks(
         key=DIAGNOSTICS_KEY,
         organizer=run.clinic.locum.object_id,
         meeting=run.clinic.locum_meeting.id,
     )
 
-    assert visit.verdict() == "There is something to mend"
-    failed = visit.page.locator(".rung.fail")
+    assert visit.verdict() == "There is something to fix"
+    failed = visit.page.locator(".check.fail")
     expect(failed).to_have_count(1)
     commands = failed.locator("pre").all_inner_texts()
     failed.get_by_role("button", name="Copy the command").first.click()
@@ -90,7 +90,7 @@ def test_a_failure_shows_its_commands_ready_to_copy(visit: Visit, run: LocalRun)
 
 def test_a_wrong_key_is_told_in_words(visit: Visit) -> None:
     """The host's 401 has no body to show."""
-    visit.climb(key="wrong")
+    visit.run_checks(key="wrong")
 
     expect(visit.page.get_by_role("status")).to_contain_text("key of the function diagnostics")
     expect(visit.page.locator("#report")).to_be_hidden()
@@ -101,8 +101,8 @@ def test_while_it_climbs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
     """And no second run can be started from it."""
     run.graph.always(Hang())
     try:
-        visit.climb(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
-        expect(visit.page.get_by_role("status")).to_contain_text("Climbing")
+        visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
+        expect(visit.page.get_by_role("status")).to_contain_text("Checking")
         expect(visit.page.get_by_role("progressbar")).to_be_visible()
         expect(visit.page.get_by_role("button", name="Run the diagnostics")).to_be_disabled()
     finally:
@@ -114,7 +114,7 @@ def test_while_it_climbs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
 
 def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
     """Whatever an answer holds, wherever it stands."""
-    rung: dict[str, Any] = {
+    check: dict[str, Any] = {
         "name": MARKUP,
         "title": MARKUP,
         "status": "fail",
@@ -125,7 +125,7 @@ def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
         "seen": {MARKUP: MARKUP},
         "fix": f"{MARKUP} `{MARKUP}`",
     }
-    body = {"verdict": "fail", "summary": MARKUP, "durationMs": 1, "rungs": [rung]}
+    body = {"verdict": "fail", "summary": MARKUP, "durationMs": 1, "checks": [check]}
 
     def answer(route: Route) -> None:
         if route.request.method == "POST":
@@ -134,7 +134,7 @@ def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
             route.continue_()
 
     visit.page.route("**/api/diagnostics", answer)
-    visit.climb(key="x")
+    visit.run_checks(key="x")
     visit.verdict()
 
     assert visit.page.locator("img").count() == 0
@@ -151,7 +151,7 @@ def test_a_problem_is_shown_with_its_faults(visit: Visit) -> None:
         route.fulfill(status=400, content_type="application/problem+json", body=json.dumps(problem))
 
     visit.page.route("**/api/diagnostics", answer)
-    visit.climb(key="x")
+    visit.run_checks(key="x")
 
     expect(visit.page.get_by_role("status")).to_have_text("Not valid. /userId: Too long.")
 
@@ -184,7 +184,7 @@ def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
         visit = Visit(context.new_page(), run)
         visit.open()
         before = _violations(visit, axe)
-        visit.climb(
+        visit.run_checks(
             key=DIAGNOSTICS_KEY,
             organizer=run.clinic.locum.object_id,
             meeting=run.clinic.locum_meeting.id,

@@ -12,10 +12,11 @@ from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from dev.local_run import FUNCTION_KEY
 from dev.stand_ins.faults import NOT_JSON, Hang
 from dev.stand_ins.graph_faults import throttle, unavailable
-from shared import appointments, http_api
-from shared.application import Application
-from shared.errors import CODES
-from shared.resolver import Resolver
+from shared.app import Application
+from shared.core.errors import CODES
+from shared.handlers import join_links
+from shared.meetings import models
+from shared.meetings.resolver import Resolver
 from tests.connector.definitions import operations, read, resolved, success_schema
 from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
@@ -40,7 +41,7 @@ def send(app: App, path: str, body: object, **headers: str | None) -> requests.R
     )
 
 
-def sound(app: App, path: str) -> dict[str, Any]:
+def valid(app: App, path: str) -> dict[str, Any]:
     """Make a body that is answered with 200."""
     request = app.request()
     return request if path == ONE else {"requests": [request, {**request, "userId": 7}]}
@@ -63,13 +64,13 @@ def with_fault(fault: Any) -> Callable[[App, str], requests.Response]:  # noqa: 
 
     def call(app: App, path: str) -> requests.Response:
         app.run.graph.always(fault)
-        return send(app, path, sound(app, path))
+        return send(app, path, valid(app, path))
 
     return call
 
 
 CASES: dict[tuple[str, str], Callable[[App, str], requests.Response]] = {
-    (ONE, "200"): lambda app, path: send(app, path, sound(app, path)),
+    (ONE, "200"): lambda app, path: send(app, path, valid(app, path)),
     (ONE, "400"): lambda app, path: send(app, path, {}),
     (ONE, "401"): lambda app, path: send(app, path, {}, **{"x-functions-key": None}),
     (ONE, "403"): lambda app, path: send(app, path, uncovered(app)),
@@ -80,7 +81,7 @@ CASES: dict[tuple[str, str], Callable[[App, str], requests.Response]] = {
     (ONE, "502"): with_fault(NOT_JSON),
     (ONE, "503"): with_fault(unavailable(retry_after="60")),
     (ONE, "504"): with_fault(Hang()),
-    (MANY, "200"): lambda app, path: send(app, path, sound(app, path)),
+    (MANY, "200"): lambda app, path: send(app, path, valid(app, path)),
     (MANY, "400"): lambda app, path: send(app, path, {}),
     (MANY, "401"): lambda app, path: send(app, path, {}, **{"x-functions-key": None}),
     (MANY, "413"): lambda app, path: send(app, path, b" " * (1024 * 1024 + 1)),
@@ -127,7 +128,7 @@ def test_a_process_that_ends_under_a_request_is_a_500(fresh_app: FreshApp, path:
     """The host says so in the app's place; another process answers the next request."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "20"})
     app.run.graph.order(Hang())
-    body = sound(app, path)
+    body = valid(app, path)
 
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(send, app, path, body)
@@ -145,14 +146,14 @@ def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) 
         raise ZeroDivisionError
 
     monkeypatch.setattr(Resolver, "resolve", fail)
-    monkeypatch.setattr(Resolver, "resolve_together", fail)
+    monkeypatch.setattr(Resolver, "resolve_many", fail)
     application = Application({"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     request = {"userId": "a@clinic.example", "joinMeetingId": "123456789"}
 
-    one = http_api.join_link(application, {}, json.dumps(request).encode())
-    many = http_api.join_links(application, {}, json.dumps({"requests": [request]}).encode())
-    monkeypatch.setattr(http_api, "_read_many", fail)
-    whole = http_api.join_links(application, {}, b"{}")
+    one = join_links.join_link(application, {}, json.dumps(request).encode())
+    many = join_links.join_links(application, {}, json.dumps({"requests": [request]}).encode())
+    monkeypatch.setattr(join_links, "_read_many", fail)
+    whole = join_links.join_links(application, {}, b"{}")
 
     assert one.status == 500
     assert json.loads(many.body)["results"][0]["problem"]["code"] == "internal_error"
@@ -163,8 +164,8 @@ def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) 
 def test_answers_have_the_shape_that_the_definition_says(app: App, path: str) -> None:
     """Every member that comes is described (but for `context`), every one described can come."""
     operation = DEFINITION["paths"][path]["post"]
-    body = send(app, path, sound(app, path)).json()
-    refused = send(app, path, {**sound(app, path), "requests": [gone(app)]}).json()
+    body = send(app, path, valid(app, path)).json()
+    refused = send(app, path, {**valid(app, path), "requests": [gone(app)]}).json()
 
     schema = success_schema(DEFINITION, operation)
     validate(body, schema)
@@ -219,7 +220,7 @@ def answer(app: App, path: str, request: dict[str, Any]) -> dict[str, Any]:
 
 def test_both_operations_ask_for_the_same_fields_and_the_service_for_no_other() -> None:
     """But for `context`, for which a flow has no use: it has its own variables."""
-    assert set(fields(ONE)) == set(fields(MANY)) == appointments._MEMBERS - {"context"}
+    assert set(fields(ONE)) == set(fields(MANY)) == models._MEMBERS - {"context"}
     for name, field in fields(ONE).items():
         ruling = ("type", "maxLength", "example")
         assert {k: field[k] for k in ruling} == {k: fields(MANY)[name][k] for k in ruling}

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml: sound, and of the same routes and codes as the app."""
+"""docs/openapi.yaml: valid, and of the same routes and codes as the app."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.readers import read_from_filename
 
-from shared.errors import CODES
+from shared.core.errors import CODES
 from tests.worker.test_functions import ROUTES
 
 ROOT = Path(__file__).resolve().parents[2]

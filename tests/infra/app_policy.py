@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared import settings
+from shared.core import settings
 from tests.infra.snapshots import IDENTITY, PLAN, SITE, Snapshot
 
 PLATFORM_SETTINGS = {

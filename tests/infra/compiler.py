@@ -21,7 +21,7 @@ _DEPLOYMENT = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What one run of the compiler gave."""
 
     code: int
@@ -36,7 +36,7 @@ class Compiler:
 
     program: Path
 
-    def run(self, *arguments: str | Path) -> Answer:
+    def run(self, *arguments: str | Path) -> Response:
         """Run one command of the compiler to its end."""
         done = subprocess.run(  # noqa: S603 -- the compiler that was looked for
             [self.program, *arguments],
@@ -45,9 +45,9 @@ class Compiler:
             check=False,
             timeout=300,
         )
-        return Answer(done.returncode, done.stdout, done.stderr.strip())
+        return Response(done.returncode, done.stdout, done.stderr.strip())
 
-    def snapshot(self, variant: str, *, mode: str) -> Answer:
+    def snapshot(self, variant: str, *, mode: str) -> Response:
         """Compare (mode validate) a variant's snapshot with its template, or write it."""
         file = FOLDER / f"{variant}.bicepparam"
         return self.run("snapshot", file, f"--mode={mode}", *_DEPLOYMENT)

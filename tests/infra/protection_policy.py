@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from shared import queues
+from shared.queues import client
 from tests.infra.snapshots import (
     COMPONENT,
     CONTAINER,
@@ -19,7 +19,7 @@ from tests.infra.snapshots import (
     Snapshot,
 )
 
-QUEUES = {queues.REQUESTS, f"{queues.REQUESTS}-poison", queues.RESULTS, queues.DEAD_LETTERS}
+QUEUES = {client.REQUESTS, f"{client.REQUESTS}-poison", client.RESULTS, client.DEAD_LETTERS}
 _SECRET = re.compile(r"key(?!_?vault)|secret|password|token|connection", re.IGNORECASE)
 
 

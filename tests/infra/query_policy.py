@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from shared.errors import CODES, NotFound, NotPermitted, Refused, SettingsInvalid
-from shared.telemetry import EVENTS, FIELDS
+from shared.core.errors import CODES, NotFound, NotPermitted, Refused, SettingsInvalid
+from shared.core.telemetry import EVENTS, FIELDS
 from tests.infra.snapshots import ACTION_GROUP, RULE, SITE, WORKSPACE, Snapshot
 
 # What the queries use of KQL, and of the tables' own columns.
@@ -39,7 +39,7 @@ def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
 
 
 def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
-    """Dead letters, failures, permissions, faulty settings and a standstill are alerts."""
+    """Dead letters, failures, permissions, invalid settings and a standstill are alerts."""
     alerts = [query for place, query in snapshot.queries() if place.startswith("alert-")]
     for event in ("join_link.dead_lettered", "settings.invalid"):
         if not any(_literals(query, "event") == {event} for query in alerts):
@@ -91,7 +91,7 @@ def _permissions() -> frozenset[str]:
 
 
 def _failures() -> frozenset[str]:
-    # Throttling is waited out by the queue, and an HTTP caller is told to wait; who climbs the
+    # Throttling is waited out by the queue, and an HTTP caller is told to wait; who runs the
     # diagnostics while another does, too.
     others = (Refused, NotFound, NotPermitted, SettingsInvalid)
     return frozenset(

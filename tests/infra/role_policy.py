@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shared import queues
+from shared.queues import client
 from tests.infra.protection_policy import QUEUES
 from tests.infra.snapshots import COMPONENT, IDENTITY, ROLE, STORAGE, VAULT, Resource, Snapshot
 
@@ -53,15 +53,15 @@ def _wanted(snapshot: Snapshot) -> Iterator[Assignment]:
     yield Assignment(SECRETS_USER, vault, APP, service)
     yield Assignment(METRICS_PUBLISHER, component, APP, service)
     for sender, kind in snapshot.parameters.senders:
-        yield Assignment(QUEUE_MESSAGE_SENDER, queue[queues.REQUESTS], sender, kind)
+        yield Assignment(QUEUE_MESSAGE_SENDER, queue[client.REQUESTS], sender, kind)
     for reader, kind in snapshot.parameters.readers:
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.RESULTS], reader, kind)
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.RESULTS], reader, kind)
     if snapshot.parameters.operator:
         person, kind = snapshot.parameters.operator
         yield Assignment(SECRETS_OFFICER, vault, person, kind)
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.DEAD_LETTERS], person, kind)
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[queues.RESULTS], person, kind)
-        yield Assignment(QUEUE_MESSAGE_SENDER, queue[queues.REQUESTS], person, kind)
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.DEAD_LETTERS], person, kind)
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.RESULTS], person, kind)
+        yield Assignment(QUEUE_MESSAGE_SENDER, queue[client.REQUESTS], person, kind)
 
 
 def _assignment(resource: Resource, snapshot: Snapshot) -> Assignment:

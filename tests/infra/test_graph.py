@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.fixes import APP_ROLES, GRAPH_APP_ID
+from shared.core.remediation import APP_ROLES, GRAPH_APP_ID
 
 GRAPH = Path(__file__).parents[2] / "infra" / "graph"
 

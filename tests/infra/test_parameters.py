@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import Settings
-from shared.sources import read_sources
+from shared.core.settings import Settings
+from shared.webhooks.sources import read_sources
 from tests.infra.snapshots import VARIANTS, load
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -113,4 +113,4 @@ def test_the_app_accepts_the_settings_of_every_variant(variant: str) -> None:
     """`Settings` finds no fault, nor do the webhook sources."""
     settings = Settings.from_env({**load(variant).app_settings, **FILLED_IN})
 
-    assert read_sources(settings.webhook_sources).faulty == {}
+    assert read_sources(settings.webhook_sources).invalid == {}

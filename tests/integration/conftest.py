@@ -56,7 +56,7 @@ def shared_app(log: LogWatch) -> Iterator[App]:
 
 @pytest.fixture
 def app(shared_app: App) -> Iterator[App]:
-    """The shared app, with sound stand-ins and empty queues before and after."""
+    """The shared app, with valid stand-ins and empty queues before and after."""
     _clean(shared_app)
     yield shared_app
     _clean(shared_app)

@@ -11,7 +11,7 @@ import requests
 from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom
 from tests.integration.app_under_test import App
 from tests.integration.conftest import FreshApp
-from tests.integration.ladders import climb
+from tests.integration.diagnostics_runs import run_checks
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stub is found by its #! line")
 GRAPH, VAULT = "graph.microsoft.com", "vault.azure.net"
@@ -106,14 +106,14 @@ def test_the_diagnostics_say_whose_the_tokens_are_and_what_they_lack(app: App, a
     """The vault's secrets and the queues are found all the same."""
     az.log_in(app)
 
-    ladder = climb(app)
+    checks = run_checks(app)
 
-    failed = ladder.fails_at("roles")
-    assert ladder["identity"]["seen"] == {"identity": "developer"}
-    assert ladder["token"]["seen"]["appid"] == AZURE_CLI
+    failed = checks.fails_at("roles")
+    assert checks["identity"]["seen"] == {"identity": "developer"}
+    assert checks["token"]["seen"]["appid"] == AZURE_CLI
     assert failed["code"] == "permission_missing"
     assert AZURE_CLI not in failed["fix"]
-    assert {ladder["key_vault"]["status"], ladder["queues"]["status"]} == {"pass"}
+    assert {checks["key_vault"]["status"], checks["queues"]["status"]} == {"pass"}
 
 
 def test_without_az_login_the_problem_says_to_run_it(app: App, az: Az) -> None:

@@ -189,10 +189,9 @@ def checkout(folder: Path, *, finished: bool) -> dict[str, str]:
         The environment in which that npm is found.
     """
     tools = folder / "tools"
-    for made in (folder / "dev", folder / "bench", tools, folder / ".venv" / "bin"):
+    for made in (folder / "dev", tools, folder / ".venv" / "bin"):
         made.mkdir(parents=True)
-    names = PROJECT / "bench" / "__init__.py"
-    for file in (PROJECT / "dev.py", names, *(PROJECT / "dev").glob("*.py")):
+    for file in (PROJECT / "dev.py", *(PROJECT / "dev").glob("*.py")):
         shutil.copy(file, folder / file.relative_to(PROJECT))
     for name in ("requirements.txt", "dev/requirements.txt"):
         (folder / name).touch()

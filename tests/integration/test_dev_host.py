@@ -52,7 +52,7 @@ def get(host: Host, path: str) -> requests.Response:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process is there and not only waiting to be buried."""
+    """Tell whether a process is there and not only waiting to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

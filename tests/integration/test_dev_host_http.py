@@ -99,7 +99,7 @@ def test_a_key_opens_what_it_is_for(host: Host, path: str, key: str | None, stat
 
 
 def test_the_header_wins_over_the_query(host: Host) -> None:
-    """A wrong header is not mended by a right parameter."""
+    """A wrong header is not replaced by a right parameter."""
     response = requests.get(
         f"{host.url}/api/locked?code={HOST_KEY}", headers={"x-functions-key": "wrong"}, timeout=10
     )

@@ -1,37 +1,37 @@
-"""The diagnostics through the real worker: what holds, and the lower rungs failing, by order."""
+"""The diagnostics through the real worker: what holds, and checks that fail by order."""
 
 import json
 
 import pytest
 
 from dev.stand_ins.faults import Body, Status
-from shared.diagnostics.rungs import RUNGS
+from shared.diagnostics.checks import CHECKS
 from tests.integration.app_under_test import App
 from tests.integration.conftest import FreshApp
-from tests.integration.ladders import BESIDE, NOBODY, climb
+from tests.integration.diagnostics_runs import BESIDE, NOBODY, run_checks
 
 
-def test_a_sound_setup_holds_from_the_settings_to_the_link(app: App) -> None:
+def test_a_valid_setup_holds_from_the_settings_to_the_link(app: App) -> None:
     """Everything that an administrator wants to see, by a Teams link and an e-mail address."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
 
-    ladder = climb(
+    checks = run_checks(
         app, {"userId": organizer.user_principal_name, "joinWebUrl": meeting.join_web_url}
     )
 
-    assert ladder.body["verdict"] == "pass"
-    assert ladder.with_status("pass") == [rung.name for rung in RUNGS]
-    assert ladder["organizer"]["seen"] == {"userId": organizer.object_id}
-    assert ladder["token"]["seen"]["appid"] == app.run.identity.client_id
-    assert ladder["token"]["seen"]["oid"] == app.run.identity.object_id
-    assert "VirtualAppointment.Read.All" in ladder["roles"]["seen"]["roles"]
-    assert ladder["permission"]["seen"] == {
+    assert checks.body["verdict"] == "pass"
+    assert checks.with_status("pass") == [check.name for check in CHECKS]
+    assert checks["organizer"]["seen"] == {"userId": organizer.object_id}
+    assert checks["token"]["seen"]["appid"] == app.run.identity.client_id
+    assert checks["token"]["seen"]["oid"] == app.run.identity.object_id
+    assert "VirtualAppointment.Read.All" in checks["roles"]["seen"]["roles"]
+    assert checks["permission"]["seen"] == {
         "permission v1.0": "accepted",
         "permission beta": "accepted",
     }
-    assert ladder["queues"]["seen"]["join-link-dead-letters"] == 0
-    assert ladder["join_link_v1"]["graphRequestId"]
+    assert checks["queues"]["seen"]["join-link-dead-letters"] == 0
+    assert checks["join_link_v1"]["graphRequestId"]
 
 
 @pytest.mark.parametrize("reference", ["onlineMeetingId", "joinMeetingId", "long link"])
@@ -44,28 +44,28 @@ def test_any_reference_to_a_meeting_will_do(app: App, reference: str) -> None:
         "long link": {"joinWebUrl": meeting.join_web_url},
     }
 
-    ladder = climb(app, bodies[reference])
+    checks = run_checks(app, bodies[reference])
 
-    assert ladder["join_link_v1"]["status"] == "pass"
-    assert ladder.with_status("fail") == []
+    assert checks["join_link_v1"]["status"] == "pass"
+    assert checks.with_status("fail") == []
 
 
 @pytest.mark.parametrize("body", [None, {}])
 def test_without_parameters_it_climbs_as_far_as_it_can(app: App, body: object) -> None:
-    """Up to the roles, and what stands beside the ladder."""
-    ladder = climb(app, body)
+    """Up to the roles, and the checks that need no other."""
+    checks = run_checks(app, body)
 
-    assert ladder.body["verdict"] == "pass"
-    assert ladder.with_status("pass") == ["settings", "identity", "token", "roles", *sorted(BESIDE)]
-    assert ladder["organizer"]["detail"] == "No organizer was named."
+    assert checks.body["verdict"] == "pass"
+    assert checks.with_status("pass") == ["settings", "identity", "token", "roles", *sorted(BESIDE)]
+    assert checks["organizer"]["detail"] == "No organizer was named."
 
 
 def test_with_an_organizer_alone_it_proves_the_policy(app: App) -> None:
     """A meeting id is made up: "not found" is the good answer."""
-    ladder = climb(app, {"userId": app.organizer().object_id})
+    checks = run_checks(app, {"userId": app.organizer().object_id})
 
-    assert ladder["access_policy"]["status"] == "pass"
-    assert ladder["meeting"] == {
+    assert checks["access_policy"]["status"] == "pass"
+    assert checks["meeting"] == {
         "name": "meeting",
         "title": "Meeting",
         "status": "not_reached",
@@ -73,43 +73,43 @@ def test_with_an_organizer_alone_it_proves_the_policy(app: App) -> None:
     }
 
 
-def test_faulty_settings_are_named_and_what_can_be_climbed_is(fresh_app: FreshApp) -> None:
+def test_invalid_settings_are_named_and_what_can_be_climbed_is(fresh_app: FreshApp) -> None:
     """No value is shown; the identity and the queues are looked at all the same."""
     app = fresh_app({"GRAPH_VERSION": "v-wrong", "KEY_VAULT_URI": "http://wrong.example"})
 
-    ladder = climb(app, {"userId": NOBODY})
+    checks = run_checks(app, {"userId": NOBODY})
 
-    settings = ladder["settings"]
+    settings = checks["settings"]
     assert settings["status"] == "fail"
-    assert settings["seen"] == {"faulty": ["GRAPH_VERSION", "KEY_VAULT_URI"]}
+    assert settings["seen"] == {"invalid": ["GRAPH_VERSION", "KEY_VAULT_URI"]}
     assert "environment variables" in settings["fix"]
-    assert "wrong" not in json.dumps(ladder.body)
-    assert {"identity", "token", "roles", "queues"} <= set(ladder.with_status("pass"))
-    assert ladder["organizer"]["detail"] == "The setting GRAPH_VERSION is faulty."
-    assert ladder["key_vault"]["detail"] == "The setting KEY_VAULT_URI is faulty."
+    assert "wrong" not in json.dumps(checks.body)
+    assert {"identity", "token", "roles", "queues"} <= set(checks.with_status("pass"))
+    assert checks["organizer"]["detail"] == "The setting GRAPH_VERSION is invalid."
+    assert checks["key_vault"]["detail"] == "The setting KEY_VAULT_URI is invalid."
 
 
-def test_a_bundle_that_is_not_there_is_a_faulty_setting_like_any_other(
+def test_a_bundle_that_is_not_there_is_an_invalid_setting_like_any_other(
     fresh_app: FreshApp,
 ) -> None:
     """It takes Graph and the queues away, and leaves the identity."""
     app = fresh_app({"REQUESTS_CA_BUNDLE": "/nowhere.pem", "GRAPH_VERSION": "v9"})
 
-    ladder = climb(app, {"userId": NOBODY})
+    checks = run_checks(app, {"userId": NOBODY})
 
-    assert ladder["settings"]["status"] == "fail"
-    assert ladder.with_status("pass") == ["identity", "token", "roles", "queues"]
+    assert checks["settings"]["status"] == "fail"
+    assert checks.with_status("pass") == ["identity", "token", "roles", "queues"]
     app = fresh_app({"REQUESTS_CA_BUNDLE": "/nowhere.pem"})
-    ladder = climb(app, {"userId": NOBODY})
-    assert ladder["settings"]["seen"] == {"faulty": ["REQUESTS_CA_BUNDLE"]}
-    assert ladder.with_status("pass") == ["identity", "token", "roles"]
+    checks = run_checks(app, {"userId": NOBODY})
+    assert checks["settings"]["seen"] == {"invalid": ["REQUESTS_CA_BUNDLE"]}
+    assert checks.with_status("pass") == ["identity", "token", "roles"]
 
 
 def test_no_token_fails_at_the_identity(app: App) -> None:
     """Although the app may still have a good one in memory."""
     app.run.identity.always(Status(400, "", "No such identity."))
 
-    failed = climb(app, {"userId": NOBODY}).fails_at("identity")
+    failed = run_checks(app, {"userId": NOBODY}).fails_at("identity")
 
     assert failed["code"] == "identity_unavailable"
     assert "MANAGED_IDENTITY_CLIENT_ID" in failed["fix"]
@@ -124,7 +124,7 @@ def test_another_applications_token_fails_at_the_token(fresh_app: FreshApp) -> N
     answer = {"access_token": token, "expires_on": "9999999999", "token_type": "Bearer"}
     app.run.identity.always(Body(json.dumps(answer).encode()))
 
-    failed = climb(app, {"userId": NOBODY}).fails_at("token")
+    failed = run_checks(app, {"userId": NOBODY}).fails_at("token")
 
     assert failed["seen"]["appid"] == NOBODY
     assert "MANAGED_IDENTITY_CLIENT_ID" in failed["fix"]
@@ -136,11 +136,11 @@ def test_a_token_that_cannot_be_read_is_a_warning(fresh_app: FreshApp) -> None:
     answer = {"access_token": "opaque", "expires_on": "9999999999", "token_type": "Bearer"}
     app.run.identity.always(Body(json.dumps(answer).encode()))
 
-    ladder = climb(app, {"userId": NOBODY})
+    checks = run_checks(app, {"userId": NOBODY})
 
-    assert ladder["token"]["status"] == "warn"
-    assert ladder["roles"]["status"] == "fail"
-    assert "None" not in ladder["roles"]["detail"]
+    assert checks["token"]["status"] == "warn"
+    assert checks["roles"]["status"] == "fail"
+    assert "None" not in checks["roles"]["detail"]
 
 
 def test_a_missing_role_shows_since_when_the_token_is_and_what_grants_it(
@@ -150,9 +150,9 @@ def test_a_missing_role_shows_since_when_the_token_is_and_what_grants_it(
     app = fresh_app()
     app.run.identity.roles = frozenset({"OnlineMeetings.Read.All"})
 
-    before = climb(app, {"userId": NOBODY})
+    before = run_checks(app, {"userId": NOBODY})
     app.run.identity.roles = frozenset({"VirtualAppointment.ReadWrite.All"})
-    after = climb(app, {"userId": NOBODY})
+    after = run_checks(app, {"userId": NOBODY})
 
     failed = before.fails_at("roles")
     assert failed["code"] == "permission_missing"

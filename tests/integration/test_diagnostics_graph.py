@@ -1,4 +1,4 @@
-"""The diagnostics' upper rungs, each failing by order to Graph's stand-in."""
+"""The diagnostics' checks of Graph, each failing by order to Graph's stand-in."""
 
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from dev.stand_ins.graph_faults import NULL_LINK, throttle
 from dev.stand_ins.messages import Call
 from tests.integration.app_under_test import App
 from tests.integration.conftest import FreshApp
-from tests.integration.ladders import Ladder, climb
+from tests.integration.diagnostics_runs import Report, run_checks
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from tests.integration.ladders import Ladder, climb
 )
 def test_an_organizer_that_cannot_be_resolved_fails(app: App, user_id: str, code: str) -> None:
     """Unknown to Graph, or not an id at all."""
-    assert climb(app, {"userId": user_id}).fails_at("organizer")["code"] == code
+    assert run_checks(app, {"userId": user_id}).fails_at("organizer")["code"] == code
 
 
 def test_without_the_role_a_name_cannot_be_resolved_and_an_object_id_need_not(
@@ -31,8 +31,8 @@ def test_without_the_role_a_name_cannot_be_resolved_and_an_object_id_need_not(
     organizer = app.organizer()
     meeting = app.meeting(organizer)
 
-    named = climb(app, {"userId": organizer.user_principal_name})
-    by_id = climb(app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id})
+    named = run_checks(app, {"userId": organizer.user_principal_name})
+    by_id = run_checks(app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id})
 
     failed = named.fails_at("organizer")
     assert failed["code"] == "lookup_not_permitted"
@@ -45,11 +45,13 @@ def test_an_organizer_other_than_the_links_is_a_warning(app: App) -> None:
     """The usual reason why a meeting is not found."""
     meeting = app.meeting(long_link=True)
 
-    ladder = climb(app, {"userId": app.organizer().object_id, "joinWebUrl": meeting.join_web_url})
+    checks = run_checks(
+        app, {"userId": app.organizer().object_id, "joinWebUrl": meeting.join_web_url}
+    )
 
-    assert ladder["organizer"]["status"] == "warn"
-    assert ladder["organizer"]["seen"]["organizer in the link"] == meeting.organizer
-    assert ladder["meeting"]["code"] == "meeting_not_accessible"
+    assert checks["organizer"]["status"] == "warn"
+    assert checks["organizer"]["seen"]["organizer in the link"] == meeting.organizer
+    assert checks["meeting"]["code"] == "meeting_not_accessible"
 
 
 def _link_at(version: str) -> Any:  # noqa: ANN401 - a condition
@@ -66,7 +68,7 @@ def test_a_permission_that_graph_refuses_is_told_for_both_versions(app: App) -> 
     app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("beta"))
     organizer = app.organizer()
 
-    failed = climb(app, {"userId": organizer.object_id}).fails_at("permission")
+    failed = run_checks(app, {"userId": organizer.object_id}).fails_at("permission")
 
     assert failed["code"] == "permission_refused"
     assert failed["seen"] == {"permission v1.0": "refused", "permission beta": "refused"}
@@ -78,7 +80,7 @@ def test_a_permission_that_only_beta_takes_says_which_setting_to_change(app: App
     """One setting, and it works."""
     app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("v1.0"))
 
-    failed = climb(app, {"userId": app.organizer().object_id}).fails_at("permission")
+    failed = run_checks(app, {"userId": app.organizer().object_id}).fails_at("permission")
 
     assert failed["seen"] == {"permission v1.0": "refused", "permission beta": "accepted"}
     assert failed["fix"].startswith("Set GRAPH_VERSION to beta.")
@@ -90,19 +92,21 @@ def test_a_refusal_for_no_known_reason_is_a_warning_and_the_climb_goes_on(app: A
     refusal = Status(400, "BadRequest", "Resource not found for the segment.")
     app.run.graph.always(refusal, when=_link_at("v1.0"))
 
-    ladder = climb(app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id})
+    checks = run_checks(
+        app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id}
+    )
 
-    assert ladder.with_status("warn") == ["permission", "access_policy"]
-    assert ladder["permission"]["seen"]["permission v1.0"] == "unknown (graph_refused)"
-    assert ladder.with_status("fail") == ["join_link_v1"]
-    assert ladder["join_link_beta"]["status"] == "pass"
+    assert checks.with_status("warn") == ["permission", "access_policy"]
+    assert checks["permission"]["seen"]["permission v1.0"] == "unknown (graph_refused)"
+    assert checks.with_status("fail") == ["join_link_v1"]
+    assert checks["join_link_beta"]["status"] == "pass"
 
 
 def test_throttling_is_told_as_such(app: App) -> None:
     """And not taken for a permission."""
     app.run.graph.always(throttle("30"), when=_link_at("v1.0"))
 
-    failed = climb(app, {"userId": app.organizer().object_id}).fails_at("permission")
+    failed = run_checks(app, {"userId": app.organizer().object_id}).fails_at("permission")
 
     assert failed["code"] == "graph_throttled"
     assert failed["seen"]["permission v1.0"] == "unknown (graph_throttled)"
@@ -114,9 +118,9 @@ def test_an_organizer_outside_the_policy_gets_the_powershell_lines(app: App) -> 
     organizer = app.organizer(covered=False)
     meeting = app.meeting(organizer)
 
-    failed = climb(app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id}).fails_at(
-        "access_policy"
-    )
+    failed = run_checks(
+        app, {"userId": organizer.object_id, "onlineMeetingId": meeting.id}
+    ).fails_at("access_policy")
 
     assert failed["code"] == "access_policy_missing"
     assert f'-AppIds "{app.run.identity.client_id}"' in failed["fix"]
@@ -128,7 +132,7 @@ def test_an_organizer_without_a_licence_fails_at_the_policy(app: App) -> None:
     """There is nothing to act on."""
     organizer = app.organizer(licensed=False)
 
-    failed = climb(app, {"userId": organizer.object_id}).fails_at("access_policy")
+    failed = run_checks(app, {"userId": organizer.object_id}).fails_at("access_policy")
 
     assert failed["code"] == "user_not_found"
     assert "licence" in failed["fix"]
@@ -150,7 +154,7 @@ def test_a_meeting_that_is_none_fails_at_the_meeting(
     app: App, reference: dict[str, str], code: str
 ) -> None:
     """Gone, unknown, or something else than a meeting; the policy holds all the same."""
-    failed = climb(app, {"userId": app.organizer().object_id, **reference}).fails_at("meeting")
+    failed = run_checks(app, {"userId": app.organizer().object_id, **reference}).fails_at("meeting")
 
     assert failed["code"] == code
     assert failed["fix"]
@@ -160,7 +164,7 @@ def test_somebody_elses_meeting_fails_at_the_meeting(app: App) -> None:
     """3003: the fix names both of its meanings."""
     meeting = app.meeting()
 
-    failed = climb(
+    failed = run_checks(
         app, {"userId": app.organizer().object_id, "joinWebUrl": meeting.join_web_url}
     ).fails_at("meeting")
 
@@ -172,16 +176,18 @@ def test_no_link_fails_at_the_configured_version_and_warns_at_the_other(app: App
     """The last step: Graph knows the meeting and gives no link."""
     meeting = app.meeting()
 
-    def fault_at(version: str) -> Ladder:
+    def fault_at(version: str) -> Report:
         app.run.graph.always(
             NULL_LINK,
             when=lambda call: (
                 _link_at(version)(call) and quote(meeting.id, safe="") in call.request.target
             ),
         )
-        ladder = climb(app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id})
+        checks = run_checks(
+            app, {"userId": meeting.organizer, "joinMeetingId": meeting.join_meeting_id}
+        )
         app.run.graph.clear_orders()
-        return ladder
+        return checks
 
     at_v1, at_beta = fault_at("v1.0"), fault_at("beta")
 
@@ -197,10 +203,10 @@ def test_the_alternate_key_is_tried_for_information_only(app: App) -> None:
     meeting = app.meeting(long_link=True)
     app.run.graph.alternate_key = True
     try:
-        works = climb(app, {"joinWebUrl": meeting.join_web_url})
+        works = run_checks(app, {"joinWebUrl": meeting.join_web_url})
     finally:
         app.run.graph.alternate_key = False
-    without = climb(app, {"joinWebUrl": meeting.join_web_url})
+    without = run_checks(app, {"joinWebUrl": meeting.join_web_url})
 
     assert works["alternate_key"]["seen"] == {"alternateKey": "works"}
     assert without["alternate_key"]["seen"]["alternateKey"] == "does not work"

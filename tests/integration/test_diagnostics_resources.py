@@ -1,19 +1,19 @@
-"""The rungs beside the ladder: the queues, and Key Vault with each secret."""
+"""The checks of the queues, and of Key Vault with each secret."""
 
 import json
 
 from dev.stand_ins.faults import Status
 from tests.integration.conftest import FreshApp
-from tests.integration.ladders import climb
+from tests.integration.diagnostics_runs import run_checks
 
 
 def test_a_missing_queue_fails_and_dead_letters_warn(fresh_app: FreshApp) -> None:
     """Nobody looks at dead letters unless told."""
     app = fresh_app()
     app.run.queue("join-link-dead-letters").send_message("{}")
-    warned = climb(app)
+    warned = run_checks(app)
     app.run.queue("join-link-results").delete_queue()
-    failed = climb(app)
+    failed = run_checks(app)
 
     assert warned["queues"]["status"] == "warn"
     assert warned["queues"]["seen"]["join-link-dead-letters"] == 1
@@ -27,11 +27,11 @@ def test_queues_are_reached_by_identity_too(fresh_app: FreshApp) -> None:
     """As in Azure; without a token they are not reached."""
     app = fresh_app(storage_by_identity=True)
 
-    sound = climb(app)
+    valid = run_checks(app)
     app.run.identity.always(Status(400, "", "No such identity."))
-    without = climb(app)
+    without = run_checks(app)
 
-    assert sound["queues"]["status"] == "pass"
+    assert valid["queues"]["status"] == "pass"
     assert without["queues"]["status"] == "not_reached"
 
 
@@ -42,21 +42,21 @@ SOURCES = {
 
 
 def test_key_vault_gives_each_systems_secret_or_says_how_to_set_it(fresh_app: FreshApp) -> None:
-    """Of the secret, its name and number of versions show; a faulty source is a warning."""
+    """Of the secret, its name and number of versions show; an invalid source is a warning."""
     app = fresh_app({"WEBHOOK_SOURCES": json.dumps(SOURCES)})
     vault = app.run.vault
     secret = app.log.forbid("a webhook's secret", "whsec-canary-4711")
 
-    missing = climb(app)
+    missing = run_checks(app)
     vault.set_secret("webhook-hospital", secret)
-    there = climb(app)
+    there = run_checks(app)
     vault.always(Status(403, "Forbidden", "No."))
-    forbidden = climb(app)
+    forbidden = run_checks(app)
     app.run.identity.always(Status(400, "", "No such identity."))
-    without_token = climb(app)
+    without_token = run_checks(app)
 
     assert missing["settings"]["status"] == "warn"
-    assert missing["settings"]["seen"]["faulty"] == ["wrong"]
+    assert missing["settings"]["seen"]["invalid"] == ["wrong"]
     assert "wrong/reply: " in missing["settings"]["detail"]
     assert missing.with_status("fail") == ["key_vault"]
     assert missing["key_vault"]["seen"] == {"versions of webhook-hospital": 0}

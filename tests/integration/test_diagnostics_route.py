@@ -9,14 +9,14 @@ from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY
 from dev.stand_ins.faults import Hang
 from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
-from tests.integration.ladders import NOBODY, Ladder, climb, post
+from tests.integration.diagnostics_runs import NOBODY, Report, post, run_checks
 
 
-def test_a_graph_that_hangs_fails_its_rung_and_a_second_run_is_told_to_wait(app: App) -> None:
+def test_a_graph_that_hangs_fails_its_check_and_a_second_run_is_told_to_wait(app: App) -> None:
     """One run at a time, and bounded: the second is a 429 with Retry-After."""
     app.run.graph.always(Hang())
-    found: list[Ladder] = []
-    first = threading.Thread(target=lambda: found.append(climb(app, {"userId": NOBODY})))
+    found: list[Report] = []
+    first = threading.Thread(target=lambda: found.append(run_checks(app, {"userId": NOBODY})))
     first.start()
     eventually(lambda: app.run.graph.held)
 
@@ -25,9 +25,9 @@ def test_a_graph_that_hangs_fails_its_rung_and_a_second_run_is_told_to_wait(app:
 
     assert (second.status_code, second.json()["code"]) == (429, "diagnostics_busy")
     assert int(second.headers["Retry-After"]) <= 20
-    (ladder,) = found
-    assert ladder.fails_at("organizer")["code"] == "graph_timeout"
-    assert ladder.body["durationMs"] < 20_000
+    (checks,) = found
+    assert checks.fails_at("organizer")["code"] == "graph_timeout"
+    assert checks.body["durationMs"] < 20_000
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_it_takes_a_key_with_sign_in_too(fresh_app: FreshApp) -> None:
     app = fresh_app({"HTTP_AUTH": "entra", "ENTRA_TENANT_ID": NOBODY, "ENTRA_CLIENT_ID": NOBODY})
 
     assert post(app, {}, headers={"x-functions-key": ""}).status_code == 401
-    assert climb(app)["settings"]["seen"]["HTTP_AUTH"] == "entra"
+    assert run_checks(app)["settings"]["seen"]["HTTP_AUTH"] == "entra"
 
 
 def test_the_page_is_for_everybody_and_may_do_nothing_but_ask(app: App) -> None:

@@ -10,7 +10,7 @@ import requests
 
 from dev.local_run import MASTER_KEY
 from dev.stand_ins.faults import Redirect
-from shared.telemetry import FIELDS
+from shared.core.telemetry import FIELDS
 from tests.integration.app_under_test import App
 
 PROBLEM = "application/problem+json"
@@ -152,7 +152,7 @@ INVALID: dict[str, tuple[object, list[str]]] = {
         _valid(onlineMeetingId="a" * 1025),
         ["/onlineMeetingId"],
     ),
-    "a meeting id that climbs": (_valid(onlineMeetingId=".."), ["/onlineMeetingId"]),
+    "a meeting id that leads elsewhere": (_valid(onlineMeetingId=".."), ["/onlineMeetingId"]),
     "two meeting references": (_valid(joinMeetingId="123456789"), [""]),
     "a language that is none": (_valid(language="de_DE"), ["/language"]),
     "a language that is a list": (_valid(language=["de"]), ["/language"]),
@@ -223,7 +223,7 @@ def test_json_with_a_charset_is_json(app: App) -> None:
 
 
 def test_a_body_past_64_kib_is_413(app: App) -> None:
-    """However sound it may be."""
+    """However valid it may be."""
     answer = app.post(data=b'{"context": "' + b"a" * 65536 + b'"}')
 
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
@@ -261,13 +261,13 @@ def test_health_says_so_and_calls_nothing(app: App) -> None:
 
 def test_an_event_says_how_each_request_ended(app: App) -> None:
     """One event per outcome: what alerts and the workbook count."""
-    sound, faulty = app.request(), app.request(language="?")
+    valid, invalid = app.request(), app.request(language="?")
 
-    app.post(sound)
-    app.post(faulty)
+    app.post(valid)
+    app.post(invalid)
 
-    (resolved,) = app.events(sound["requestId"])
-    (failed,) = app.events(faulty["requestId"])
+    (resolved,) = app.events(valid["requestId"])
+    (failed,) = app.events(invalid["requestId"])
     assert resolved["event"] == "join_link.resolved"
     assert (resolved["trigger"], resolved["attempts"], resolved["graphCalls"]) == ("http", 1, 1)
     assert set(resolved) | set(failed) <= FIELDS

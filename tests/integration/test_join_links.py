@@ -188,12 +188,12 @@ def test_no_cache_keeps_the_links(app: App) -> None:
 
 
 def test_a_bad_item_is_that_items_problem(app: App) -> None:
-    """Each by the rules of the single route; the sound ones get their links."""
-    sound = app.request()
+    """Each by the rules of the single route; the valid ones get their links."""
+    valid = app.request()
     app.run.graph.clear()
     odd = b'{"userId": "a@b", "userId": "c@d", "context": 9007199254740993}'
-    faulty: list[Any] = [7, None, {}, {**sound, "requestId": "mine", "colour": "red"}]
-    data = json.dumps({"requests": [*faulty, sound]}).encode()
+    invalid: list[Any] = [7, None, {}, {**valid, "requestId": "mine", "colour": "red"}]
+    data = json.dumps({"requests": [*invalid, valid]}).encode()
     data = data.replace(b'"requests": [', b'"requests": [' + odd + b", ")
 
     results = post(app, data).json()["results"]
@@ -208,7 +208,7 @@ def test_a_bad_item_is_that_items_problem(app: App) -> None:
     assert results[4]["requestId"] == "mine"
 
 
-def test_more_faulty_items_than_faults_are_listed_are_all_found(app: App) -> None:
+def test_more_invalid_items_than_faults_are_listed_are_all_found(app: App) -> None:
     """No item passes because another's faults came first."""
     meeting = app.meeting()
     item = json.dumps(app.request(meeting))[:-1] + ', "language": "de", "language": "fr"}'
@@ -274,11 +274,11 @@ def test_another_media_type_is_refused(app: App) -> None:
 
 def test_each_item_has_graphs_answer_to_it(app: App) -> None:
     """One has no policy, one is gone, one has an id that is none."""
-    sound, uncovered = app.meeting(), app.meeting(app.organizer(covered=False))
+    valid, uncovered = app.meeting(), app.meeting(app.organizer(covered=False))
     gone = app.meeting()
     app.run.graph.data.remove_meeting(gone)
-    asked = [app.request(meeting) for meeting in (uncovered, sound, gone)]
-    asked.append({**app.request(sound), "onlineMeetingId": "AAAA"})
+    asked = [app.request(meeting) for meeting in (uncovered, valid, gone)]
+    asked.append({**app.request(valid), "onlineMeetingId": "AAAA"})
 
     results = resolve(app, asked)
 
@@ -405,19 +405,19 @@ def test_an_envelope_that_cannot_be_used_is_each_items_problem(app: App, name: s
 
 def test_swapped_and_doubled_answers_are_nobodys(app: App) -> None:
     """Two answers to one call: neither can be trusted. A foreign link is not given out."""
-    doubled, foreign, sound = (app.meeting() for _ in range(3))
+    doubled, foreign, valid = (app.meeting() for _ in range(3))
 
     def edit(responses: dict[str, dict[str, Any]]) -> object:
         by_meeting = {
             meeting.id: next(item for path, item in responses.items() if of(meeting)(path))
-            for meeting in (doubled, foreign, sound)
+            for meeting in (doubled, foreign, valid)
         }
         by_meeting[foreign.id]["body"]["value"] = "https://evil.example/"
         return [*responses.values(), {**by_meeting[doubled.id], "body": {"value": "https://x"}}]
 
     app.run.graph.order(EditBatch(edit))
 
-    results = resolve(app, [app.request(meeting) for meeting in (doubled, foreign, sound)])
+    results = resolve(app, [app.request(meeting) for meeting in (doubled, foreign, valid)])
 
     assert codes(results) == ["graph_unexpected", "graph_unexpected", None]
 
@@ -450,7 +450,7 @@ def test_without_the_function_key_the_host_refuses(app: App) -> None:
     assert answer.status_code == 401
 
 
-def test_with_faulty_settings_it_says_so(fresh_app: FreshApp) -> None:
+def test_with_invalid_settings_it_says_so(fresh_app: FreshApp) -> None:
     """As one problem."""
     app = fresh_app({"GRAPH_VERSION": "v2"})
 

@@ -79,7 +79,7 @@ def test_loads_in_the_worker(package: Path) -> None:
     every = set(re.findall(r'@app\.function_name\("(\w+)"\)', source))
     queues = {name for name in every if name.startswith("join_link_requests")}
 
-    # Without a connection the settings are faulty, so the queues' functions stay away.
+    # Without a connection the settings are invalid, so the queues' functions stay away.
     with make_host({"AzureWebJobsStorage": ""}, app=package) as host:
         answer = requests.get(f"{host.url}/api/health", timeout=10)
 

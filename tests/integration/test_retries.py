@@ -51,7 +51,7 @@ def test_a_throttled_request_is_resolved_after_the_wait_that_was_asked_for(app: 
 
 
 def test_a_missing_policy_costs_a_delay_and_is_told_at_once(app: App) -> None:
-    """The message waits 15 minutes; whoever can mend it hears of it now."""
+    """The message waits 15 minutes; whoever can fix it hears of it now."""
     locum = app.organizer(covered=False)
     request = app.request(app.meeting(locum))
 

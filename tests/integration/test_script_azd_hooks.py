@@ -8,12 +8,12 @@ import pytest
 
 from dev.stand_ins.authority import Authority
 from dev.stand_ins.graph_directory import GRAPH, GraphDirectory, ServicePrincipal
-from shared import fixes
+from shared.core import remediation
 from tests.integration.script_runs import ROOT, VERSIONS, Administrator
 
 TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
-LINK, LOOKUP, USERS = fixes.APP_ROLES.values()
+LINK, LOOKUP, USERS = remediation.APP_ROLES.values()
 
 # Notes how it was called, and fails as often as the file `failures` has lines.
 STAND_IN = """\
@@ -105,7 +105,7 @@ def test_what_is_forwarded_is_what_problems_say(
     said = operator.run("azd_postprovision.py").said
 
     assert identity.assignments == []
-    fix = fixes.grant_app_role("VirtualAppointment.Read.All", client_id=CLIENT)
+    fix = remediation.grant_app_role("VirtualAppointment.Read.All", client_id=CLIENT)
     start = fix.index("IDENTITY=$(")
     commands = fix[start : fix.index('}"', start) + 2].split("; ")
     assert len(commands) == 3

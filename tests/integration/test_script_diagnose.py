@@ -10,7 +10,7 @@ import pytest
 
 from dev.local_run import DIAGNOSTICS_KEY
 from dev.stand_ins.faults import Reset, Status
-from dev.stand_ins.messages import Answer, RefusedError, Request
+from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 from tests.integration.app_under_test import App
 from tests.integration.script_runs import SCRIPTS, VERSIONS, Administrator, Done
@@ -30,10 +30,10 @@ class ResourceManager(StandIn):
         self.report: dict[str, Any] = {}
         self._host = host
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         """Answer as Azure would; or as an app, with the report."""
         if request.path == "/api/diagnostics":
-            return Answer.json(200, self.report)
+            return Response.json(200, self.report)
         if request.bearer != TOKEN:
             raise RefusedError(401, "InvalidAuthenticationToken", "No.")
         if "api-version=" not in request.query:
@@ -41,22 +41,22 @@ class ResourceManager(StandIn):
         match request.method, request.path:
             case "GET", "/subscriptions":
                 found = [{"subscriptionId": name} for name in self.subscriptions]
-                return Answer.json(200, {"value": found})
+                return Response.json(200, {"value": found})
             case "GET", "/subscriptions/sub-1/resources":
                 wanted = parse_qs(request.query)["$filter"]
                 named = ["resourceType eq 'Microsoft.Web/sites' and name eq 'join-links'"]
-                return Answer.json(200, {"value": [{"id": SITE}] if wanted == named else []})
+                return Response.json(200, {"value": [{"id": SITE}] if wanted == named else []})
             case "GET", path if path == SITE:
-                return Answer.json(200, {"properties": {"defaultHostName": self._host}})
+                return Response.json(200, {"properties": {"defaultHostName": self._host}})
             case "POST", path if path == f"{SITE}/functions/diagnostics/listKeys":
-                return Answer.json(200, {"default": DIAGNOSTICS_KEY})
+                return Response.json(200, {"default": DIAGNOSTICS_KEY})
             case _:
                 raise RefusedError(404, "ResourceNotFound", "No.")
 
-    def refuse(self, request: Request, error: RefusedError) -> Answer:  # noqa: ARG002 - not used
+    def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - not used
         """An error in Azure's shape."""
         body = {"error": {"code": error.code, "message": error.message}}
-        return Answer.json(error.status, body)
+        return Response.json(error.status, body)
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def by_its_name(administrator: Administrator, manager: ResourceManager, name: st
     return diagnose(administrator, "--app", name)
 
 
-def test_a_sound_setup_exits_with_0(administrator: Administrator, app: App) -> None:
-    """Every rung is a line, the verdict the last one."""
+def test_a_valid_setup_exits_with_0(administrator: Administrator, app: App) -> None:
+    """Every check is a line, the verdict the last one."""
     meeting = app.meeting()
     ids = ("--user-id", meeting.organizer, "--online-meeting-id", meeting.id)
 
@@ -116,7 +116,7 @@ def test_a_sound_setup_exits_with_0(administrator: Administrator, app: App) -> N
     assert done.said.splitlines()[-1].startswith("Verdict: pass. Nothing fails as far as it went.")
 
 
-def test_a_rung_that_fails_exits_with_1_and_says_the_next_step(
+def test_a_check_that_fails_exits_with_1_and_says_the_next_step(
     administrator: Administrator, app: App, tmp_path: Path
 ) -> None:
     """In the terminal and in the file; neither holds a link."""
@@ -137,7 +137,7 @@ def test_a_rung_that_fails_exits_with_1_and_says_the_next_step(
         "Set-CsApplicationAccessPolicy",
     ]
     assert commands[0].endswith(f'-Identity "{organizer.object_id}"')
-    assert done.said.splitlines()[-1] == "Verdict: FAIL. To mend: Teams application access policy."
+    assert done.said.splitlines()[-1] == "Verdict: FAIL. To fix: Teams application access policy."
     assert "<pre>New-CsApplicationAccessPolicy " in report
     assert f"-Identity &quot;{organizer.object_id}&quot;</pre>" in report
     for text in (done.said, report):
@@ -261,7 +261,7 @@ def test_it_waits_for_an_app_that_starts(
 ) -> None:
     """As long as it was told, and then says what it met."""
     waited: list[float] = []
-    manager.report = {"verdict": "pass", "rungs": []}
+    manager.report = {"verdict": "pass", "checks": []}
     manager.order(fault, times=2)
     options: dict[str, Any] = {
         "url": f"http://127.0.0.1:{manager.port}",
@@ -295,8 +295,8 @@ def test_what_a_terminal_or_a_browser_would_obey_is_taken_out(
     script: Any,  # noqa: ANN401
 ) -> None:
     """An answer is a stranger's text."""
-    rung = {"status": "fail", "title": "\x1b[2J<b>", "detail": "<i>", "fix": "`<u>`", "seen": {}}
-    report = {"verdict": "fail", "summary": "\x07", "rungs": [rung]}
+    check = {"status": "fail", "title": "\x1b[2J<b>", "detail": "<i>", "fix": "`<u>`", "seen": {}}
+    report = {"verdict": "fail", "summary": "\x07", "checks": [check]}
 
     assert "\x1b" not in script.as_text(report)
     assert "\x07" not in script.as_text(report)

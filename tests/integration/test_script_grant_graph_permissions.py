@@ -10,7 +10,7 @@ from dev.stand_ins.authority import Authority
 from dev.stand_ins.faults import Reset, Status
 from dev.stand_ins.graph_directory import GRAPH, GraphDirectory, ServicePrincipal
 from dev.stand_ins.graph_faults import throttle
-from shared.fixes import APP_ROLES
+from shared.core.remediation import APP_ROLES
 from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "grant_graph_permissions.py"

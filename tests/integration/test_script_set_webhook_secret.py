@@ -13,7 +13,7 @@ from dev.stand_ins.certificates import TlsFiles, make_certificates
 from dev.stand_ins.faults import Status
 from dev.stand_ins.key_vault import KeyVault, SecretVersion
 from dev.stand_ins.proxy import ConnectProxy
-from shared.identifiers import is_secret_name, is_source_name
+from shared.core.identifiers import is_secret_name, is_source_name
 from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "set_webhook_secret.py"

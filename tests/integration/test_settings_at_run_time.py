@@ -1,4 +1,4 @@
-"""Settings as the running app takes them: the version, and what is wrong with faulty ones."""
+"""Settings as the running app takes them: the version, and what is wrong with invalid ones."""
 
 import json
 
@@ -16,7 +16,7 @@ def test_the_graph_version_is_a_setting(fresh_app: FreshApp) -> None:
     assert app.run.graph.calls[0].request.target.startswith("/beta/users/")
 
 
-def test_with_faulty_settings_the_app_loads_says_so_and_leaves_messages_alone(
+def test_with_invalid_settings_the_app_loads_says_so_and_leaves_messages_alone(
     fresh_app: FreshApp,
 ) -> None:
     """Every fault is named, no value is; no trigger takes a message that nobody can answer."""
@@ -27,13 +27,13 @@ def test_with_faulty_settings_the_app_loads_says_so_and_leaves_messages_alone(
     health = requests.get(f"{app.run.url}/api/health", timeout=10)
     answer = app.post(app.request())
 
-    for faulty in (health, answer):
-        problem = faulty.json()
-        assert (faulty.status_code, problem["code"]) == (503, "settings_invalid")
+    for invalid in (health, answer):
+        problem = invalid.json()
+        assert (invalid.status_code, problem["code"]) == (503, "settings_invalid")
         assert "GRAPH_ROOT" in problem["detail"]
         assert "GRAPH_TIMEOUT_SECONDS" in problem["detail"]
-        assert "evil.example" not in faulty.text
-        assert "Retry-After" in faulty.headers
+        assert "evil.example" not in invalid.text
+        assert "Retry-After" in invalid.headers
     assert "join_link_requests" not in app.run.host.functions
     (message,) = app.run.queue(REQUESTS).peek_messages()
     assert message.dequeue_count == 0

@@ -112,7 +112,7 @@ def test_health_asks_nobody_to_sign_in(entra_app: App) -> None:
     assert entra_app.session.get(f"{entra_app.run.url}/api/health", timeout=10).status_code == 200
 
 
-def test_without_both_ids_the_settings_are_faulty(fresh_app: FreshApp) -> None:
+def test_without_both_ids_the_settings_are_invalid(fresh_app: FreshApp) -> None:
     """Nobody is let in, and callers are told so rather than asked for a key."""
     app = make(fresh_app, ENTRA_TENANT_ID=None, ENTRA_CLIENT_ID="")
 

@@ -110,7 +110,7 @@ def test_an_items_headers_are_its_own(graph: Graph, anna: User) -> None:
 
 
 def test_what_depends_on_a_failed_item_is_424(graph: Graph, anna: User) -> None:
-    """And what depends on a sound one is answered."""
+    """And what depends on a valid one is answered."""
     items = [
         ask("nobody@clinic.example", "a"),
         ask(anna.object_id, "b", dependsOn=["a"]),
@@ -147,7 +147,7 @@ UNSOUND: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", UNSOUND)
-def test_an_unsound_envelope_is_refused_as_a_whole(graph: Graph, name: str) -> None:
+def test_an_unvalid_envelope_is_refused_as_a_whole(graph: Graph, name: str) -> None:
     """400, and no item is answered."""
     status, body = send(graph, UNSOUND[name])
 

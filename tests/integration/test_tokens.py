@@ -72,7 +72,11 @@ def test_the_credential_is_replaced_at_most_once_a_minute(fresh_app: FreshApp) -
 
 def test_a_failing_endpoint_is_identity_unavailable(fresh_app: FreshApp) -> None:
     """A problem with a fix and a hint when to come again; no stack trace, and not for ever."""
-    faults: list[Fault] = [Status(500, "", "An unexpected error"), Reset(), Body(b"not a token")]
+    faults: list[Fault] = [
+        Status(500, "", "An unexpected error"),
+        Reset(),
+        Body(b"not a token"),
+    ]
     for fault in faults:
         app = fresh_app()
         app.run.identity.always(fault)
@@ -86,7 +90,7 @@ def test_a_failing_endpoint_is_identity_unavailable(fresh_app: FreshApp) -> None
 
 
 def test_a_hanging_endpoint_holds_a_request_no_longer_than_its_time(fresh_app: FreshApp) -> None:
-    """The token counts towards the request's budget; once it comes, all is well again."""
+    """The token counts towards the request's deadline; once it comes, all is well again."""
     app = fresh_app()
     app.run.identity.order(Hang())
 

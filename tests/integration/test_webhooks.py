@@ -147,7 +147,7 @@ def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
     assert book(app)[1].status_code == 202
 
 
-def test_a_faulty_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
+def test_a_invalid_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
     """503 for it, its name in health, and links for the others; inline where that is wanted."""
     calcom = {"preset": "calcom", "secret": "webhook-calcom"}
     sources = {

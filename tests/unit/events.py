@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.telemetry import FIELDS
+from shared.core.telemetry import FIELDS
 
 
 def emitted(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

@@ -4,16 +4,16 @@ import json
 import re
 from urllib.parse import unquote
 
-from shared.appointments import JoinLink, JoinRequest
-from shared.budget import Budget
-from shared.graph import Graph
-from shared.resolver import Memory, Resolver
-from shared.transport import Transport
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.http_client import HttpClient
+from shared.graph.client import GraphClient
+from shared.meetings.models import JoinLink, JoinRequest
+from shared.meetings.resolver import Cache, Resolver
 from tests.unit.fake_identity import make_identity
 from tests.unit.scripted_server import Reply, ScriptedServer, answer
 
 LINK = "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"
-_TRANSPORT = Transport(pool_size=32)  # one for all: it reads a large file
+_TRANSPORT = HttpClient(pool_size=32)  # one for all: it reads a large file
 _NOT_FOUND = answer(404)
 _LINK = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings/([^/]+)/getVirtualAppointmentJoinWebUrl")
 _BY_URL = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings\?\$filter=JoinWebUrl eq '(.+)'")
@@ -50,13 +50,13 @@ class FakeGraph(ScriptedServer):
         self.may_look_up = True
         self.calls: list[tuple[str, ...]] = []
 
-    def client(self) -> Graph:
+    def client(self) -> GraphClient:
         """Make a client; it does not wait between its tries."""
-        return Graph(
+        return GraphClient(
             root=self.url,
             version="v1.0",
             client_id=None,
-            transport=_TRANSPORT,
+            http=_TRANSPORT,
             identity=make_identity(),
             sleep=lambda _: None,
         )
@@ -90,14 +90,21 @@ class RaisingResolver(Resolver):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def resolve(self, request: JoinRequest, *, budget: Budget) -> JoinLink:  # noqa: ARG002 - as it is
+    def resolve(
+        self,
+        request: JoinRequest,  # noqa: ARG002 - the resolver's
+        *,
+        deadline: Deadline,  # noqa: ARG002 - as above
+        stats: RequestStats,  # noqa: ARG002 - as above
+        max_tries: int = 4,  # noqa: ARG002 - as above
+    ) -> JoinLink:
         """Raise."""
         raise self._error
 
 
 def make_resolver(graph: FakeGraph) -> Resolver:
     """Make a resolver that remembers nothing yet."""
-    return Resolver(graph=graph.client(), memory=Memory())
+    return Resolver(graph=graph.client(), cache=Cache())
 
 
 def _found(name: str, value: str | None) -> bytes:

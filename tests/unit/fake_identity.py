@@ -8,7 +8,7 @@ from typing import Self
 
 from azure.core.credentials import AccessTokenInfo
 
-from shared.identity import Identity
+from shared.identity.managed_identity import ManagedIdentity
 
 
 class Clock:
@@ -103,8 +103,8 @@ class Credential:
         self.close()
 
 
-def make_identity(*, roles: Iterable[str] = ()) -> Identity:
+def make_identity(*, roles: Iterable[str] = ()) -> ManagedIdentity:
     """Make an identity that always has a token."""
-    return Identity(
+    return ManagedIdentity(
         client_id=None, environment={}, make_credential=Credentials(Clock(4e9), roles=roles).make
     )

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.application import Application, Services
-from shared.appointments import JoinLink, JoinRequest
-from shared.budget import Budget
-from shared.deliveries import Delivery
-from shared.errors import QueueUnavailable
-from shared.queue_processing import process
-from shared.queues import REQUESTS, Queues
-from shared.resolver import Resolver
+from shared.app import Application, Services
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import QueueUnavailable
+from shared.handlers.queue_messages import process
+from shared.meetings.models import JoinLink, JoinRequest
+from shared.meetings.resolver import Resolver
+from shared.queues.client import REQUESTS, Queues
+from shared.queues.messages import QueueMessage
 
 COMPLETE = "complete"
 START = 1_800_000_000.0
@@ -45,7 +45,14 @@ class ResolverOfOneMind(Resolver):
         self._error = error
         self.requests: list[JoinRequest] = []
 
-    def resolve(self, request: JoinRequest, *, budget: Budget) -> JoinLink:  # noqa: ARG002 - as it is
+    def resolve(
+        self,
+        request: JoinRequest,
+        *,
+        deadline: Deadline,  # noqa: ARG002 - the resolver's
+        stats: RequestStats,  # noqa: ARG002 - as above
+        max_tries: int = 4,  # noqa: ARG002 - as above
+    ) -> JoinLink:
         """Do as told."""
         self.requests.append(request)
         if self._error is not None:
@@ -111,16 +118,16 @@ def as_bytes(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def delivery(body: bytes, *, dequeue_count: int = 1, age: float = 0) -> Delivery:
+def delivery(body: bytes, *, dequeue_count: int = 1, age: float = 0) -> QueueMessage:
     """Give out a message that was put on the queue so many seconds ago."""
-    return Delivery(
+    return QueueMessage(
         body=body, message_id="message-1", dequeue_count=dequeue_count, inserted_on=START - age
     )
 
 
 def run(
     queues: MemoryQueues,
-    message: Delivery,
+    message: QueueMessage,
     error: Exception | None = None,
     *,
     action: Callable[..., None] = process,
@@ -132,7 +139,7 @@ def run(
     return resolver
 
 
-def retried(queues: MemoryQueues) -> Delivery:
+def retried(queues: MemoryQueues) -> QueueMessage:
     """Give out the message that was put back."""
     (again,) = queues.on(REQUESTS)
     return delivery(again.text.encode())

@@ -8,10 +8,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.deliveries import MAX_DEQUEUE_COUNT, Delivery
-from shared.queue_processing import MessageNotCompleted, process
-from shared.queues import DEAD_LETTERS, REQUESTS, RESULTS
-from shared.resolver import Resolver
+from shared.handlers.queue_messages import MessageNotCompleted, process
+from shared.meetings.resolver import Resolver
+from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage
 from tests.unit.memory_queues import START, MemoryQueues, Written, make_services
 
 HOST_RETRY_SECONDS = 30.0
@@ -84,7 +84,7 @@ class Simulation:
     def _give_out(self, message: _Waiting) -> None:
         self.deliveries += 1
         message.dequeue_count += 1
-        delivery = Delivery(
+        delivery = QueueMessage(
             body=message.body.encode(),
             message_id=str(message.order),
             dequeue_count=message.dequeue_count,

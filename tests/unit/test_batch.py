@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import batch
-from shared.batch import BatchRefused, Item, NotABatch
-from shared.http_wire import Answer
+from shared.core.http_wire import Response
+from shared.graph import batch
+from shared.graph.batch import BatchRefused, NotABatch
 
 LINK = {"value": "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"}
 
 
-def envelope(*responses: object, status: int = 200, **headers: str) -> Answer:
+def envelope(*responses: object, status: int = 200, **headers: str) -> Response:
     """Make Graph's answer to a batch."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Answer(status, named, json.dumps({"responses": responses}).encode())
+    return Response(status, named, json.dumps({"responses": responses}).encode())
 
 
 def response(number: object = "1", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -28,8 +28,8 @@ def response(number: object = "1", **changes: Any) -> dict[str, Any]:  # noqa: A
 def test_each_call_is_written_with_an_id_of_its_own() -> None:
     """The path is relative to the version; the item carries its own headers."""
     items = [
-        Item(path="/users/a%2Fb", headers={"Accept-Language": "de", "client-request-id": "c-1"}),
-        Item(path="/users/c", headers={}),
+        ("/users/a%2Fb", {"Accept-Language": "de", "client-request-id": "c-1"}),
+        ("/users/c", {}),
     ]
 
     assert json.loads(batch.write(items)) == {
@@ -51,7 +51,7 @@ def test_responses_in_any_order_find_their_calls() -> None:
         envelope(response("3", status=404), response("1"), response("2", status=429)), count=3
     )
 
-    assert [answer.status for answer in answers if isinstance(answer, Answer)] == [200, 429, 404]
+    assert [answer.status for answer in answers if isinstance(answer, Response)] == [200, 429, 404]
 
 
 def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
@@ -60,7 +60,7 @@ def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
         envelope(response(status=429, headers={"rEtRy-aFtEr": "2.5"}, body={"error": {}})), count=1
     )
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == 429
     assert answer.headers.get("Retry-After") == "2.5"
     assert json.loads(answer.body) == {"error": {}}
@@ -73,15 +73,15 @@ def test_an_item_without_a_request_id_has_the_envelopes() -> None:
         count=2,
     )
 
-    assert isinstance(own, Answer)
-    assert isinstance(whole, Answer)
+    assert isinstance(own, Response)
+    assert isinstance(whole, Response)
     assert (own.headers.get("request-id"), whole.headers.get("request-id")) == ("own", "whole")
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503, 504])
 def test_what_met_the_envelope_met_every_call(status: int) -> None:
     """A rejected token, a throttled batch, an outage: tried again like single answers."""
-    answer = Answer(status, {"Retry-After": "7"}, b"")
+    answer = Response(status, {"Retry-After": "7"}, b"")
 
     assert batch.read(answer, count=3) == [answer] * 3
 
@@ -89,20 +89,20 @@ def test_what_met_the_envelope_met_every_call(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 def test_a_refused_envelope_says_nothing_about_a_meeting(status: int) -> None:
     """A 404 for the batch is no meeting that was not found."""
-    (outcome,) = batch.read(Answer(status, {}, b""), count=1)
+    (outcome,) = batch.read(Response(status, {}, b""), count=1)
 
     assert isinstance(outcome, BatchRefused)
 
 
-UNSOUND: dict[str, Answer] = {
-    "an empty body": Answer(200, {}, b""),
-    "not JSON": Answer(200, {}, b"<p>"),
-    "deep nesting": Answer(200, {}, b"[" * 100_000),
+UNSOUND: dict[str, Response] = {
+    "an empty body": Response(200, {}, b""),
+    "not JSON": Response(200, {}, b"<p>"),
+    "deep nesting": Response(200, {}, b"[" * 100_000),
     "another success": envelope(response(), status=202),
     "a redirect": envelope(response(), status=302),
-    "a list": Answer(200, {}, b"[]"),
-    "no responses": Answer(200, {}, b"{}"),
-    "responses of another kind": Answer(200, {}, b'{"responses": 7}'),
+    "a list": Response(200, {}, b"[]"),
+    "no responses": Response(200, {}, b"{}"),
+    "responses of another kind": Response(200, {}, b'{"responses": 7}'),
     "no response to it": envelope(),
     "a response to another": envelope(response("2")),
     "an id that is a number": envelope(response(1)),
@@ -123,12 +123,12 @@ def test_an_envelope_that_makes_no_sense_answers_nobody(name: str) -> None:
     assert isinstance(outcome, NotABatch)
 
 
-def test_one_unsound_response_leaves_the_others() -> None:
+def test_one_unvalid_response_leaves_the_others() -> None:
     """Only the calls that it would answer are without an answer."""
     first, second = batch.read(envelope(response("1", status=None), response("2")), count=2)
 
     assert isinstance(first, NotABatch)
-    assert isinstance(second, Answer)
+    assert isinstance(second, Response)
 
 
 JSON_VALUES = st.recursive(

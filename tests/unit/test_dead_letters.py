@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dead_letters import MOST_ORIGINAL_BYTES, DeadLetter, Reason, restorable
-from shared.deliveries import read
-from shared.errors import CODES, Fault, GraphUnavailable, ServiceError
-from shared.messages import decode
+from shared.core.errors import CODES, GraphUnavailable, ServiceError
+from shared.core.field_errors import FieldError
+from shared.queues.dead_letters import MOST_ORIGINAL_BYTES, DeadLetter, Reason, restorable
+from shared.queues.messages import decode, read
 from tests.unit.memory_queues import as_bytes, make_request
 
 MESSAGE_BYTES = 64 * 1024
-FAULT = Fault("/ü" * 50, "ü" * 200)
+FAULT = FieldError("/ü" * 50, "ü" * 200)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RETRIED = {
     "specversion": "1.0",
@@ -61,7 +61,7 @@ def written(letter: DeadLetter) -> dict[str, Any]:
 
 
 def test_a_dead_letter_says_what_and_why() -> None:
-    """All that is needed to mend it and to put it back."""
+    """All that is needed to fix it and to put it back."""
     original = as_bytes(make_request())
 
     assert written(dead_letter(original)) == {
@@ -100,7 +100,7 @@ def test_of_a_longer_original_the_beginning_is_kept() -> None:
 @pytest.mark.parametrize("error", CODES.values())
 def test_a_dead_letter_fits_into_a_message(error: type[ServiceError]) -> None:
     """Even one of the largest message, with texts far longer than any of ours."""
-    fault = error("x" * 2000, fix="ü" * 1000, graph_request_id="g" * 512, faults=[FAULT] * 20)
+    fault = error("x" * 2000, fix="ü" * 1000, graph_request_id="g" * 512, field_errors=[FAULT] * 20)
 
     text = dead_letter(b"\xff" * MESSAGE_BYTES, error=fault, request_id="x" * 128).to_message()
 
@@ -148,7 +148,7 @@ def test_a_message_that_is_too_long_is_kept_compactly() -> None:
     assert decode(kept).default_request_id == decode(body).default_request_id
 
 
-def test_what_is_faulty_is_kept_as_it_was() -> None:
+def test_what_is_invalid_is_kept_as_it_was() -> None:
     """Written anew, a member that stood there twice would stand there once."""
     body = b'{"userId":"a","userId":"b"}' + b" " * 60_000
 

@@ -1,4 +1,4 @@
-"""The diagnostics ladder: how it is climbed, what it is asked, and the page around it."""
+"""The diagnostics: how checks run, what may be asked, and the page around them."""
 
 import re
 import threading
@@ -7,60 +7,60 @@ from pathlib import Path
 
 import pytest
 
-from shared import strict_json
-from shared.budget import Budget
+from shared.core import strict_json
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import InvalidRequest, MeetingNotFound
 from shared.diagnostics import api
-from shared.diagnostics.ascent import Subject
-from shared.diagnostics.ladder import SECONDS, Finding, Report, Rung, Status, climb
-from shared.diagnostics.rungs import RUNGS
-from shared.errors import InvalidRequest, MeetingNotFound
+from shared.diagnostics.checks import CHECKS
+from shared.diagnostics.context import Target
+from shared.diagnostics.runner import SECONDS, Check, Finding, Report, Status, run_checks
 
 ROOT = Path(__file__).resolve().parents[2]
-type Check = Callable[[list[str], Budget], Finding]
+type Run = Callable[[list[str], Deadline, RequestStats], Finding]
 
 
-def passes(state: list[str], _: Budget) -> Finding:
+def passes(state: list[str], _: Deadline, __: RequestStats) -> Finding:
     """A check that holds, and says that it was made."""
     state.append("checked")
     return Finding(detail="Holds.")
 
 
-def fails(_: list[str], __: Budget) -> Finding:
+def fails(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
     """A check that does not hold."""
     raise MeetingNotFound("Not there.", fix="Make one.", graph_request_id="id-of-graph")
 
 
-def rung(name: str, check: Check = passes, *needs: str, seconds: float = 5) -> Rung[list[str]]:
-    """Make a rung of a test's own."""
-    return Rung(
-        name=name, title=name.title(), check=check, fix="Mend it.", needs=needs, seconds=seconds
+def check(name: str, run: Run = passes, *needs: str, seconds: float = 5) -> Check[list[str]]:
+    """Make a check of a test's own."""
+    return Check(
+        name=name, title=name.title(), run=run, fix="Fix it.", needs=needs, seconds=seconds
     )
 
 
-def climbed(
-    *rungs: Rung[list[str]], faulty_settings: Sequence[str] = (), seconds: float = SECONDS
+def run(
+    *checks: Check[list[str]], invalid_settings: Sequence[str] = (), seconds: float = SECONDS
 ) -> Report:
-    """Climb a ladder of a test's own."""
-    return climb(rungs, [], faulty_settings=faulty_settings, seconds=seconds)
+    """Run a test's own checks."""
+    return run_checks(checks, [], invalid_settings=invalid_settings, seconds=seconds)
 
 
 def statuses(report: Report) -> list[str]:
-    """How each rung turned out."""
+    """How each check turned out."""
     return [str(result.finding.status) for result in report.results]
 
 
 def test_where_everything_holds_the_verdict_is_pass() -> None:
-    """In the order of the ladder."""
-    report = climbed(rung("a"), rung("b", passes, "a"))
+    """In the order of the checks."""
+    report = run(check("a"), check("b", passes, "a"))
 
     assert statuses(report) == ["pass", "pass"]
     assert report.to_json()["verdict"] == "pass"
     assert report.to_json()["summary"] == "Everything holds."
 
 
-def test_above_a_failed_rung_nothing_is_reached_and_beside_it_everything() -> None:
+def test_above_a_failed_check_nothing_is_reached_and_beside_it_everything() -> None:
     """What was not reached was not tried either, and says why."""
-    report = climbed(rung("a", fails), rung("b", passes, "a"), rung("c", passes, "b"), rung("d"))
+    report = run(check("a", fails), check("b", passes, "a"), check("c", passes, "b"), check("d"))
 
     assert statuses(report) == ["fail", "not_reached", "not_reached", "pass"]
     details = [result.finding.detail for result in report.results]
@@ -75,10 +75,10 @@ def test_above_a_failed_rung_nothing_is_reached_and_beside_it_everything() -> No
 def test_a_warning_stops_nobody() -> None:
     """It shows in the verdict."""
 
-    def warns(_: list[str], __: Budget) -> Finding:
+    def warns(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         return Finding(status=Status.WARN, detail="Look at it.")
 
-    report = climbed(rung("a", warns), rung("b", passes, "a"))
+    report = run(check("a", warns), check("b", passes, "a"))
 
     assert statuses(report) == ["warn", "pass"]
     assert report.verdict is Status.WARN
@@ -87,45 +87,45 @@ def test_a_warning_stops_nobody() -> None:
 
 def test_an_error_is_a_failure_with_its_own_fix() -> None:
     """The same text as a problem carries, its code, and the id that Microsoft asks for."""
-    (result,) = climbed(rung("a", fails)).results
+    (result,) = run(check("a", fails)).results
     members = result.to_json()
 
     assert (members["code"], members["fix"]) == ("meeting_not_found", "Make one.")
     assert members["graphRequestId"] == "id-of-graph"
 
 
-def test_a_failure_that_names_no_fix_has_the_rungs() -> None:
+def test_a_failure_that_names_no_fix_has_the_checks() -> None:
     """Nobody is left without a next step."""
 
-    def fails_dumbly(_: list[str], __: Budget) -> Finding:
+    def fails_dumbly(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         raise MeetingNotFound("Not there.")
 
-    (result,) = climbed(rung("a", fails_dumbly)).results
+    (result,) = run(check("a", fails_dumbly)).results
 
-    assert result.finding.fix == "Mend it."
+    assert result.finding.fix == "Fix it."
 
 
-def test_a_faulty_setting_keeps_its_rungs_from_being_reached() -> None:
+def test_a_invalid_setting_keeps_its_checks_from_being_reached() -> None:
     """And no others."""
-    needy = Rung(
-        name="a", title="A", check=passes, fix="Mend it.", settings=("GRAPH_ROOT", "GRAPH_VERSION")
+    needy = Check[list[str]](
+        name="a", title="A", run=passes, fix="Fix it.", settings=("GRAPH_ROOT", "GRAPH_VERSION")
     )
 
-    report = climbed(needy, rung("b"), faulty_settings=["GRAPH_VERSION"])
+    report = run(needy, check("b"), invalid_settings=["GRAPH_VERSION"])
 
     assert statuses(report) == ["not_reached", "pass"]
-    assert report.results[0].finding.detail == "The setting GRAPH_VERSION is faulty."
+    assert report.results[0].finding.detail == "The setting GRAPH_VERSION is invalid."
 
 
-def test_what_hangs_fails_its_own_rung_in_its_own_time() -> None:
+def test_what_hangs_fails_its_own_check_in_its_own_time() -> None:
     """And the others go on."""
     released = threading.Event()
 
-    def hangs(_: list[str], __: Budget) -> Finding:
+    def hangs(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         released.wait()
         return Finding(detail="Too late.")
 
-    report = climbed(rung("a", hangs, seconds=0.05), rung("b"))
+    report = run(check("a", hangs, seconds=0.05), check("b"))
     released.set()
 
     assert statuses(report) == ["fail", "pass"]
@@ -133,15 +133,15 @@ def test_what_hangs_fails_its_own_rung_in_its_own_time() -> None:
     assert report.duration_ms < 1000
 
 
-def test_all_rungs_together_keep_the_time_of_the_whole() -> None:
+def test_all_checks_together_keep_the_time_of_the_whole() -> None:
     """A caller waits for 20 seconds at most."""
     limits: list[float] = []
 
-    def notes(_: list[str], budget: Budget) -> Finding:
-        limits.append(budget.seconds)
+    def notes(_: list[str], deadline: Deadline, ___: RequestStats) -> Finding:
+        limits.append(deadline.seconds)
         return Finding(detail="Noted.")
 
-    climbed(rung("a", notes, seconds=5), rung("b", notes, seconds=0.5), seconds=2)
+    run(check("a", notes, seconds=5), check("b", notes, seconds=0.5), seconds=2)
 
     assert limits[0] <= 2
     assert limits[1] == 0.5
@@ -153,10 +153,10 @@ def test_a_fault_of_a_check_is_a_failure_and_its_text_is_not_told(
 ) -> None:
     """An exception's text may quote a link."""
 
-    def breaks(_: list[str], __: Budget) -> Finding:
+    def breaks(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         raise ValueError("https://secret.example")
 
-    report = climbed(rung("a", breaks), rung("b"))
+    report = run(check("a", breaks), check("b"))
 
     assert statuses(report) == ["fail", "pass"]
     assert report.results[0].finding.code == "internal_error"
@@ -164,9 +164,9 @@ def test_a_fault_of_a_check_is_a_failure_and_its_text_is_not_told(
     assert "ValueError at" in caplog.text
 
 
-def test_the_ladder_is_the_designs() -> None:
+def test_the_list_of_checks_is_the_designs() -> None:
     """From the settings up, then what stands beside it, and last what is only information."""
-    assert [rung.name for rung in RUNGS] == [
+    assert [check.name for check in CHECKS] == [
         "settings",
         "identity",
         "token",
@@ -183,11 +183,11 @@ def test_the_ladder_is_the_designs() -> None:
     ]
 
 
-def test_a_rung_needs_only_what_comes_before_it() -> None:
+def test_a_check_needs_only_what_comes_before_it() -> None:
     """Else it could never be reached."""
-    for number, entry in enumerate(RUNGS):
-        assert set(entry.needs) <= {earlier.name for earlier in RUNGS[:number]}
-    assert len({entry.title for entry in RUNGS}) == len(RUNGS)
+    for number, entry in enumerate(CHECKS):
+        assert set(entry.needs) <= {earlier.name for earlier in CHECKS[:number]}
+    assert len({entry.title for entry in CHECKS}) == len(CHECKS)
 
 
 @pytest.mark.parametrize(
@@ -205,18 +205,18 @@ def test_a_rung_needs_only_what_comes_before_it() -> None:
 def test_a_request_that_says_nothing_clear_is_refused(body: bytes, pointer: str) -> None:
     """With a pointer to what is wrong."""
     with pytest.raises(InvalidRequest) as refused:
-        Subject.from_document(strict_json.read(body))
+        Target.from_document(strict_json.read(body))
 
-    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+    assert [field_error.pointer for field_error in refused.value.field_errors] == [pointer]
 
 
-def test_whatever_the_ids_are_worth_the_rungs_say_it() -> None:
+def test_whatever_the_ids_are_worth_the_checks_say_it() -> None:
     """A wrong id is what somebody came to be told."""
-    subject = Subject.from_document(strict_json.read(b'{"userId": "?", "joinWebUrl": "no link"}'))
+    target = Target.from_document(strict_json.read(b'{"userId": "?", "joinWebUrl": "no link"}'))
 
-    assert subject.user_id == "?"
-    assert subject.link is None
-    assert "?" not in repr(subject)
+    assert target.user_id == "?"
+    assert target.link is None
+    assert "?" not in repr(target)
 
 
 def test_the_pages_policy_fits_its_script_and_style() -> None:

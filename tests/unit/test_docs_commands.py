@@ -12,8 +12,8 @@ from importlib.util import find_spec
 import pytest
 
 from dev import cli
-from shared.fixes import _SCRIPT_FLAGS
-from shared.sources import read_sources
+from shared.core.remediation import _SCRIPT_FLAGS
+from shared.webhooks.sources import read_sources
 from tests.unit.docs_pages import PAGES, ROOT, blocks, commands, lines, prose, spans, table
 
 HELPFUL = (
@@ -163,7 +163,7 @@ def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> Non
     told = json.loads(value)
 
     if variable == "WEBHOOK_SOURCES":
-        assert not read_sources(told).faulty, page
+        assert not read_sources(told).invalid, page
     else:
         assert all(principal.keys() == {"id", "type"} for principal in told), page
         assert {principal["type"] for principal in told} <= PRINCIPAL_TYPES, page

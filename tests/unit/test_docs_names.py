@@ -3,24 +3,25 @@
 import ast
 import json
 import re
+from functools import cache
 
 import pytest
 
-from shared import queues
-from shared.dead_letters import Reason
-from shared.diagnostics.ladder import Status
-from shared.diagnostics.rungs import RUNGS
-from shared.errors import CODES
-from shared.settings import NAMES
-from shared.sources import read_sources
-from shared.telemetry import EVENTS, FIELDS
+from shared.core.errors import CODES
+from shared.core.settings import NAMES
+from shared.core.telemetry import EVENTS, FIELDS
+from shared.diagnostics.checks import CHECKS
+from shared.diagnostics.runner import Status
+from shared.queues import client
+from shared.queues.dead_letters import Reason
+from shared.webhooks.sources import read_sources
 from tests.unit.docs_pages import PAGES, ROOT, blocks, lines, prose, spans, text
 from tests.worker.test_functions import ROUTES
 
 SETTING = re.compile(r"(?<![\w$-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?!\w)")
 NO_SETTINGS = {
     "AZURE_CLIENT_ID": "decision 0002 says why the app has none",
-    "MAX_DEQUEUE_COUNT": "a constant of shared/deliveries.py",
+    "MAX_DEQUEUE_COUNT": "a constant of shared/queues/messages.py",
     "CLIENT_ID": "a variable of the shell, set in docs/setup.md",
     "CONNECTOR_CLIENT_ID": "stands for an id that the reader has",
     "OLD_KEY_ID": "as CONNECTOR_CLIENT_ID",
@@ -28,7 +29,7 @@ NO_SETTINGS = {
     "THE_ENTRA_CLIENT_ID_IT_PRINTS": "as CONNECTOR_CLIENT_ID",
 }
 CODE_LIKE = re.compile(r"[a-z]+(?:_[a-z]+)+_?")
-QUEUES = {queues.REQUESTS, queues.RESULTS, queues.DEAD_LETTERS, queues.POISON}
+QUEUES = {client.REQUESTS, client.RESULTS, client.DEAD_LETTERS, client.POISON}
 
 
 def read(path: str) -> str:
@@ -83,7 +84,7 @@ def test_the_storage_connection_is_written_as_the_app_reads_it(page: str) -> Non
     """In its four forms."""
     forms = set(re.findall(r"\bAzureWebJobsStorage\w*", text(page)))
 
-    assert forms <= set(re.findall(r'"(AzureWebJobsStorage\w*)"', read("shared/settings.py")))
+    assert forms <= set(re.findall(r'"(AzureWebJobsStorage\w*)"', read("shared/core/settings.py")))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -96,18 +97,31 @@ def test_a_route_that_is_named_is_one(page: str) -> None:
         assert not method or method in methods, path
 
 
+@cache
+def defined_in_shared() -> frozenset[str]:
+    """The names of modules, functions and methods."""
+    files = list((ROOT / "shared").rglob("*.py"))
+    functions = (
+        node.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    )
+    return frozenset([*functions, *(file.stem for file in files)])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_code_that_is_named_is_one(page: str) -> None:
-    """Of an error, a reason, a rung, a function, a module, or a note of an event."""
+    """Of an error, a reason, a check, a function, a module, or a note of an event."""
     known = {
         *CODES,
         *Reason,
         *Status,
-        *(rung.name for rung in RUNGS),
+        *(check.name for check in CHECKS),
         *ROUTES,
-        *(file.stem for file in (ROOT / "shared").glob("*.py")),
-        *literals("shared/webhooks.py"),
-        *literals("shared/signatures.py"),
+        *defined_in_shared(),
+        *literals("shared/handlers/webhooks.py"),
+        *literals("shared/webhooks/signatures.py"),
         "virtual_appointment",  # the logger
     }
 
@@ -150,7 +164,7 @@ def test_json_is_json(page: str, code: str) -> None:
     value = json.loads(code)
 
     if page == "docs/webhooks.md":
-        assert read_sources(value).faulty == {}
+        assert read_sources(value).invalid == {}
 
 
 def test_there_are_names_of_every_kind() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import NAMES
 from bench.world import SUBJECTS
+from dev.cli import BENCHES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_the_figures_are_those_that_are_set() -> None:
     assert f"param instanceMemoryMB int = {row('`INSTANCE_MEMORY_MB`')[2]}\n" in main
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BENCHES)
 def test_every_measurement_stands_on_the_page(name: str) -> None:
     """Between its markers, from one run."""
     (held,) = re.findall(

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from shared import sources
-from shared.dead_letters import DeadLetter, Reason
-from shared.diagnostics.rungs import RUNGS
-from shared.errors import CODES, InternalError, Retry
-from shared.mapping import FIELDS
-from shared.presets import PRESETS
-from shared.problems import to_problem
+from shared.core.errors import CODES, InternalError, Retry
+from shared.core.problem_details import to_problem
+from shared.diagnostics.checks import CHECKS
+from shared.queues.dead_letters import DeadLetter, Reason
+from shared.webhooks import sources
+from shared.webhooks.mapping import FIELDS
+from shared.webhooks.presets import PRESETS
 from tests.unit.docs_pages import blocks, prose, spans, table
 from tests.worker.test_functions import ROUTES
 
@@ -103,11 +103,11 @@ def test_operations_describes_a_dead_letter() -> None:
     assert set(spans(rows[0][1])) == set(Reason)
 
 
-def test_diagnostics_tells_every_rung_in_order() -> None:
+def test_diagnostics_tells_every_check_in_order() -> None:
     """By its name."""
-    rows = table("docs/diagnostics.md", "The rungs")
+    rows = table("docs/diagnostics.md", "The checks")
 
-    assert [name for row in rows for name in spans(row[0])] == [rung.name for rung in RUNGS]
+    assert [name for row in rows for name in spans(row[0])] == [check.name for check in CHECKS]
 
 
 def test_webhooks_tells_every_member_of_a_source() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.errors import CODES, Fault, InvalidRequest, Retry, ServiceError
+from shared.core.errors import CODES, InvalidRequest, Retry, ServiceError
+from shared.core.field_errors import FieldError
 
 CONTRACT = {
     "invalid_request": (400, Retry.NEVER),
@@ -54,6 +55,8 @@ def test_every_code_has_a_title_that_is_its_own(kind: type[ServiceError]) -> Non
 
 def test_an_error_says_its_code_and_detail_and_nothing_else() -> None:
     """The fix, and the faults, are for those who asked."""
-    error = InvalidRequest("Two things.", fix="Send it again.", faults=[Fault("/a", "Wrong.")])
+    error = InvalidRequest(
+        "Two things.", fix="Send it again.", field_errors=[FieldError("/a", "Wrong.")]
+    )
     assert str(error) == "invalid_request: Two things."
-    assert error.faults == (Fault("/a", "Wrong."),)
+    assert error.field_errors == (FieldError("/a", "Wrong."),)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.http_wire import MAX_ANSWER_BYTES, Answer, AnswerReader, MalformedAnswer, write_request
+from shared.core.http_wire import (
+    MAX_RESPONSE_BYTES,
+    MalformedResponse,
+    Response,
+    ResponseReader,
+    write_request,
+)
 
 PLAIN = b"HTTP/1.1 200 OK\r\nX-Name: value\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -18,9 +24,9 @@ AFTER_ANOTHER = b"HTTP/1.1 103 Early Hints\r\nX-Name: early\r\n\r\n" + PLAIN
 CLOSING = PLAIN.replace(b"X-Name", b"Connection: close\r\nX-Name")
 
 
-def read(*parts: bytes) -> tuple[Answer, bool]:
+def read(*parts: bytes) -> tuple[Response, bool]:
     """Feed the parts; all but the last leave the answer open."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     for part in parts[:-1]:
         assert reader.feed(part) is None
     answer = reader.feed(parts[-1])
@@ -44,10 +50,10 @@ def test_an_answer_is_read_however_it_is_cut_up(wire: bytes, cuts: set[int]) -> 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", PLAIN[:-5]]))
 def test_whatever_arrives_is_an_answer_or_none(noise: bytes, begun: bytes) -> None:
     """No other exception comes of it."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     try:
         answer = reader.feed(begun + noise)
-    except MalformedAnswer:
+    except MalformedResponse:
         return
     assert answer is None or len(answer.body) <= len(noise)
 
@@ -99,4 +105,4 @@ def test_a_request_that_would_be_another_is_not_written(
 
 def test_the_limit_is_one_mib() -> None:
     """Graph's answers have a few hundred bytes."""
-    assert MAX_ANSWER_BYTES == 1024 * 1024
+    assert MAX_RESPONSE_BYTES == 1024 * 1024

@@ -1,8 +1,10 @@
 """The forms of the identifiers that callers and Microsoft use."""
 
+import base64
+
 import pytest
 
-from shared import identifiers
+from shared.core import identifiers
 
 GUID = "8ba7a6a4-0d4c-4f5e-9c1b-3f2a7c1d9e00"
 
@@ -74,8 +76,42 @@ def test_what_would_change_a_path_is_no_user_principal_name(text: str) -> None:
 
 def test_a_traceparent_is_version_00_in_lower_case() -> None:
     """As W3C Trace Context writes it."""
-    sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert identifiers.is_traceparent(sound)
-    assert not identifiers.is_traceparent(sound.upper())
-    assert not identifiers.is_traceparent(sound[1:])
-    assert not identifiers.is_traceparent(sound + "-x")
+    valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert identifiers.is_traceparent(valid)
+    assert not identifiers.is_traceparent(valid.upper())
+    assert not identifiers.is_traceparent(valid[1:])
+    assert not identifiers.is_traceparent(valid + "-x")
+
+
+@pytest.mark.parametrize(
+    ("meeting_id", "what"),
+    [
+        ("AAMkADAwATM0MDAAMS0=", "calendar event"),
+        ("AQMkADAwATM0MDAAMS0=", "calendar event"),
+        ("19:meeting_NDg2OTY@thread.v2", "chat thread"),
+        ("19:abc@thread.tacv2", "chat thread"),
+        ("19:a_b@unq.gbl.spaces", "chat thread"),
+        ("19%3Ameeting_NDg2OTY%40thread.v2", "chat thread"),
+        ("https://teams.microsoft.com/meet/2345678901234?p=AbCdEf", "link"),
+        ("HTTPS://teams.microsoft.com/x", "link"),
+        ("234 567 890 123", "join meeting id"),
+        ("2345678901234", "join meeting id"),
+    ],
+)
+def test_what_visibly_is_no_meeting_id_is_named(meeting_id: str, what: str) -> None:
+    """People take these for it."""
+    assert what in (identifiers.classify_non_meeting_id(meeting_id) or "")
+
+
+@pytest.mark.parametrize(
+    "meeting_id",
+    [
+        base64.b64encode(b"1*30000000-0000-4000-8000-000000000003*0**19:x@thread.v2").decode(),
+        "MSo1N2Y5ZGFjYy03MWJmLTQ3NDMtYjQxMy01M2EdFGkdRWHJlQ",
+        "anything",
+        "1",
+    ],
+)
+def test_what_may_be_a_meeting_id_is_left_to_graph(meeting_id: str) -> None:
+    """Its form is not documented."""
+    assert identifiers.classify_non_meeting_id(meeting_id) is None

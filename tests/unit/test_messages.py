@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import messages
-from shared.errors import MeetingNotFound
-from shared.messages import Undecodable, decode
-from shared.outcomes import Outcome, failure
+from shared.core.errors import MeetingNotFound
+from shared.meetings.models import Correlation
+from shared.meetings.outcomes import Outcome, failure
+from shared.queues import messages
+from shared.queues.messages import MessageUndecodable, decode
 
 REQUEST = {"userId": "30000000-0000-4000-8000-000000000003", "onlineMeetingId": "MSo1 ü"}
 PLAIN = json.dumps(REQUEST, ensure_ascii=False).encode()
@@ -69,7 +70,7 @@ def test_a_request_is_read_from_every_form(body: bytes) -> None:
     """Bare or in an envelope, plain or base64, as JSON or as a string that holds JSON."""
     incoming = decode(body)
     assert incoming.document.value == REQUEST
-    assert incoming.document.faults == ()
+    assert incoming.document.field_errors == ()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_an_envelopes_id_that_is_no_request_id_gives_way_to_the_hash(bad: object
     assert decode(body).default_request_id == hashlib.sha256(body).hexdigest()
 
 
-def test_a_traceparent_is_read_where_it_is_sound() -> None:
+def test_a_traceparent_is_read_where_it_is_valid() -> None:
     """Of a CloudEvents envelope."""
     assert decode(as_json(CLOUD_EVENT)).traceparent == TRACEPARENT
     assert decode(as_json(CLOUD_EVENT | {"traceparent": "x"})).traceparent is None
@@ -107,9 +108,13 @@ def test_a_traceparent_is_read_where_it_is_sound() -> None:
 def test_faults_in_a_message_are_left_to_whoever_judges_the_request() -> None:
     """It can be decoded, so it has an answer."""
     duplicate = b'{"userId":"a","userId":"b"}'
-    assert [fault.pointer for fault in decode(duplicate).document.faults] == ["/userId"]
+    assert [field_error.pointer for field_error in decode(duplicate).document.field_errors] == [
+        "/userId"
+    ]
     event = b'{"specversion":"1.0","id":"e","data":' + duplicate + b"}"
-    assert [fault.pointer for fault in decode(event).document.faults] == ["/data/userId"]
+    assert [field_error.pointer for field_error in decode(event).document.field_errors] == [
+        "/data/userId"
+    ]
 
 
 @pytest.mark.parametrize("data", [None, 1, [], "[1]"])
@@ -141,7 +146,7 @@ def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> 
 )
 def test_what_holds_no_json_cannot_be_decoded(body: bytes) -> None:
     """And nothing of it is quoted."""
-    with pytest.raises(Undecodable) as raised:
+    with pytest.raises(MessageUndecodable) as raised:
         decode(body)
     assert "hello" not in str(raised.value)
 
@@ -163,7 +168,7 @@ def test_any_bytes_are_decoded_or_undecodable(body: bytes) -> None:
     """No other exception: it would come back for ever."""
     try:
         incoming = decode(body)
-    except Undecodable:
+    except MessageUndecodable:
         return
     assert incoming.default_request_id
 
@@ -175,7 +180,7 @@ def test_a_message_is_not_shown() -> None:
 
 def written(outcome: Outcome, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - see the signature
     """Write an outcome at a certain time, after two attempts, and read it back."""
-    text = messages.outcome(outcome, time=1_790_000_000.125, attempts=2, **options)
+    text = messages.write_outcome(outcome, time=1_790_000_000.125, attempts=2, **options)
     assert text.isascii()
     event: dict[str, Any] = json.loads(text)
     return event
@@ -210,7 +215,9 @@ def test_a_result_is_a_cloud_event() -> None:
 
 def test_a_failure_is_a_cloud_event_with_the_problem() -> None:
     """And with the context, by which the caller knows it again."""
-    outcome = failure(MeetingNotFound("Gone.", fix="Look."), request_id="r-1", context=[1])
+    outcome = failure(
+        MeetingNotFound("Gone.", fix="Look."), Correlation(request_id="r-1", context=[1])
+    )
     event = written(outcome)
     assert event["type"] == "virtual-appointment.join-link.failed"
     assert "traceparent" not in event

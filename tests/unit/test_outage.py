@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared import errors
-from shared.errors import ServiceError
-from shared.queues import RESULTS
+from shared.core import errors
+from shared.core.errors import ServiceError
+from shared.queues.client import RESULTS
 from tests.unit.fake_graph import FakeGraph, make_resolver
 from tests.unit.memory_queues import START, ResolverOfOneMind, make_request
 from tests.unit.scripted_server import Reply, answer

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from shared import strict_json
-from shared.budget import Budget
-from shared.errors import GraphThrottled, InternalError, InvalidRequest
-from shared.outcomes import Outcome, attempt, failure
+from shared.core import strict_json
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import GraphThrottled, InternalError, InvalidRequest
+from shared.meetings.models import Correlation
+from shared.meetings.outcomes import Outcome, attempt, failure
 from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
 
 USER = "30000000-0000-4000-8000-000000000003"
@@ -17,11 +18,13 @@ REQUEST = {"userId": USER, "onlineMeetingId": "M1", "requestId": "r-1", "context
 def outcome_of(request: object, failure: Exception | None = None) -> Outcome:
     """Try a request against a Graph with one meeting, or in vain."""
     with FakeGraph(links={"M1": LINK}) as graph:
+        document = strict_json.read(json.dumps(request).encode())
         return attempt(
             make_resolver(graph) if failure is None else RaisingResolver(failure),
-            strict_json.read(json.dumps(request).encode()),
-            default_request_id="made",
-            budget=Budget(seconds=10),
+            document,
+            Correlation.of(document, default_request_id="made"),
+            deadline=Deadline(seconds=10),
+            stats=RequestStats(),
         )
 
 
@@ -44,8 +47,8 @@ def test_a_failure_holds_the_problem_and_what_lets_the_caller_know_it_again() ->
     assert outcome.context == {"a": 1}
 
 
-def test_a_faulty_request_is_a_failure_like_any_other() -> None:
-    """With the id that it has, where that is sound."""
+def test_a_invalid_request_is_a_failure_like_any_other() -> None:
+    """With the id that it has, where that is valid."""
     outcome = outcome_of({"requestId": "r-2", "context": [1]})
     assert isinstance(outcome.error, InvalidRequest)
     assert (outcome.request_id, outcome.context) == ("r-2", [1])
@@ -70,6 +73,6 @@ def test_an_outcome_does_not_show_its_link() -> None:
 
 def test_an_error_that_is_known_before_any_try_is_an_outcome_too() -> None:
     """Of a body that is no JSON, say."""
-    outcome = failure(InvalidRequest("No."), request_id="r-3")
+    outcome = failure(InvalidRequest("No."), Correlation(request_id="r-3"))
     assert outcome.members["requestId"] == "r-3"
     assert outcome.context is None

@@ -6,11 +6,12 @@ from urllib.parse import quote
 
 import pytest
 
-from shared import errors, resolver
-from shared.appointments import JoinRequest
-from shared.budget import Budget
-from shared.resolver import REMEMBER_AT_MOST, REMEMBER_SECONDS, Memory, Resolver
-from shared.teams_links import derive_meeting_id
+from shared.core import errors
+from shared.core.deadline import Deadline, RequestStats
+from shared.meetings import resolver
+from shared.meetings.models import JoinRequest
+from shared.meetings.resolver import REMEMBER_AT_MOST, REMEMBER_SECONDS, Cache, Resolver
+from shared.meetings.teams_links import derive_meeting_id
 from tests.unit.fake_graph import LINK, FakeGraph
 from tests.unit.fake_identity import Clock
 from tests.unit.scripted_server import answer
@@ -62,20 +63,25 @@ def clock() -> Clock:
 @pytest.fixture
 def plain(graph: FakeGraph, clock: Clock) -> Resolver:
     """A resolver as it is by default."""
-    return Resolver(graph=graph.client(), memory=Memory(clock=clock))
+    return Resolver(graph=graph.client(), cache=Cache(clock=clock))
 
 
 @pytest.fixture
 def deriving(graph: FakeGraph, clock: Clock) -> Resolver:
     """A resolver with DERIVE_MEETING_ID=true."""
-    return Resolver(graph=graph.client(), memory=Memory(clock=clock), derive_meeting_id=True)
+    return Resolver(graph=graph.client(), cache=Cache(clock=clock), derive_meeting_id=True)
 
 
 def calls_for(resolver: Resolver, request: JoinRequest) -> int:
     """Resolve, and count the calls to Graph."""
-    budget = Budget(seconds=10)
-    assert resolver.resolve(request, budget=budget).virtual_appointment_join_web_url == LINK
-    return budget.graph_calls
+    stats = RequestStats()
+    assert (
+        resolver.resolve(
+            request, deadline=Deadline(seconds=10), stats=stats
+        ).virtual_appointment_join_web_url
+        == LINK
+    )
+    return stats.graph_calls
 
 
 @pytest.mark.parametrize(
@@ -100,7 +106,7 @@ def test_a_user_principal_name_with_a_meeting_id_takes_two_calls(plain: Resolver
 
 def test_the_result_names_the_organizer_and_the_meeting_that_were_found(plain: Resolver) -> None:
     """By the ids that Graph knows them by."""
-    answer = plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+    answer = plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert (answer.user_id, answer.online_meeting_id) == (USER, "M1")
 
 
@@ -108,33 +114,37 @@ def test_a_join_link_is_never_remembered(plain: Resolver, graph: FakeGraph) -> N
     """It is asked for each time, so a new one is given out at once."""
     calls_for(plain, BY_SHORT_LINK)
     graph.links["M1"] = f"{LINK}&new"
-    answer = plain.resolve(BY_SHORT_LINK, budget=Budget(seconds=10))
+    answer = plain.resolve(BY_SHORT_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert answer.virtual_appointment_join_web_url == f"{LINK}&new"
 
 
 def test_the_organizer_of_a_long_link_is_taken_from_it(plain: Resolver, graph: FakeGraph) -> None:
     """Without a user id, and without a note."""
-    budget = Budget(seconds=10)
-    plain.resolve(BY_LONG_LINK, budget=budget)
+    stats = RequestStats()
+    plain.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=stats)
     assert graph.calls == [("by url", USER, LONG), ("link", USER, "M1")]
-    assert budget.notes == []
+    assert stats.notes == []
 
 
 def test_a_given_organizer_wins_over_the_links(plain: Resolver, graph: FakeGraph) -> None:
     """And the event will say so."""
     request = JoinRequest(request_id="r", user_id=OTHER, join_web_url=LONG)
-    budget = Budget(seconds=10)
-    assert plain.resolve(request, budget=budget).user_id == OTHER
+    stats = RequestStats()
+    assert plain.resolve(request, deadline=Deadline(seconds=10), stats=stats).user_id == OTHER
     assert graph.calls == [("by url", OTHER, LONG), ("link", OTHER, "M1")]
-    assert budget.notes == ["organizer_differs_from_link"]
+    assert stats.notes == ["organizer_differs_from_link"]
 
 
 @pytest.mark.parametrize("given", [USER.upper(), UPN])
 def test_the_same_organizer_written_otherwise_does_not_differ(plain: Resolver, given: str) -> None:
     """In upper case, or as a user principal name."""
-    budget = Budget(seconds=10)
-    plain.resolve(JoinRequest(request_id="r", user_id=given, join_web_url=LONG), budget=budget)
-    assert budget.notes == []
+    stats = RequestStats()
+    plain.resolve(
+        JoinRequest(request_id="r", user_id=given, join_web_url=LONG),
+        deadline=Deadline(seconds=10),
+        stats=stats,
+    )
+    assert stats.notes == []
 
 
 def test_a_short_link_that_finds_nothing_is_tried_by_its_number(
@@ -151,7 +161,7 @@ def test_a_long_link_that_finds_nothing_is_not_found(plain: Resolver, graph: Fak
     """It holds no number."""
     graph.meetings.clear()
     with pytest.raises(errors.MeetingNotFound):
-        plain.resolve(BY_LONG_LINK, budget=Budget(seconds=10))
+        plain.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert len(graph.calls) == 1
 
 
@@ -160,7 +170,7 @@ def test_a_user_who_is_not_found_ends_it(plain: Resolver, graph: FakeGraph) -> N
     graph.users.clear()
     for _ in range(2):
         with pytest.raises(errors.UserNotFound):
-            plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+            plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert graph.calls == [("user", UPN)] * 2
 
 
@@ -168,7 +178,7 @@ def test_an_empty_lookup_is_not_remembered(plain: Resolver, graph: FakeGraph) ->
     """A new meeting is not everywhere at once."""
     number = graph.meetings.pop(NUMBER)
     with pytest.raises(errors.MeetingNotFound):
-        plain.resolve(BY_NUMBER, budget=Budget(seconds=10))
+        plain.resolve(BY_NUMBER, deadline=Deadline(seconds=10), stats=RequestStats())
     graph.meetings[NUMBER] = number
     assert calls_for(plain, BY_NUMBER) == 2
 
@@ -183,9 +193,11 @@ def test_what_visibly_is_no_meeting_id_is_refused_without_a_call(
     """Naming what it is, and where it stands."""
     request = JoinRequest(request_id="r", user_id=user, online_meeting_id=meeting_id)
     with pytest.raises(errors.MeetingIdMalformed) as raised:
-        plain.resolve(request, budget=Budget(seconds=10))
+        plain.resolve(request, deadline=Deadline(seconds=10), stats=RequestStats())
     assert graph.calls == []
-    assert [fault.pointer for fault in raised.value.faults] == ["/onlineMeetingId"]
+    assert [field_error.pointer for field_error in raised.value.field_errors] == [
+        "/onlineMeetingId"
+    ]
     assert meeting_id not in f"{raised.value.detail} {raised.value.fix}"
 
 
@@ -205,7 +217,7 @@ def test_what_graph_says_is_not_there_is_forgotten(plain: Resolver, graph: FakeG
     calls_for(plain, BY_UPN_AND_LINK)
     graph.failures = [GONE, GONE]
     with pytest.raises(errors.MeetingNotFound):
-        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+        plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert calls_for(plain, BY_UPN_AND_LINK) == 3
 
 
@@ -215,8 +227,11 @@ def test_a_user_whom_graph_no_longer_knows_is_forgotten(plain: Resolver, graph: 
     graph.failures = [NO_SUCH_USER]
     graph.users[UPN] = OTHER
     with pytest.raises(errors.UserNotFound):
-        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
-    assert plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10)).user_id == OTHER
+        plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
+    assert (
+        plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats()).user_id
+        == OTHER
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +243,7 @@ def test_what_was_found_is_remembered_although_the_link_was_refused(
     """The next try asks for the link alone."""
     graph.failures = [failure]
     with pytest.raises(error):
-        plain.resolve(BY_UPN_AND_LINK, budget=Budget(seconds=10))
+        plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert calls_for(plain, BY_UPN_AND_LINK) == 1
 
 
@@ -251,12 +266,12 @@ def test_a_memory_lasts_an_hour(plain: Resolver, clock: Clock) -> None:
 
 def test_the_memory_is_bounded_in_number() -> None:
     """The oldest goes first."""
-    memory = Memory(clock=Clock())
+    memory = Cache(clock=Clock())
     for number in range(REMEMBER_AT_MOST + 1):
-        memory.keep("user", str(number), value="x")
-    assert memory.recall("user", "0") is None
-    assert memory.recall("user", "1") == "x"
-    assert memory.recall("user", str(REMEMBER_AT_MOST)) == "x"
+        memory.set("user", str(number), value="x")
+    assert memory.get("user", "0") is None
+    assert memory.get("user", "1") == "x"
+    assert memory.get("user", str(REMEMBER_AT_MOST)) == "x"
     assert resolver.REMEMBER_AT_MOST == 10_000
 
 
@@ -305,7 +320,7 @@ def test_a_derived_id_that_is_refused_is_not_followed_by_the_lookup(
     """Only not found and malformed cast doubt on the id."""
     graph.failures = [NO_POLICY]
     with pytest.raises(errors.AccessPolicyMissing):
-        deriving.resolve(BY_LONG_LINK, budget=Budget(seconds=10))
+        deriving.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert len(graph.calls) == 1
 
 
@@ -316,4 +331,4 @@ def test_who_derives_ids_may_do_without_the_permission_to_look_them_up(
     graph.failures = [GONE]
     graph.may_look_up = False
     with pytest.raises(errors.MeetingNotFound):
-        deriving.resolve(BY_LONG_LINK, budget=Budget(seconds=10))
+        deriving.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=RequestStats())

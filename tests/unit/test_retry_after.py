@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.retry_after import MAX_SECONDS, parse_retry_after
+from shared.core.retry_after import MAX_SECONDS, parse_retry_after
 
 NOW = 1_790_000_000.0
 

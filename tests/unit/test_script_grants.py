@@ -3,22 +3,22 @@
 import pytest
 
 from scripts import azd_postprovision, grant_graph_permissions
-from shared import fixes
+from shared.core import remediation
 
 
 def test_the_scripts_grant_the_app_roles_that_problems_speak_of() -> None:
     """The same names and ids, and of the same resource."""
-    assert grant_graph_permissions.APP_ROLES == fixes.APP_ROLES
-    assert grant_graph_permissions.GRAPH_APP_ID == fixes.GRAPH_APP_ID
+    assert grant_graph_permissions.APP_ROLES == remediation.APP_ROLES
+    assert grant_graph_permissions.GRAPH_APP_ID == remediation.GRAPH_APP_ID
     hook = {name: role_id for name, (_, role_id) in azd_postprovision.APP_ROLES.items()}
-    assert hook == fixes.APP_ROLES
-    assert azd_postprovision.GRAPH_APP_ID == fixes.GRAPH_APP_ID
+    assert hook == remediation.APP_ROLES
+    assert azd_postprovision.GRAPH_APP_ID == remediation.GRAPH_APP_ID
 
 
 def test_problems_name_the_flag_that_grants_the_role() -> None:
     """As azd's setting GRAPH_GRANTS does."""
     for name, (flag, _) in azd_postprovision.APP_ROLES.items():
-        fix = fixes.grant_app_role(name, client_id="CLIENT")
+        fix = remediation.grant_app_role(name, client_id="CLIENT")
         flags = f" --{flag}" if flag else ""
         assert f"`python scripts/grant_graph_permissions.py CLIENT{flags}`" in fix
 

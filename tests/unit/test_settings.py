@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import SettingsInvalid
-from shared.settings import NAMES, Settings, StorageSettings
+from shared.core.errors import SettingsInvalid
+from shared.core.settings import NAMES, Settings, StorageSettings
 
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 GUID = "20000000-0000-4000-8000-000000000002"
@@ -22,7 +22,7 @@ def faults(environment: dict[str, str]) -> dict[str, str]:
     """Give the faults of an environment, by the setting's name."""
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env(environment)
-    return {fault.pointer: fault.detail for fault in raised.value.faults}
+    return {field_error.pointer: field_error.detail for field_error in raised.value.field_errors}
 
 
 def test_the_settings_are_those_of_the_design_in_its_order() -> None:
@@ -155,7 +155,7 @@ def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
         ("DERIVE_MEETING_ID", "yes"),
     ],
 )
-def test_a_faulty_setting_is_named(name: str, value: str) -> None:
+def test_a_invalid_setting_is_named(name: str, value: str) -> None:
     """And it alone."""
     assert list(faults({**STORAGE, name: value})) == [name]
 
@@ -184,7 +184,7 @@ def test_a_faulty_setting_is_named(name: str, value: str) -> None:
         ),
     ],
 )
-def test_faulty_storage_is_named_in_either_form(environment: dict[str, str], name: str) -> None:
+def test_invalid_storage_is_named_in_either_form(environment: dict[str, str], name: str) -> None:
     """Without it there are no queues."""
     assert list(faults(environment)) == [name]
 
@@ -210,7 +210,7 @@ def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env(environment)
     names = {"AzureWebJobsStorage", *environment}
-    assert {fault.pointer for fault in raised.value.faults} == names
+    assert {field_error.pointer for field_error in raised.value.field_errors} == names
     assert all(name in raised.value.detail for name in names)
 
 
@@ -224,7 +224,7 @@ def test_no_fault_tells_a_value(name: str, value: str) -> None:
     """A connection string in the wrong place must not end in an answer."""
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env({**STORAGE, name: value})
-    assert value not in f"{raised.value} {raised.value.detail} {raised.value.faults}"
+    assert value not in f"{raised.value} {raised.value.detail} {raised.value.field_errors}"
 
 
 def test_a_connection_string_is_not_shown() -> None:

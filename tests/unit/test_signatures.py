@@ -18,9 +18,9 @@ import stripe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import SignatureInvalid
-from shared.signatures import BodyHmac, Scheme, Standard, Timestamped, Token
-from shared.sources import _OPTIONS, read_sources
+from shared.core.errors import SignatureInvalid
+from shared.webhooks.signatures import BodyHmac, Scheme, SharedToken, Standard, Timestamped
+from shared.webhooks.sources import _OPTIONS, read_sources
 
 NOW = 1_700_000_000
 SECRET = "open sesame"
@@ -80,7 +80,7 @@ def body_hmac(**changes: Any) -> Signed:  # noqa: ANN401
 
 def token(**changes: Any) -> Signed:  # noqa: ANN401
     """Authorize as a FHIR subscription does."""
-    scheme = Token(header="authorization", prefix="Bearer ")
+    scheme = SharedToken(header="authorization", prefix="Bearer ")
     return replace(Signed(scheme, (SECRET,), {"authorization": f"Bearer {SECRET}"}), **changes)
 
 
@@ -94,7 +94,7 @@ def test_a_system_s_own_signature_is_taken(vector: dict[str, Any]) -> None:
     """Published by the system, or computed with openssl; one byte off, it is not taken."""
     configured = {"scheme": vector["scheme"], "secret": "s", "mapping": {"joinWebUrl": "url"}}
     sources = read_sources({"source": configured})
-    scheme = sources.sound["source"].scheme
+    scheme = sources.valid["source"].scheme
     body = vector["body"].encode()
 
     scheme.verify((vector["secret"],), vector["headers"], body, vector["now"])

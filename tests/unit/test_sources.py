@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.appointments import JoinRequest
-from shared.mapping import FIELDS, Undecodable, decode
-from shared.presets import PRESETS
-from shared.signatures import BodyHmac, Standard, Timestamped, Token
-from shared.sources import Source, read_sources
-from shared.strict_json import Document, Json
+from shared.core.strict_json import Document, Json
+from shared.meetings.models import JoinRequest
+from shared.webhooks.mapping import FIELDS, BodyUndecodable, decode
+from shared.webhooks.presets import PRESETS
+from shared.webhooks.signatures import BodyHmac, SharedToken, Standard, Timestamped
+from shared.webhooks.sources import Source, read_sources
 
 BOOKINGS = Path(__file__).parent / "vectors" / "bookings"
 DOCTOR = "11111111-1111-4111-8111-111111111111"
@@ -40,17 +40,17 @@ OWN = {
 
 
 def source(**members: Any) -> Source:  # noqa: ANN401
-    """Read a sound source of one's own."""
+    """Read a valid source of one's own."""
     sources = read_sources({"own": {**OWN, **members}})
-    assert sources.faulty == {}
-    return sources.sound["own"]
+    assert sources.invalid == {}
+    return sources.valid["own"]
 
 
 def places(value: object, name: str = "own") -> list[str]:
-    """Give the places of a faulty source's faults."""
+    """Give the places of an invalid source's faults."""
     sources = read_sources({name: value})
-    assert sources.sound == {}
-    return sorted(fault.pointer for fault in sources.faulty[name])
+    assert sources.valid == {}
+    return sorted(field_error.pointer for field_error in sources.invalid[name])
 
 
 def booking(preset: str) -> Any:  # noqa: ANN401
@@ -61,17 +61,17 @@ def booking(preset: str) -> Any:  # noqa: ANN401
 def preset(name: str, **members: Any) -> Source:  # noqa: ANN401
     """Read a source that is its preset and a secret."""
     sources = read_sources({name: {"preset": name, "secret": "s", **members}})
-    assert sources.faulty == {}
-    return sources.sound[name]
+    assert sources.invalid == {}
+    return sources.valid[name]
 
 
-def test_every_preset_is_a_sound_source() -> None:
+def test_every_preset_is_a_valid_source() -> None:
     """With a secret's name it is complete, and signs as its system does."""
     schemes = {name: type(preset(name).scheme) for name in PRESETS}
     assert schemes == {
         "calcom": BodyHmac,
         "calendly": Timestamped,
-        "msbookings": Token,
+        "msbookings": SharedToken,
         "standard": Standard,
     }
 
@@ -125,7 +125,7 @@ def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
     found = mapper.read(booking(name))
 
     assert (found.members, found.missing) == (EXPECTED[name], None)
-    JoinRequest.from_document(Document(dict(found.members), ()), default_request_id="r")
+    JoinRequest.from_document(Document(dict(found.members), ()), request_id="r")
 
 
 def test_cal_com_s_link_serves_where_there_is_no_id() -> None:
@@ -184,7 +184,7 @@ def test_what_a_source_says_overrides_its_preset() -> None:
         mapping={"language": None, "context": "payload.uid"},
     )
     found = own.mapper.read(booking("calcom"))
-    assert own.scheme == Token(header="x-key")
+    assert own.scheme == SharedToken(header="x-key")
     assert found.members == {
         "userId": "dr.meyer@clinic.example",
         "onlineMeetingId": "MSoxMTExMTExMQ==",
@@ -357,14 +357,14 @@ def test_a_source_s_name_is_a_part_of_an_address(name: str) -> None:
     assert places(OWN, name) == [""]
 
 
-def test_a_faulty_source_disables_no_other() -> None:
+def test_a_invalid_source_disables_no_other() -> None:
     """And its faults quote none of its values."""
     sources = read_sources(
         {"good": OWN, "bad": {**OWN, "secret": "canary secret", "reply": "canary"}}
     )
-    assert set(sources.sound) == {"good"}
-    assert set(sources.faulty) == {"bad"}
-    assert "canary" not in repr(sources.faulty)
+    assert set(sources.valid) == {"good"}
+    assert set(sources.invalid) == {"bad"}
+    assert "canary" not in repr(sources.invalid)
 
 
 def test_a_form_becomes_a_flat_object() -> None:
@@ -398,5 +398,5 @@ def test_a_json_body_may_be_announced_as_anything() -> None:
 )
 def test_what_is_no_object_cannot_be_decoded(content_type: str, body: bytes) -> None:
     """Nothing, broken JSON, other values, other encodings, floods."""
-    with pytest.raises(Undecodable):
+    with pytest.raises(BodyUndecodable):
         decode(content_type, body)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import strict_json
-from shared.strict_json import MAX_DEPTH, MAX_FAULTS, Json, NotJson, pointer
+from shared.core import strict_json
+from shared.core.field_errors import MOST, pointer
+from shared.core.strict_json import MAX_DEPTH, Json, NotJson
 
 SURROGATES = st.characters(categories=["Cs"])
 TEXTS = st.text(st.one_of(st.characters(), SURROGATES))
@@ -21,7 +22,7 @@ VALUES = st.recursive(
 def pointers(text: str | bytes) -> list[str]:
     """Where the faults of a text are."""
     data = text.encode() if isinstance(text, str) else text
-    return [fault.pointer for fault in strict_json.read(data).faults]
+    return [field_error.pointer for field_error in strict_json.read(data).field_errors]
 
 
 @given(st.binary())
@@ -38,7 +39,7 @@ def test_whatever_pythons_parser_reads_is_read_or_told(value: object) -> None:
     """NaN, lone surrogates and all: the value is the same, or there is a fault."""
     text = json.dumps(value)
     document = strict_json.read(text.encode())
-    assert document.faults or document.value == json.loads(text)
+    assert document.field_errors or document.value == json.loads(text)
 
 
 @given(VALUES)
@@ -87,7 +88,7 @@ def test_a_number_that_cannot_be_handed_back_is_told(number: str) -> None:
 def test_ordinary_numbers_are_kept(number: float) -> None:
     """Integers up to 53 bits, and floats of that size."""
     document = strict_json.read(json.dumps([number]).encode())
-    assert document.faults == ()
+    assert document.field_errors == ()
     assert document.value == [number]
 
 
@@ -106,20 +107,22 @@ def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str, innermos
     assert pointers(opening * outer + innermost + closing * outer) == []
     faults = strict_json.read(
         (opening * MAX_DEPTH + innermost + closing * MAX_DEPTH).encode()
-    ).faults
-    assert [fault.detail for fault in faults] == [f"Nested more than {MAX_DEPTH} deep."]
+    ).field_errors
+    assert [field_error.detail for field_error in faults] == [f"Nested more than {MAX_DEPTH} deep."]
 
 
 def test_nesting_too_deep_for_the_parser_is_a_fault_like_any_other() -> None:
     """Never a RecursionError."""
     document = strict_json.read(b"[" * 60_000 + b"]" * 60_000)
     assert document.value is None
-    assert [fault.detail for fault in document.faults] == [f"Nested more than {MAX_DEPTH} deep."]
+    assert [field_error.detail for field_error in document.field_errors] == [
+        f"Nested more than {MAX_DEPTH} deep."
+    ]
 
 
 def test_the_number_of_faults_is_bounded() -> None:
     """The answer must not grow with the attack."""
-    assert len(pointers("[" + ",".join(["NaN"] * 1000) + "]")) == MAX_FAULTS
+    assert len(pointers("[" + ",".join(["NaN"] * 1000) + "]")) == MOST
 
 
 def test_a_pointer_escapes_names_as_rfc_6901_says() -> None:

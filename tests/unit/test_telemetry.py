@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from shared import telemetry
-from shared.budget import Budget
-from shared.errors import GraphThrottled, MeetingNotFound
-from shared.telemetry import EVENTS, FIELDS, Event, emit, outcome_event
+from shared.core import telemetry
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import MeetingNotFound
+from shared.core.telemetry import EVENTS, FIELDS, Event, emit, outcome_event
 from tests.unit.events import emitted
 from tests.unit.fake_identity import Clock
 
@@ -76,15 +76,16 @@ def test_an_event_is_one_json_object_in_one_record(
 def test_an_event_tells_what_a_request_cost() -> None:
     """Wall clock in milliseconds, calls to Graph, and Graph's own ids for its support."""
     clock = Clock()
-    budget = Budget(seconds=10, clock=clock)
+    deadline = Deadline(seconds=10, clock=clock)
     clock.now += 0.1234
-    budget.graph_calls = 3
-    budget.graph_request_id = "g"
-    budget.graph_client_request_id = "c"
-    budget.graph_diagnostic = "{}"
-    budget.notes += ["one", "two"]
+    stats = RequestStats()
+    stats.graph_calls = 3
+    stats.graph_request_id = "g"
+    stats.graph_client_request_id = "c"
+    stats.graph_diagnostic = "{}"
+    stats.notes += ["one", "two"]
 
-    event = outcome_event("http", None, budget, request_id="r", client_request_id="x")
+    event = outcome_event("http", None, deadline, stats, request_id="r", client_request_id="x")
 
     assert event == Event(
         event="join_link.resolved",
@@ -101,23 +102,23 @@ def test_an_event_tells_what_a_request_cost() -> None:
     )
 
 
-def test_an_error_makes_a_failure_or_a_retry() -> None:
+def test_an_error_makes_a_failure() -> None:
     """With its code, the source and the number of attempts."""
-    budget = Budget(seconds=10)
+    deadline = Deadline(seconds=10)
     failed = outcome_event(
-        "queue", MeetingNotFound("No."), budget, request_id="r", attempts=4, source="cal"
+        "queue",
+        MeetingNotFound("No."),
+        deadline,
+        RequestStats(),
+        request_id="r",
+        attempts=4,
+        source="cal",
     )
-    retried = outcome_event("queue", GraphThrottled("No."), budget, request_id="r", final=False)
     assert (failed.event, failed.code, failed.attempts, failed.source) == (
         "join_link.failed",
         "meeting_not_found",
         4,
         "cal",
-    )
-    assert (retried.event, retried.code, retried.note) == (
-        "join_link.retried",
-        "graph_throttled",
-        None,
     )
 
 
@@ -132,8 +133,8 @@ def test_a_line_break_cannot_forge_a_second_event(caplog: pytest.LogCaptureFixtu
 
 QUIET = """
 import logging
-from shared import telemetry
-telemetry.spare_the_log()
+from shared.core import telemetry
+telemetry.configure_logging()
 for name in ("azure", "azure.identity", "azure.core.pipeline", "msal.token_cache", "urllib3"):
     assert logging.getLogger(name).getEffectiveLevel() == logging.WARNING, name
 assert logging.getLogger("urllib3.connectionpool").getEffectiveLevel() == logging.WARNING
@@ -148,13 +149,16 @@ def test_the_log_is_spared() -> None:
     subprocess.run([sys.executable, "-c", QUIET], check=True, timeout=30)  # noqa: S603 - ours
 
 
-def test_a_budget_counts_down_and_stops_at_zero() -> None:
+def test_a_deadline_counts_down_and_stops_at_zero() -> None:
     """By its clock."""
     clock = Clock()
-    budget = Budget(seconds=10, clock=clock)
+    deadline = Deadline(seconds=10, clock=clock)
     clock.now += 4
-    assert budget.remaining() == 6
+    assert deadline.remaining() == 6
     clock.now += 7
-    assert budget.remaining() == 0
-    assert budget.elapsed_ms() == 11_000
-    assert telemetry.outcome_event("http", None, budget, request_id="r").duration_ms == 11_000
+    assert deadline.remaining() == 0
+    assert deadline.elapsed_ms() == 11_000
+    assert (
+        telemetry.outcome_event("http", None, deadline, RequestStats(), request_id="r").duration_ms
+        == 11_000
+    )

@@ -24,13 +24,13 @@ def _functions(settings: dict[str, str]) -> Iterator[dict[str, Function]]:
 
 @pytest.fixture(scope="module")
 def functions() -> Iterator[dict[str, Function]]:
-    """The app with sound settings."""
+    """The app with valid settings."""
     yield from _functions(SOUND)
 
 
 @pytest.fixture(scope="module")
 def functions_of_a_faulty_app() -> Iterator[dict[str, Function]]:
-    """The app with a faulty setting."""
+    """The app with an invalid setting."""
     yield from _functions({**SOUND, "GRAPH_VERSION": "v2"})
 
 
@@ -76,7 +76,7 @@ def test_the_queue_triggers_are_these(functions: dict[str, Function]) -> None:
     assert set(functions) == {*ROUTES, *found}
 
 
-def test_a_faulty_setting_leaves_the_routes_and_takes_the_queue_triggers(
+def test_a_invalid_setting_leaves_the_routes_and_takes_the_queue_triggers(
     functions_of_a_faulty_app: dict[str, Function],
 ) -> None:
     """An import that failed would leave nothing, and nothing would say why."""

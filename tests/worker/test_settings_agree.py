@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import NAMES, Settings
+from shared.core.settings import NAMES, Settings
 from tests.unit.docs_pages import spans, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def test_the_sample_holds_every_setting_and_no_other(sample: dict[str, str]) -> 
     assert set(sample) == {*NAMES, *PLATFORM}
 
 
-def test_the_samples_values_are_sound(sample: dict[str, str]) -> None:
+def test_the_samples_values_are_valid(sample: dict[str, str]) -> None:
     """Copied as it is, the app starts."""
     assert Settings.from_env(sample)
 

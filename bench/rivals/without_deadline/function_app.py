@@ -13,7 +13,7 @@ spec.loader.exec_module(module)
 
 from urllib3.connection import HTTPConnection
 
-from shared import connections
+from shared.core import connections
 
 connect = connections.PlainPool._connect  # noqa: SLF001 - taken out on purpose
 

@@ -46,7 +46,7 @@ def requests(service: QueueServiceClient) -> QueueClient:
     return service.get_queue_client(REQUESTS)
 
 
-def bury(queue: QueueClient, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
+def write_dead_letter(queue: QueueClient, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
     """Write a dead letter as the app does, and return its id."""
     data = text.encode()
     error = {"code": "permission_missing", "detail": "No role.", "fix": "Grant it."}

@@ -12,7 +12,7 @@ from azure.storage.queue import QueueClient
 
 from dev.azurite import Azurite
 from scripts import dead_letters as script
-from tests.integration.dead_letters.conftest import bury, contents, count
+from tests.integration.dead_letters.conftest import contents, count, write_dead_letter
 
 SCRIPT = Path(script.__file__)
 
@@ -21,7 +21,7 @@ def test_list_says_what_and_why_and_changes_nothing(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Right after it, everything is as it was."""
-    letter = bury(letters)
+    letter = write_dead_letter(letters)
 
     assert script.main(["list"]) == 0
 
@@ -37,7 +37,7 @@ def test_list_sees_beyond_the_first_32(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A storage queue lets nobody peek that far."""
-    ids = [bury(letters) for _ in range(70)]
+    ids = [write_dead_letter(letters) for _ in range(70)]
 
     script.main(["list"])
 
@@ -48,8 +48,10 @@ def test_list_sees_beyond_the_first_32(
 
 def test_list_can_be_narrowed(letters: QueueClient, capsys: pytest.CaptureFixture[str]) -> None:
     """By the reason and by the code."""
-    bury(letters)
-    undecodable = bury(letters, "x", reason="undecodable", error={"code": "invalid_request"})
+    write_dead_letter(letters)
+    undecodable = write_dead_letter(
+        letters, "x", reason="undecodable", error={"code": "invalid_request"}
+    )
 
     script.main(["list", "--reason", "undecodable"])
     by_reason = capsys.readouterr().out
@@ -67,7 +69,7 @@ def test_what_is_no_dead_letter_stops_nothing(
 ) -> None:
     """Somebody may have put anything there."""
     odd = letters.send_message(text).id
-    bury(letters)
+    write_dead_letter(letters)
 
     assert script.main(["list"]) == 0
     assert script.main(["replay", odd]) == 1
@@ -80,7 +82,9 @@ def test_a_dead_letter_cannot_talk_to_the_terminal(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nor draw a line that is not there."""
-    bury(letters, error={"code": "x", "detail": "\x1b[2J\nforged", "requestId": "\u202eabc"})
+    write_dead_letter(
+        letters, error={"code": "x", "detail": "\x1b[2J\nforged", "requestId": "\u202eabc"}
+    )
 
     script.main(["list"])
 
@@ -94,7 +98,7 @@ def test_show_prints_the_request_itself(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All the members, and the original readable; and nothing changes."""
-    letter = bury(letters, '{"userId":"x"}')
+    letter = write_dead_letter(letters, '{"userId":"x"}')
 
     assert script.main(["show", letter]) == 0
 

@@ -8,7 +8,7 @@ from azure.storage.queue import QueueClient
 
 from scripts import dead_letters as script
 from tests.integration.app_under_test import App, eventually
-from tests.integration.dead_letters.conftest import bury, contents, count
+from tests.integration.dead_letters.conftest import contents, count, write_dead_letter
 
 POISON = "join-link-requests-poison"
 
@@ -18,7 +18,7 @@ def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
 ) -> None:
     """Byte for byte, never to expire, and the others stay."""
     original = '{"context": "<grün> & \\"quoted\\""}'
-    chosen, other = bury(letters, original), bury(letters)
+    chosen, other = write_dead_letter(letters, original), write_dead_letter(letters)
 
     assert script.main(["replay", chosen]) == 0
 
@@ -34,8 +34,8 @@ def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
 def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient) -> None:
     """After the policy was granted, say."""
     for number in range(40):
-        bury(letters, f'{{"n":{number}}}')
-    bury(letters, "x", error={"code": "graph_refused"})
+        write_dead_letter(letters, f'{{"n":{number}}}')
+    write_dead_letter(letters, "x", error={"code": "graph_refused"})
 
     assert script.main(["replay", "--code", "permission_missing"]) == 0
 
@@ -47,7 +47,7 @@ def test_replay_does_not_chase_what_it_brings_about(
     letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A running app may make a dead letter of the same request at once, and of that one again."""
-    bury(letters)
+    write_dead_letter(letters)
     delete, again = script._delete, 0
 
     def delete_and_bury(queue: QueueClient, letter: script.Letter) -> None:
@@ -55,7 +55,7 @@ def test_replay_does_not_chase_what_it_brings_about(
         again += 1
         assert again < 1_000, "it goes on for ever"
         delete(queue, letter)
-        bury(letters)
+        write_dead_letter(letters)
 
     monkeypatch.setattr(script, "_delete", delete_and_bury)
 
@@ -70,7 +70,7 @@ def test_a_cut_original_is_left_where_it_is(
 ) -> None:
     """Half a request would be another one."""
     cut = base64.b64encode(b"x" * 40_000).decode()
-    letter = bury(letters, "y" * 50_000, original=cut)
+    letter = write_dead_letter(letters, "y" * 50_000, original=cut)
 
     script.main(["list"])
     assert "not whole" in capsys.readouterr().out
@@ -83,7 +83,7 @@ def test_an_interrupted_replay_loses_nothing(
     letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut off between its two steps, the request is there twice."""
-    letter = bury(letters)
+    letter = write_dead_letter(letters)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -100,7 +100,7 @@ def test_a_request_that_cannot_be_put_back_keeps_its_dead_letter(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No queue, no role, no network: exit code 2 and one sentence."""
-    letter = bury(letters)
+    letter = write_dead_letter(letters)
     requests.delete_queue()
 
     assert script.main(["replay", letter]) == 2
@@ -114,7 +114,7 @@ def test_what_another_command_hides_is_waited_for(
     letters: QueueClient, requests: QueueClient
 ) -> None:
     """It passed over this one a moment ago."""
-    letter = bury(letters)
+    letter = write_dead_letter(letters)
     assert list(letters.receive_messages(visibility_timeout=2))
 
     assert script.main(["replay", letter]) == 0
@@ -126,7 +126,7 @@ def test_drop_deletes_only_what_was_confirmed(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With nobody there to ask, it takes --yes."""
-    letter = bury(letters)
+    letter = write_dead_letter(letters)
 
     assert script.main(["drop", letter]) == 2
     assert count(letters) == 1
@@ -138,7 +138,7 @@ def test_drop_deletes_only_what_was_confirmed(
 @pytest.mark.parametrize("name", ["show", "replay", "drop"])
 def test_without_a_choice_nothing_is_touched(letters: QueueClient, name: str) -> None:
     """All of them is a choice that has to be made."""
-    bury(letters)
+    write_dead_letter(letters)
 
     assert script.main([name, *(["--yes"] if name == "drop" else [])]) == 2
 

@@ -1,0 +1,26 @@
+"""`python -m bench`: what `python dev.py bench` starts, which has checked the arguments."""
+
+import argparse
+
+from bench.run import bench
+from dev.errors import StartError
+from dev.processes import run_main
+from dev.terminal import complain
+
+
+def main() -> int:
+    """Measure, and return an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--publish", action="store_true")
+    options = parser.parse_args()
+    try:
+        return bench(names=options.names, rounds=options.rounds, publish=options.publish)
+    except StartError as error:
+        complain(error)
+        return 1
+
+
+if __name__ == "__main__":
+    run_main(main)

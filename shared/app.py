@@ -1,0 +1,191 @@
+"""The app put together, once per process: nothing in here is done twice, and nothing too early."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.core import telemetry
+from shared.core.errors import SettingsInvalid
+from shared.core.field_errors import FieldError, pointer
+from shared.core.http_client import HttpClient
+from shared.core.settings import Settings
+from shared.core.telemetry import Event
+from shared.core.tls import default_ca_bundle, without_ca_bundle
+from shared.graph.client import GraphClient
+from shared.identity.bearer_tokens import SignIn
+from shared.identity.managed_identity import ManagedIdentity
+from shared.meetings.resolver import Cache, Resolver
+from shared.queues.client import Queues
+
+if TYPE_CHECKING:
+    from shared.identity.key_vault import SecretStore
+    from shared.webhooks.sources import Sources
+
+_logger = logging.getLogger("virtual_appointment")
+_LEAST_POOL = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the triggers call."""
+
+    settings: Settings
+    identity: ManagedIdentity
+    http: HttpClient
+    resolver: Resolver
+    queues: Queues
+    sources: "Sources | None"
+    """None where the settings name no booking system."""
+    secrets: "SecretStore | None"
+    """None where the settings name no vault."""
+    sign_in: SignIn | None
+    """None where the host asks callers for a key."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
+        """Build the services. Nothing outside is called yet.
+
+        Raises:
+            SettingsInvalid: if the certificate authorities cannot be read.
+        """
+        http = _http_client(environment)
+        client_id = settings.managed_identity_client_id
+        identity = ManagedIdentity(client_id=client_id, environment=environment)
+        graph = GraphClient(
+            root=settings.graph_root,
+            version=settings.graph_version,
+            client_id=client_id,
+            http=http,
+            identity=identity,
+        )
+        return cls(
+            settings=settings,
+            identity=identity,
+            http=http,
+            resolver=Resolver(
+                graph=graph, cache=Cache(), derive_meeting_id=settings.derive_meeting_id
+            ),
+            queues=Queues(
+                storage=settings.storage,
+                identity=_storage_identity(settings, identity, environment),
+                http=http,
+            ),
+            sources=_sources(settings),
+            secrets=_secrets(settings, identity, http),
+            sign_in=_sign_in(settings, http),
+        )
+
+
+class Application:
+    """The services, or the reason why there are none.
+
+    A fault in the settings must not be an exception while Functions loads the app: it would have
+    no functions at all then, and nothing would say why.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.settings_error: SettingsInvalid | None = None
+        self._services: Services | None = None
+        self.callers_sign_in = environment.get("HTTP_AUTH", "").strip() == "entra"
+        """Whether the host lets callers through, invalid settings or not."""
+        try:
+            self._services = Services.from_settings(Settings.from_env(environment), environment)
+        except SettingsInvalid as error:
+            self.settings_error = error
+            for field_error in error.field_errors:
+                _logger.error("Setting %s: %s", field_error.pointer, field_error.detail)  # noqa: TRY400
+            telemetry.emit(Event(event="settings.invalid", code=error.code))
+        else:
+            if self._services.sources is not None:
+                _report_invalid_sources(self._services.sources)
+
+    def services(self) -> Services:
+        """Give the services.
+
+        Raises:
+            SettingsInvalid: if there are none.
+        """
+        if self._services is None:
+            error = self.settings_error or SettingsInvalid("The app has no settings.")
+            raise SettingsInvalid(error.detail, fix=error.fix, field_errors=error.field_errors)
+        return self._services
+
+    def services_for_diagnostics(self) -> Services:
+        """Give services for the diagnostics: with invalid settings, as if those were absent."""
+        if self._services is not None:
+            return self._services
+        settings, _ = Settings.read(self.environment)
+        try:
+            return Services.from_settings(settings, self.environment)
+        except SettingsInvalid:
+            return Services.from_settings(settings, without_ca_bundle(self.environment))
+
+
+def _report_invalid_sources(sources: "Sources") -> None:
+    for name, field_errors in sources.invalid.items():
+        for field_error in field_errors:
+            _logger.error(
+                "Webhook source %s, %s: %s", pointer(name), field_error.pointer, field_error.detail
+            )
+        telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
+
+
+def _sources(settings: Settings) -> "Sources | None":
+    if not settings.webhook_sources:
+        return None
+    from shared.webhooks.sources import read_sources  # noqa: PLC0415 - only where there are any
+
+    return read_sources(settings.webhook_sources)
+
+
+def _secrets(
+    settings: Settings, identity: ManagedIdentity, http: HttpClient
+) -> "SecretStore | None":
+    if settings.key_vault_uri is None:
+        return None
+    from shared.identity.key_vault import SecretStore  # noqa: PLC0415 - as above
+
+    return SecretStore(vault_uri=settings.key_vault_uri, identity=identity, http=http)
+
+
+def _storage_identity(
+    settings: Settings, identity: ManagedIdentity, environment: Mapping[str, str]
+) -> ManagedIdentity:
+    """Write to the queues as whom the trigger reads them: nearly always the app itself."""
+    client_id = settings.storage.client_id
+    if client_id is None or client_id == settings.managed_identity_client_id:
+        return identity
+    return ManagedIdentity(client_id=client_id, environment=environment)
+
+
+def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
+    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
+        return None
+    return SignIn(
+        tenant_id=settings.entra_tenant_id,
+        client_id=settings.entra_client_id,
+        authority=settings.entra_authority,
+        http=http,
+    )
+
+
+def _http_client(environment: Mapping[str, str]) -> HttpClient:
+    try:
+        return HttpClient(
+            pool_size=_pool_size(environment), ca_bundle=default_ca_bundle(environment)
+        )
+    except OSError:
+        field_error = FieldError(
+            "REQUESTS_CA_BUNDLE", "Is no file or folder of certificate authorities."
+        )
+        raise SettingsInvalid(
+            f"{field_error.pointer}: {field_error.detail}", field_errors=[field_error]
+        ) from None
+
+
+def _pool_size(environment: Mapping[str, str]) -> int:
+    """As many connections as the worker has threads, so that none waits for another's."""
+    threads = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
+    return max(_LEAST_POOL, int(threads) if threads.isdecimal() else 0)

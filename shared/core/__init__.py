@@ -1,0 +1,1 @@
+"""What every floor above needs: errors, settings, JSON, deadlines, events and HTTP."""

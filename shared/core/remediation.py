@@ -1,0 +1,82 @@
+"""What to do about what an operator can fix: the exact commands, with the ids filled in.
+
+Problems carry these texts, and so do the diagnostics. An id that is not known yet stands in angle
+brackets, saying what belongs there. Commands stand between backticks, each to be copied as it is.
+"""
+
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+APP_ROLES = {
+    "VirtualAppointment.Read.All": "d4f67ec2-59b5-4bdc-b4af-d78f6f9c1954",
+    "OnlineMeetings.Read.All": "c1684f21-1984-47fa-9d61-2dc8c296bb70",
+    "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
+}
+"""The app roles of Microsoft Graph that this app uses, by name (permissions reference)."""
+
+_SCRIPT_FLAGS = {"OnlineMeetings.Read.All": " --lookup", "User.ReadBasic.All": " --users"}
+_NO_CLIENT_ID = "<client id of the app's managed identity>"
+_NO_USER_ID = "<object id of the organizer>"
+
+
+def grant_app_role(role: str, *, client_id: str | None) -> str:
+    """Say how the managed identity gets an app role of Microsoft Graph."""
+    return (
+        f"A Privileged Role Administrator grants the app role {role} ({APP_ROLES[role]}) to the "
+        f"managed identity, in bash: "
+        f"`IDENTITY=$(az ad sp show --id {client_id or _NO_CLIENT_ID} --query id -o tsv); "
+        f"GRAPH=$(az ad sp show --id {GRAPH_APP_ID} --query id -o tsv); "
+        f"az rest --method POST "
+        f"--url https://graph.microsoft.com/v1.0/servicePrincipals/$GRAPH/appRoleAssignedTo "
+        f'--body "{{\\"principalId\\":\\"$IDENTITY\\",\\"resourceId\\":\\"$GRAPH\\",'
+        f'\\"appRoleId\\":\\"{APP_ROLES[role]}\\"}}"`. '
+        "With the project's files at hand, a script does the same and waits for a new identity: "
+        f"`python scripts/grant_graph_permissions.py {client_id or _NO_CLIENT_ID}"
+        f"{_SCRIPT_FLAGS.get(role, '')}`. "
+        "A token issued before may be used for up to 24 hours more."
+    )
+
+
+def grant_access_policy(*, client_id: str | None, user_id: str | None) -> str:
+    """Say how an organizer comes under a Teams application access policy that names the app."""
+    app = client_id or _NO_CLIENT_ID
+    user = user_id or _NO_USER_ID
+    return (
+        "A Teams administrator runs, in PowerShell with the MicrosoftTeams module: "
+        f'`New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{app}"; '
+        f'Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments -Identity "{user}"`. '
+        "If the organizer already has such a policy, this one would take its place from another "
+        "app: add yours to that one instead: "
+        f'`Set-CsApplicationAccessPolicy -Identity <its name> -AppIds @{{Add="{app}"}}`. '
+        "With the project's files at hand, a script finds that policy by itself: "
+        f'`./scripts/grant-teams-access-policy.ps1 -AppId "{app}" -User "{user}"`. '
+        "It takes up to 30 minutes to work."
+    )
+
+
+def grant_lookup(role: str, *, client_id: str | None, user_id: str | None) -> str:
+    """Say what a lookup needs: for a meeting, the app role and the policy."""
+    role_fix = grant_app_role(role, client_id=client_id)
+    if role != "OnlineMeetings.Read.All":
+        return role_fix
+    policy = grant_access_policy(client_id=client_id, user_id=user_id)
+    return f"{role_fix} The organizer must be under the access policy too. {policy}"
+
+
+def share_meeting(*, client_id: str | None, user_id: str | None) -> str:
+    """Say what Graph's 3003 can mean, and what fixes each."""
+    policy = grant_access_policy(client_id=client_id, user_id=user_id)
+    return (
+        "Either the meeting belongs to somebody else: send the object id of the user who organizes "
+        "it (for a shared mailbox, the mailbox's). Or the access policy does not cover its real "
+        f"organizer. {policy}"
+    )
+
+
+PERMISSION_REFUSED = (
+    "The token carries the app role, so Graph wants something else: check the Teams application "
+    "access policy first, then run the diagnostics."
+)
+MEETING_ID = (
+    "Send the onlineMeeting's id as Graph gives it. A calendar event's id (AAMk…), a chat thread's "
+    "(19:…@thread.v2) and the number that people type are not it; for those send joinWebUrl or "
+    "joinMeetingId instead."
+)

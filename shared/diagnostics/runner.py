@@ -1,0 +1,225 @@
+"""Checks, run one after the other, each within its own time.
+
+A check is data: what it is called, what has to hold before it, how it is checked, and what to do
+when it fails. Nothing in here knows what is checked: that is in `checks`.
+"""
+
+import enum
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import InternalError, ServiceError, describe
+from shared.core.strict_json import Json
+
+SECONDS = 18.0
+"""For all checks together; a caller waits for 20 s at most."""
+_GRACE_SECONDS = 0.25  # for a check that keeps its time to say by itself what it waited for
+
+_logger = logging.getLogger("virtual_appointment")
+
+
+class Status(enum.StrEnum):
+    """How a check turned out."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WARN = "warn"
+    FAIL = "fail"
+    NOT_REACHED = "not_reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a check found. Neither text nor `seen` may hold a token or a link."""
+
+    status: Status = Status.PASS
+    detail: str
+    seen: Mapping[str, Json] = field(default_factory=dict)
+    fix: str | None = None
+    code: str | None = None
+    graph_request_id: str | None = None
+
+    @classmethod
+    def of_error(cls, error: ServiceError, *, status: Status = Status.FAIL) -> "Finding":
+        """Make the finding that an error is, with the fix that a problem would carry."""
+        return cls(
+            status=status,
+            detail=error.detail,
+            fix=error.fix,
+            code=error.code,
+            graph_request_id=error.graph_request_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check[State]:
+    """One thing that has to hold.
+
+    Args:
+        name: for programs.
+        title: for people.
+        run: looks, and may leave what it found in the state; a ServiceError is a failure.
+        fix: the next step where the failure itself names none.
+        seconds: the check's own limit.
+        needs: checks without which this one cannot be reached.
+        settings: settings without which this one cannot be reached.
+    """
+
+    name: str
+    title: str
+    run: Callable[[State, Deadline, RequestStats], Finding]
+    fix: str
+    seconds: float = 4.0
+    needs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One check's part of the report."""
+
+    name: str
+    title: str
+    finding: Finding
+    duration_ms: float | None
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the members; those that have nothing to say are left out."""
+        found = self.finding
+        members: dict[str, Json] = {
+            "name": self.name,
+            "title": self.title,
+            "status": str(found.status),
+            "durationMs": self.duration_ms,
+            "detail": found.detail,
+            "code": found.code,
+            "graphRequestId": found.graph_request_id,
+            "seen": dict(found.seen) or None,
+            "fix": found.fix,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The results of all checks."""
+
+    results: Sequence[Result]
+    duration_ms: float
+
+    @property
+    def verdict(self) -> Status:
+        """The worst that was found."""
+        found = {result.finding.status for result in self.results}
+        return next(
+            (status for status in (Status.FAIL, Status.WARN) if status in found), Status.PASS
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the report as callers see it."""
+        return {
+            "verdict": str(self.verdict),
+            "summary": self._summary(),
+            "durationMs": self.duration_ms,
+            "checks": [result.to_json() for result in self.results],
+        }
+
+    def _summary(self) -> str:
+        def titles(status: Status) -> list[str]:
+            return [result.title for result in self.results if result.finding.status is status]
+
+        failed, warned, unreached = map(titles, (Status.FAIL, Status.WARN, Status.NOT_REACHED))
+        if failed:
+            return f"To fix: {'; '.join(failed)}."
+        warning = f" A warning at: {'; '.join(warned)}." if warned else ""
+        if unreached:
+            return f"Nothing fails as far as it went. Not reached: {'; '.join(unreached)}.{warning}"
+        return f"Everything holds.{warning}"
+
+
+def run_checks[State](
+    checks: Sequence[Check[State]],
+    state: State,
+    *,
+    invalid_settings: Collection[str],
+    seconds: float = SECONDS,
+) -> Report:
+    """Check every check that can be reached, in order. Raises nothing.
+
+    Args:
+        checks: the checks.
+        state: what the checks work on, and hand on to later ones.
+        invalid_settings: names of settings that cannot be used.
+        seconds: for all of it.
+    """
+    whole = Deadline(seconds=seconds)
+    results: dict[str, Result] = {}
+    for check in checks:
+        obstacle = _obstacle(check, results, invalid_settings)
+        if obstacle is not None:
+            finding = Finding(status=Status.NOT_REACHED, detail=obstacle)
+            duration = None
+        else:
+            started_ms = whole.elapsed_ms()
+            finding = _run_check(check, state, seconds=min(check.seconds, whole.remaining()))
+            duration = round(whole.elapsed_ms() - started_ms, 1)
+        if finding.status is Status.NOT_REACHED:
+            duration = None
+        results[check.name] = Result(
+            name=check.name, title=check.title, finding=finding, duration_ms=duration
+        )
+    return Report(results=list(results.values()), duration_ms=whole.elapsed_ms())
+
+
+def _obstacle[State](
+    check: Check[State], results: Mapping[str, Result], invalid_settings: Collection[str]
+) -> str | None:
+    for name in check.settings:
+        if name in invalid_settings:
+            return f"The setting {name} is invalid."
+    for name in check.needs:
+        result = results[name]
+        if result.finding.status is Status.FAIL:
+            return f"“{result.title}” comes first, and failed."
+        if result.finding.status is Status.NOT_REACHED:
+            return f"“{result.title}” comes first, and was not reached."
+    return None
+
+
+def _run_check[State](check: Check[State], state: State, *, seconds: float) -> Finding:
+    """Check one check in a thread of its own, so that what hangs fails it and nothing else."""
+    deadline = Deadline(seconds=seconds)
+    stats = RequestStats()
+    future: Future[Finding] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(check.run(state, deadline, stats))
+        except BaseException as error:  # noqa: BLE001 - judged below, in the thread that waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=f"diagnostics-{check.name}", daemon=True).start()
+    try:
+        finding = future.result(timeout=seconds + _GRACE_SECONDS)
+    except ServiceError as error:
+        finding = Finding.of_error(error)
+    except FutureTimeoutError:
+        finding = Finding(
+            status=Status.FAIL, detail=f"No answer within {seconds:.1f} seconds.", code="timeout"
+        )
+    except Exception as unforeseen:  # noqa: BLE001 - the other checks go on
+        _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - the traceback may quote a link
+        fault = InternalError("The check itself failed; the app's log says where.")
+        finding = Finding.of_error(fault)
+    return Finding(
+        status=finding.status,
+        detail=finding.detail,
+        seen=finding.seen,
+        fix=(finding.fix or check.fix) if finding.status is Status.FAIL else finding.fix,
+        code=finding.code,
+        graph_request_id=finding.graph_request_id or stats.graph_request_id,
+    )

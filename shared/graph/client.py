@@ -1,0 +1,367 @@
+"""The client of Microsoft Graph: when a call is tried again, and what comes of each response.
+
+A request for a join link takes one call or several, each known only after the one before. So a
+request is a generator of calls (`Steps`), and the client executes many of them at once: the calls
+that are due are sent together, equal ones once, in batches where there are several.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import batched
+
+from shared.core import errors
+from shared.core.connections import ConnectionFailed, DeadlineExceeded
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import ServiceError
+from shared.core.http_client import HttpClient
+from shared.core.http_wire import Response, ResponseTooLarge
+from shared.core.identifiers import make_request_id
+from shared.core.settings import GRAPH_ROOT
+from shared.graph import batch, error_mapping
+from shared.graph.batch import BatchRefused, NotABatch
+from shared.graph.error_mapping import Refusal
+from shared.graph.requests import Call, Steps
+from shared.identity.managed_identity import ManagedIdentity, Token
+
+SCOPE = f"{GRAPH_ROOT}/.default"
+MAX_TRIES = 4
+"""How often one call is made in all, where somebody waits for the answer."""
+_USER_AGENT = "virtual-appointment-join-link/1"
+_JSON = "application/json"
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 4.0
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,512}")
+
+
+class _TokenRejected(Exception):
+    """Graph answered 401: the token decides what follows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PendingRequest[Result]:
+    """One request that is being executed: the call it waits for, and in the end its result.
+
+    Args:
+        steps: its calls.
+        deadline: when its result has to be there.
+        stats: what it has cost.
+        max_tries: how often each of its calls may be made.
+    """
+
+    steps: Steps[Result]
+    deadline: Deadline
+    stats: RequestStats
+    max_tries: int = MAX_TRIES
+    result: Future[Result] = field(default_factory=Future, init=False, repr=False)
+    call: Call | None = field(default=None, init=False)
+    """What it waits for, once it has started; None when it has ended."""
+    tries: int = field(default=0, init=False)
+    due: float = field(default=0.0, init=False)
+    """When the next try may be made, by the deadline's clock."""
+
+    def start(self) -> None:
+        """Go to the first call."""
+        self._advance(lambda: next(self.steps))
+
+    def resume(self, answer: str) -> None:
+        """Go on to the next call, with what the last one asked for."""
+        self._advance(lambda: self.steps.send(answer))
+
+    def fail(self, error: Exception) -> None:
+        """Go on with the error that the last call ended in: it may know a way around it."""
+        self._advance(lambda: self.steps.throw(error))
+
+    def outcome(self) -> Result | Exception:
+        """Give the result, or the error, of a request that has ended."""
+        error = self.result.exception()
+        return error if isinstance(error, Exception) else self.result.result()
+
+    def _advance(self, step: Callable[[], Call]) -> None:
+        self.tries, self.due = 0, 0.0
+        try:
+            self.call = step()
+        except StopIteration as end:
+            self.call = None
+            self.result.set_result(end.value)
+        except Exception as error:  # noqa: BLE001 - whoever asked judges it; the others go on
+            self.call = None
+            self.result.set_exception(error)
+
+
+class GraphClient:
+    """Microsoft Graph, asked as this app.
+
+    Args:
+        root: `https://graph.microsoft.com`; a loopback address in a local run.
+        version: `v1.0` or `beta`.
+        client_id: the app's own, for the fixes that name it.
+        http: the process's HTTP client.
+        identity: whose tokens.
+        sleep: waits between two tries.
+        jitter: draws a number between two bounds.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        version: str,
+        client_id: str | None,
+        http: HttpClient,
+        identity: ManagedIdentity,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._base = f"{root}/{version}"
+        self._client_id = client_id
+        self._http = http
+        self._identity = identity
+        self._sleep = sleep
+        self._jitter = jitter
+        self._now = now
+
+    def ask(
+        self, call: Call, *, deadline: Deadline, stats: RequestStats, max_tries: int = MAX_TRIES
+    ) -> str:
+        """Make one call, and give what it asks for.
+
+        Raises:
+            ServiceError: by the table of `error_mapping`, or as `Call.read` says.
+        """
+
+        def steps() -> Steps[str]:
+            return (yield call)
+
+        return self.execute(steps(), deadline=deadline, stats=stats, max_tries=max_tries)
+
+    def execute[Result](
+        self,
+        steps: Steps[Result],
+        *,
+        deadline: Deadline,
+        stats: RequestStats,
+        max_tries: int = MAX_TRIES,
+    ) -> Result:
+        """Make the calls that lead to one result.
+
+        Raises:
+            ServiceError: as `ask` does, unless the steps know a way around it.
+        """
+        request = PendingRequest(steps=steps, deadline=deadline, stats=stats, max_tries=max_tries)
+        self.execute_many([request])
+        return request.result.result()
+
+    def execute_many[Result](self, requests: Sequence[PendingRequest[Result]]) -> None:
+        """Execute requests whose deadlines end at the same moment, until each has its result.
+
+        Nothing is raised: an error is in the `result` of its request.
+        """
+        for request in requests:
+            request.start()
+        renewed = False
+        while waiting := [request for request in requests if request.call is not None]:
+            due = self._wait_until_due(waiting)
+            try:
+                token = self._identity.token(SCOPE, deadline=due[0].deadline)
+            except ServiceError as error:
+                _fail_all(due, error)
+                continue
+            rejected = self._try_once(due, token)
+            if rejected and renewed:
+                _fail_all(rejected, _rejected_again())
+            elif rejected:
+                renewed = True
+                try:
+                    self._identity.renew(SCOPE, rejected=token, deadline=rejected[0].deadline)
+                except ServiceError as error:
+                    _fail_all(rejected, error)
+
+    def _wait_until_due[Result](
+        self, waiting: Sequence[PendingRequest[Result]]
+    ) -> list[PendingRequest[Result]]:
+        now = waiting[0].deadline.clock()
+        moment = max(now, min(request.due for request in waiting))
+        if moment > now:
+            self._sleep(moment - now)
+        return [request for request in waiting if request.due <= moment]
+
+    def _try_once[Result](
+        self, requests: Sequence[PendingRequest[Result]], token: Token
+    ) -> list[PendingRequest[Result]]:
+        """Make each request's call once; return those whose token was rejected."""
+        waiters: dict[Call, list[PendingRequest[Result]]] = {}  # equal calls are made once
+        for request in requests:
+            if request.call is not None:
+                waiters.setdefault(request.call, []).append(request)
+        deadline = requests[0].deadline
+        ids = [make_request_id() for _ in waiters]
+        responses = self._send(list(zip(waiters, ids, strict=True)), token, deadline)
+        # One jitter for all, so that what has to wait equally long is sent together again.
+        now, jitter = deadline.clock(), self._jitter(0, 1)
+        rejected = []
+        for (call, waiting), sent_id, response in zip(waiters.items(), ids, responses, strict=True):
+            answer = self._answer(call, response, token, deadline)
+            for request in waiting:
+                _note(request.stats, sent_id, response)
+                if isinstance(answer, _TokenRejected):
+                    rejected.append(request)
+                else:
+                    _apply(request, answer, now=now, jitter=jitter)
+        return rejected
+
+    def _send(
+        self, calls: Sequence[tuple[Call, str]], token: Token, deadline: Deadline
+    ) -> Sequence[Response | Exception]:
+        """Send calls, each with its client request id; an exception stands for no response."""
+        if len(calls) == 1:
+            ((call, request_id),) = calls
+            headers = {**_authorization(token), **_headers(call, request_id)}
+            try:
+                return [
+                    self._http.get(self._base + call.path, headers=headers, deadline=deadline.at)
+                ]
+            except (ConnectionFailed, DeadlineExceeded, ResponseTooLarge) as error:
+                return [error]
+        batches = list(batched(calls, batch.LARGEST, strict=False))
+        if len(batches) == 1:
+            return self._send_batch(batches[0], token, deadline)
+        # At the same time: one after the other, five batches could spend the time of all.
+        with ThreadPoolExecutor(len(batches), thread_name_prefix="graph-batch") as pool:
+            replies = pool.map(lambda part: self._send_batch(part, token, deadline), batches)
+            return [response for reply in replies for response in reply]
+
+    def _send_batch(
+        self, calls: Sequence[tuple[Call, str]], token: Token, deadline: Deadline
+    ) -> Sequence[Response | Exception]:
+        headers = {
+            **_authorization(token),
+            "Accept": _JSON,
+            "Content-Type": _JSON,
+            "client-request-id": make_request_id(),
+        }
+        items = [(call.path, _headers(call, request_id)) for call, request_id in calls]
+        try:
+            envelope = self._http.post(
+                f"{self._base}/$batch",
+                headers=headers,
+                body=batch.write(items),
+                deadline=deadline.at,
+            )
+        except (ConnectionFailed, DeadlineExceeded, ResponseTooLarge) as error:
+            return [error] * len(items)
+        return batch.read(envelope, count=len(items))
+
+    def _answer(
+        self, call: Call, response: Response | Exception, token: Token, deadline: Deadline
+    ) -> str | ServiceError | _TokenRejected:
+        """Take out of a response what was asked for, or the error that it stands for."""
+        if not isinstance(response, Response):
+            return _no_response(response, deadline)
+        if response.status == 401:
+            return _TokenRejected()
+        error: ServiceError
+        if 200 <= response.status < 300:
+            try:
+                return call.read(response.status, response.body)
+            except ServiceError as unusable:
+                error = unusable
+        else:
+            error = error_mapping.to_error(
+                Refusal(
+                    operation=call.operation,
+                    status=response.status,
+                    headers=response.headers,
+                    body=response.body,
+                    user_id=call.user_id,
+                    client_id=self._client_id or token.client_id(),
+                    token_roles=token.roles(),
+                    now=self._now(),
+                )
+            )
+        error.graph_request_id = _header(response, "request-id")
+        return error
+
+
+def _authorization(token: Token) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.value}", "User-Agent": _USER_AGENT}
+
+
+def _headers(call: Call, client_request_id: str) -> Mapping[str, str]:
+    headers = {"Accept": _JSON, "client-request-id": client_request_id}
+    return headers if call.language is None else {**headers, "Accept-Language": call.language}
+
+
+def _apply[Result](
+    request: PendingRequest[Result], answer: str | ServiceError, *, now: float, jitter: float
+) -> None:
+    """Go on with an answer; or wait for one more try, where that may help and there is time."""
+    if isinstance(answer, str):
+        request.resume(answer)
+        return
+    request.tries += 1
+    retryable = isinstance(answer, (errors.GraphThrottled, errors.GraphUnavailable))
+    if retryable and request.tries < request.max_tries:
+        delay = _delay(request.tries, answer.retry_after, jitter)
+        if delay < request.deadline.remaining():
+            request.due = now + delay
+            return
+    request.fail(answer)
+
+
+def _delay(tries: int, retry_after: float | None, jitter: float) -> float:
+    """Wait as long as was asked and a little more, else by full jitter, a number from 0 to 1."""
+    if retry_after is not None:
+        return retry_after + jitter * min(1.0, 0.1 + retry_after / 10)
+    return jitter * min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (tries - 1))
+
+
+def _fail_all[Result](requests: Sequence[PendingRequest[Result]], error: ServiceError) -> None:
+    for request in requests:
+        request.fail(error)
+
+
+def _note(stats: RequestStats, client_request_id: str, response: Response | Exception) -> None:
+    """Keep for the log what Microsoft's support asks for."""
+    stats.graph_calls += 1
+    stats.graph_client_request_id = client_request_id
+    stats.graph_request_id = None
+    if isinstance(response, Response):
+        stats.graph_request_id = _header(response, "request-id")
+        if response.status >= 400:
+            stats.graph_diagnostic = _header(response, "x-ms-ags-diagnostic")
+
+
+def _no_response(reason: Exception, deadline: Deadline) -> ServiceError:
+    match reason:
+        case ConnectionFailed():
+            return errors.GraphUnavailable("The connection to Microsoft Graph was lost.")
+        case DeadlineExceeded():
+            return errors.GraphTimeout(
+                f"Microsoft Graph did not answer within {deadline.seconds:g} seconds."
+            )
+        case ResponseTooLarge():
+            return errors.GraphUnexpected("Microsoft Graph's answer is too long.")
+        case BatchRefused(args=(status,)):
+            return errors.GraphRefused(f"Microsoft Graph refused the batch with {status}.")
+        case NotABatch():
+            return errors.GraphUnexpected("Microsoft Graph's answer is not the documented one.")
+        case _:  # pragma: no cover - nothing else stands for no response
+            raise reason
+
+
+def _rejected_again() -> errors.IdentityUnavailable:
+    return errors.IdentityUnavailable(
+        "Microsoft Graph rejected the app's token, and a new one as well.",
+        fix="Run the diagnostics: they show what the token says.",
+    )
+
+
+def _header(response: Response, name: str) -> str | None:
+    """Read a header for the log: what is odd or long is left out."""
+    value = response.headers.get(name)
+    return value if value and _HEADER_TEXT.fullmatch(value) else None

@@ -1,0 +1,187 @@
+"""The HTTP routes, in plain values: headers and a body in, a status, headers and a body out."""
+
+from collections.abc import Callable, Mapping
+
+from shared.app import Application, Services
+from shared.core import strict_json, telemetry
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import (
+    InvalidRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    to_service_error,
+)
+from shared.core.field_errors import FieldError, FieldErrors
+from shared.core.identifiers import make_request_id
+from shared.core.strict_json import Document, Json, NotJson
+from shared.handlers.responses import (
+    JSON,
+    HttpResponse,
+    json_response,
+    outcome_response,
+    problem_response,
+    read_client_request_id,
+)
+from shared.meetings.models import Correlation
+from shared.meetings.outcomes import Attempt, Outcome, attempt, attempt_all, failure
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES_OF_MANY = 1024 * 1024
+MOST_REQUESTS = 100
+_REQUESTS = "requests"
+
+
+def join_link(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+    """Answer `POST /api/join-link`: the result, or a problem. Raises nothing.
+
+    Args:
+        application: the app, valid or with invalid settings.
+        headers: by name, in any case.
+        body: as it came.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    client_request_id = read_client_request_id(headers)
+    correlation = Correlation(request_id=make_request_id())
+    deadline, stats = Deadline(seconds=0), RequestStats()
+    try:
+        services = application.services()
+        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        _authenticate(services, headers, deadline)
+        document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
+    except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+        outcome = failure(to_service_error(error), correlation)
+    else:
+        correlation = Correlation.of(document, default_request_id=correlation.request_id)
+        outcome = attempt(services.resolver, document, correlation, deadline=deadline, stats=stats)
+    _emit(outcome, deadline, stats, client_request_id)
+    return outcome_response(outcome, client_request_id=client_request_id)
+
+
+def join_links(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+    """Answer `POST /api/join-links`: for each request its result or problem, in order.
+
+    Only what is wrong with the whole is a problem of the whole. Raises nothing.
+
+    Args:
+        application: the app, valid or with invalid settings.
+        headers: by name, in any case.
+        body: as it came.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    client_request_id = read_client_request_id(headers)
+    deadline = Deadline(seconds=0)
+    try:
+        services = application.services()
+        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        _authenticate(services, headers, deadline)
+        envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
+        _check_envelope(envelope)
+    except Exception as error:  # noqa: BLE001 - as above
+        outcome = failure(to_service_error(error), Correlation(request_id=make_request_id()))
+        _emit(outcome, deadline, RequestStats(), client_request_id)
+        return outcome_response(outcome, client_request_id=client_request_id)
+    attempts = [
+        Attempt(
+            document=document,
+            correlation=Correlation.of(document, default_request_id=make_request_id()),
+            stats=RequestStats(),
+        )
+        for document in documents
+    ]
+    outcomes = attempt_all(services.resolver, attempts, deadline=deadline)
+    for each, outcome in zip(attempts, outcomes, strict=True):
+        _emit(outcome, deadline, each.stats, client_request_id)
+    results: list[Json] = [_result(outcome) for outcome in outcomes]
+    return json_response(200, {"results": results}, client_request_id=client_request_id)
+
+
+def health(application: Application) -> HttpResponse:
+    """Answer `GET /api/health`: whether the app has loaded and its settings are valid.
+
+    An invalid webhook source leaves the rest in good health; it is named, with the places in it.
+    """
+    if (error := application.settings_error) is not None:
+        return problem_response(error)
+    members: dict[str, Json] = {"status": "healthy"}
+    sources = application.services().sources
+    if sources is not None and (invalid := sources.invalid):
+        members["faultySources"] = [
+            {"name": name, "places": [field_error.pointer for field_error in field_errors]}
+            for name, field_errors in invalid.items()
+        ]
+    return json_response(200, members)
+
+
+def _emit(
+    outcome: Outcome, deadline: Deadline, stats: RequestStats, client_request_id: str | None
+) -> None:
+    telemetry.emit(
+        telemetry.outcome_event(
+            "http",
+            outcome.error,
+            deadline,
+            stats,
+            request_id=outcome.request_id,
+            client_request_id=client_request_id,
+        )
+    )
+
+
+def _authenticate(services: Services, headers: Mapping[str, str], deadline: Deadline) -> None:
+    """Check the caller's token, where it is not the host that asks for a key."""
+    if services.sign_in is not None:
+        services.sign_in.check(headers, deadline=deadline)
+
+
+def _read_many(body: bytes) -> tuple[Document, list[Document]]:
+    return strict_json.read_parts(body, member=_REQUESTS, most=MOST_REQUESTS)
+
+
+def _check_envelope(envelope: Document) -> None:
+    errors = FieldErrors(envelope.field_errors)
+    if not isinstance(envelope.value, dict):
+        if not errors:
+            errors.add("The body must be one JSON object.")
+    else:
+        for name in envelope.value:
+            if name != _REQUESTS:
+                errors.add("There is no such member.", name)
+        if envelope.value.get(_REQUESTS) != []:
+            errors.add("Must be a list of requests.", _REQUESTS)
+    if errors:
+        raise InvalidRequest(
+            errors.summary("the whole"),
+            fix="Correct what `errors` lists and send the requests again; none was tried.",
+            field_errors=errors,
+        )
+
+
+def _result(outcome: Outcome) -> Json:
+    """Show one of many: as the single route would have answered it."""
+    status = 200 if outcome.error is None else outcome.error.status
+    name = "result" if outcome.error is None else "problem"
+    return {"requestId": outcome.request_id, "status": status, name: outcome.members}
+
+
+def parse_body[Parsed](
+    read: Callable[[bytes], Parsed], headers: Mapping[str, str], body: bytes, *, most: int
+) -> Parsed:
+    """Read the body as far as it is JSON; what stands in it is judged later."""
+    media_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise UnsupportedMediaType(
+            "The body must be JSON.", fix="Send it with Content-Type: application/json."
+        )
+    if len(body) > most:
+        raise PayloadTooLarge(f"The body is {len(body):,} bytes long; at most {most:,} are read.")
+    if not body:
+        raise InvalidRequest(
+            "There is no body, or it came without a Content-Length header: the Functions host "
+            "hands over no body without it.",
+            fix="Send a JSON object, with Content-Length rather than in chunks.",
+            field_errors=[FieldError("", "Missing.")],
+        )
+    try:
+        return read(body)
+    except NotJson as error:
+        raise InvalidRequest(str(error), field_errors=[FieldError("", str(error))]) from None

@@ -1,0 +1,1 @@
+"""Who calls and as whom: the app's tokens, callers' tokens, Key Vault."""

@@ -1,0 +1,228 @@
+"""The app's own identity: one credential for the process, and one token request at a time.
+
+azure-identity sends one request per thread on a cold or expiring cache, and asks again on every
+call in a token's last five minutes. Here one thread asks and the others wait, or go on with the
+token that is still good.
+"""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo
+
+# A tenth of a second, and here: no link is had without it, and imported by the first of many calls
+# at once it would take twice as long.
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+from shared.core.deadline import Deadline
+from shared.core.errors import IdentityUnavailable
+
+USABLE_SECONDS = 30
+"""A token with less left is as good as expired: a call needs some time itself."""
+RENEWAL_SECONDS = 300
+"""From here on azure-identity asks the endpoint again; before, it answers from its cache."""
+RETRY_SECONDS = 30
+"""Between two attempts to renew a token that is still good."""
+REPLACE_SECONDS = 60
+"""Between two replacements of the credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token and when to renew it, in seconds since the epoch."""
+
+    value: str = field(repr=False)
+    expires_on: float
+    refresh_on: float
+
+    def claims(self) -> Mapping[str, Any]:
+        """Read what the token says. Nothing is verified: it is ours, and not for us to judge."""
+        try:
+            payload = self.value.split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (IndexError, ValueError):
+            return {}
+        return claims if isinstance(claims, dict) else {}
+
+    def roles(self) -> frozenset[str]:
+        """Give the app roles that the token carries."""
+        roles = self.claims().get("roles")
+        return frozenset(map(str, roles)) if isinstance(roles, list) else frozenset()
+
+    def client_id(self) -> str | None:
+        """Give the client id of the application whose own token it is.
+
+        None where it is a person's, as by `az login`: that names what they signed in with.
+        """
+        claims = self.claims()
+        named = claims.get("appid")
+        return named if isinstance(named, str) and "scp" not in claims else None
+
+
+class ManagedIdentity:
+    """Tokens for the app, by its managed identity, or by `az login` on somebody's machine.
+
+    Args:
+        client_id: of a user-assigned identity; None for the system-assigned one.
+        environment: where the platform offers its identity endpoint.
+        clock: seconds since the epoch.
+        make_credential: how a credential is made; azure-identity's by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str | None,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+        make_credential: Callable[[], SupportsTokenInfo] | None = None,
+    ) -> None:
+        self._client_id = client_id
+        self._managed = "IDENTITY_ENDPOINT" in environment
+        self._clock = clock
+        self._make_credential = make_credential or self._azure_identity_credential
+        self._lock = threading.Lock()
+        self._credential_lock = threading.Lock()
+        self._credential: SupportsTokenInfo | None = None
+        self._replaced_on = float("-inf")
+        self._tokens: dict[str, Token] = {}
+        self._pending: dict[str, Future[Token]] = {}
+        self._next_renewal: dict[str, float] = {}
+
+    def token(self, scope: str, *, deadline: Deadline) -> Token:
+        """Give a token that is good for at least USABLE_SECONDS.
+
+        Raises:
+            IdentityUnavailable: if none could be had in the deadline's time.
+        """
+        now = self._clock()
+        token = self._tokens.get(scope)
+        if token is None or now >= token.expires_on - USABLE_SECONDS:
+            return self._wait_for(self._request(scope, seen=token), deadline)
+        if now >= token.refresh_on and now >= self._next_renewal.get(scope, 0):
+            self._next_renewal[scope] = now + RETRY_SECONDS
+            self._request(scope, seen=token)
+        return token
+
+    def renew(self, scope: str, *, rejected: Token, deadline: Deadline) -> Token:
+        """Give another token than the one that was rejected.
+
+        azure-identity caches inside the credential, so a new one takes its place, at most once
+        in REPLACE_SECONDS.
+
+        Raises:
+            IdentityUnavailable: if there is no other token to be had.
+        """
+        with self._lock:
+            current = self._tokens.get(scope)
+            if current is not None and current.value == rejected.value:
+                now = self._clock()
+                if now - self._replaced_on < REPLACE_SECONDS:
+                    raise _rejected()
+                self._replaced_on = now
+                with self._credential_lock:
+                    self._credential = None
+                del self._tokens[scope]
+                self._pending.pop(scope, None)
+        token = self._wait_for(self._request(scope, seen=None), deadline)
+        if token.value == rejected.value:
+            raise _rejected()
+        return token
+
+    def get_token_info(self, *scopes: str, **_: object) -> AccessTokenInfo:
+        """Serve the Azure SDK's clients (azure.core.credentials.SupportsTokenInfo)."""
+        token = self.token(scopes[0], deadline=Deadline(seconds=10))
+        return AccessTokenInfo(token.value, int(token.expires_on))
+
+    def get_token(self, *scopes: str, **_: object) -> AccessToken:
+        """Serve the Azure SDK's older clients (azure.core.credentials.TokenCredential)."""
+        token = self.token(scopes[0], deadline=Deadline(seconds=10))
+        return AccessToken(token.value, int(token.expires_on))
+
+    def _request(self, scope: str, *, seen: Token | None) -> Future[Token]:
+        """Start a token request, or join the one under way, or take what it has just brought.
+
+        In a thread of its own, so that an endpoint that hangs holds up nobody past their time.
+        """
+        with self._lock:
+            future = self._pending.get(scope)
+            if future is not None:
+                return future
+            future = Future()
+            current = self._tokens.get(scope)
+            if current is not None and current is not seen:
+                future.set_result(current)
+                return future
+            self._pending[scope] = future
+        asker = threading.Thread(
+            target=self._fetch, args=(scope, future), name="token-request", daemon=True
+        )
+        try:
+            asker.start()
+        except RuntimeError:  # no thread to be had: the next caller must not wait for this one
+            self._finish(scope, future, None)
+        return future
+
+    def _fetch(self, scope: str, future: Future[Token]) -> None:
+        token: Token | None = None
+        try:
+            with self._credential_lock:
+                credential = self._credential = self._credential or self._make_credential()
+            info = credential.get_token_info(scope)
+            renew_on = info.refresh_on or info.expires_on - RENEWAL_SECONDS
+            token = Token(info.token, info.expires_on, renew_on)
+        except Exception:  # noqa: BLE001, S110 - whatever it was, azure-identity has logged it
+            pass
+        self._finish(scope, future, token)
+
+    def _finish(self, scope: str, future: Future[Token], token: Token | None) -> None:
+        with self._lock:
+            if self._pending.get(scope) is future:
+                del self._pending[scope]
+                if token is not None:
+                    self._tokens[scope] = token
+        if token is None:
+            future.set_exception(_no_token(managed=self._managed))
+        else:
+            future.set_result(token)
+
+    def _wait_for(self, future: Future[Token], deadline: Deadline) -> Token:
+        try:
+            return future.result(timeout=deadline.remaining())
+        except FutureTimeoutError:
+            raise _no_token(managed=self._managed) from None
+        except IdentityUnavailable as error:
+            # One exception object must not be raised by many threads at once.
+            raise IdentityUnavailable(error.detail, fix=error.fix) from None
+
+    def _azure_identity_credential(self) -> SupportsTokenInfo:
+        if self._managed:
+            return ManagedIdentityCredential(client_id=self._client_id)
+        return DefaultAzureCredential(managed_identity_client_id=self._client_id)
+
+
+def _no_token(*, managed: bool) -> IdentityUnavailable:
+    if managed:
+        return IdentityUnavailable(
+            "The managed identity endpoint gave no token.",
+            fix="Check that the identity is assigned to the function app and that "
+            "MANAGED_IDENTITY_CLIENT_ID is its client id (empty for the system-assigned one).",
+        )
+    return IdentityUnavailable(
+        "No managed identity here, and no signed-in developer.",
+        fix="Run az login, or give the app a managed identity.",
+    )
+
+
+def _rejected() -> IdentityUnavailable:
+    return IdentityUnavailable(
+        "Microsoft Graph rejected the app's token, and there is no newer one.",
+        fix="Wait a minute; if it stays, run the diagnostics: they show when the token was issued.",
+    )

@@ -1,0 +1,209 @@
+"""What comes in and what goes out: a request for a join link, and the link. With their JSON."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from shared.core.errors import InvalidRequest
+from shared.core.field_errors import FieldErrors, pointer
+from shared.core.identifiers import is_guid, is_language_tag, is_request_id, is_user_principal_name
+from shared.core.strict_json import Document, Json
+from shared.meetings import teams_links
+from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
+
+MAX_CONTEXT_BYTES = 4096
+MEETING_REFERENCES = ("onlineMeetingId", "joinWebUrl", "joinMeetingId")
+"""The members that name a meeting, the one that takes the fewest calls to Graph first."""
+_MAX_LENGTHS = {
+    "onlineMeetingId": 1024,
+    "joinWebUrl": teams_links.MAX_LENGTH,
+    "joinMeetingId": 64,
+    "userId": 320,
+    "language": 64,
+    "requestId": 128,
+}
+_MEMBERS = frozenset({"userId", "language", "requestId", "context", *MEETING_REFERENCES})
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """One thing to resolve: a meeting, by one reference, and its organizer."""
+
+    request_id: str
+    user_id: str | None = field(default=None, repr=False)
+    """An object id, a user principal name, or None where the Teams link names the organizer."""
+    online_meeting_id: str | None = field(default=None, repr=False)
+    join_web_url: str | None = field(default=None, repr=False)
+    join_meeting_id: str | None = field(default=None, repr=False)
+    language: str | None = None
+    context: Json = field(default=None, repr=False)
+
+    @classmethod
+    def from_document(cls, document: Document, *, request_id: str) -> "JoinRequest":
+        """Check everything about a request.
+
+        Args:
+            document: the request as it was read.
+            request_id: its own, or the one that it was given.
+
+        Raises:
+            InvalidRequest: with one field error for each thing that is wrong.
+        """
+        errors = FieldErrors(document.field_errors)
+        value = document.value
+        if not isinstance(value, dict):
+            if not errors:
+                errors.add("The body must be one JSON object.")
+            raise _invalid(errors)
+        for name in value:
+            if name not in _MEMBERS:
+                errors.add("There is no such member.", name)
+        texts = {name: _text(value, name, errors) for name in _MAX_LENGTHS}
+        _check_forms(texts, errors)
+        _check_reference(value, texts, errors)
+        _check_context(value.get("context"), errors)
+        if errors:
+            raise _invalid(errors)
+        join_meeting_id = texts["joinMeetingId"]
+        return cls(
+            request_id=request_id,
+            user_id=texts["userId"],
+            online_meeting_id=texts["onlineMeetingId"],
+            join_web_url=texts["joinWebUrl"],
+            join_meeting_id=join_meeting_id.replace(" ", "") if join_meeting_id else None,
+            language=texts["language"],
+            context=value.get("context"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinLink:
+    """The answer to a request."""
+
+    user_id: str
+    online_meeting_id: str = field(repr=False)
+    virtual_appointment_join_web_url: str = field(repr=False)
+
+    def to_json(self, correlation: "Correlation") -> dict[str, Json]:
+        """Give the result as callers see it."""
+        return {
+            "requestId": correlation.request_id,
+            "userId": self.user_id,
+            "onlineMeetingId": self.online_meeting_id,
+            "virtualAppointmentJoinWebUrl": self.virtual_appointment_join_web_url,
+            "context": correlation.context,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """What lets a caller recognize its request, valid or not."""
+
+    request_id: str
+    context: Json = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, document: Document, *, default_request_id: str) -> "Correlation":
+        """Find a request's id and context, as far as these are valid."""
+        value = document.value
+        if not isinstance(value, dict):
+            return cls(request_id=default_request_id)
+        request_id, context = value.get("requestId"), value.get("context")
+        valid = isinstance(request_id, str) and is_request_id(request_id)
+        return cls(
+            request_id=str(request_id) if valid else default_request_id,
+            context=context if _length(context) <= MAX_CONTEXT_BYTES else None,
+        )
+
+
+def _invalid(errors: FieldErrors) -> InvalidRequest:
+    return InvalidRequest(
+        errors.summary("the request"),
+        fix="Correct what `errors` lists and send the request again.",
+        field_errors=errors,
+    )
+
+
+def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
+    """Read an optional text member; null is as good as absent."""
+    text = value.get(name)
+    if text is None:
+        return None
+    most = _MAX_LENGTHS[name]
+    if not isinstance(text, str):
+        detail = "Must be a string."
+    elif not text or text != text.strip():
+        detail = "Must not be empty, nor begin or end with blanks."
+    elif len(text) > most:
+        detail = f"Must not be longer than {most:,} characters."
+    elif _CONTROL_CHARACTER.search(text):
+        detail = "Must hold no control characters."
+    else:
+        return text
+    errors.add(detail, name)
+    return None
+
+
+def _check_forms(texts: dict[str, str | None], errors: FieldErrors) -> None:
+    def check(name: str, valid: bool, detail: str) -> None:
+        if not valid:
+            errors.add(detail, name)
+
+    if user_id := texts["userId"]:
+        check(
+            "userId",
+            is_guid(user_id) or is_user_principal_name(user_id),
+            "Must be the organizer's object id in Entra (a GUID) or user principal name.",
+        )
+    if meeting_id := texts["onlineMeetingId"]:
+        # As segments of a path these would lead elsewhere.
+        check("onlineMeetingId", meeting_id not in (".", ".."), "Is not a meeting id.")
+    if join_meeting_id := texts["joinMeetingId"]:
+        digits = join_meeting_id.replace(" ", "")
+        check(
+            "joinMeetingId",
+            re.fullmatch(r"[0-9]{6,20}", digits) is not None,
+            "Must be 6 to 20 digits, as the invitation prints them; blanks between are fine.",
+        )
+    if language := texts["language"]:
+        check("language", is_language_tag(language), "Must be a BCP 47 tag, such as de or pt-BR.")
+    if request_id := texts["requestId"]:
+        check("requestId", is_request_id(request_id), "Must be 1 to 128 visible ASCII characters.")
+
+
+def _check_reference(
+    value: dict[str, Json], texts: dict[str, str | None], errors: FieldErrors
+) -> None:
+    # A member that was read as invalid is there, although it has no value.
+    invalid = {error.pointer for error in errors}
+    there = {name for name in value if value[name] is not None or pointer(name) in invalid}
+    given = [name for name in MEETING_REFERENCES if name in there]
+    if len(given) != 1:
+        names = ", ".join(MEETING_REFERENCES)
+        found = "none is there" if not given else f"these are there: {', '.join(given)}"
+        errors.add(f"Give exactly one of {names}; {found}.")
+    organizer_known = "userId" in there
+    if url := texts["joinWebUrl"]:
+        try:
+            link = parse_teams_link(url)
+        except NotATeamsLink as error:
+            errors.add(str(error), "joinWebUrl")
+            return
+        if not organizer_known and link.organizer_id is None:
+            short = "A short Teams link does" if link.is_short else "This Teams link does"
+            errors.add(f"{short} not say who organizes the meeting; give the organizer.", "userId")
+    elif not organizer_known and "joinWebUrl" not in given:
+        errors.add("Missing: say who organizes the meeting.", "userId")
+
+
+def _check_context(context: Json, errors: FieldErrors) -> None:
+    if (length := _length(context)) > MAX_CONTEXT_BYTES:
+        errors.add(f"Is {length:,} bytes long; at most {MAX_CONTEXT_BYTES:,} fit.", "context")
+
+
+def _length(context: Json) -> int:
+    if context is None:
+        return 0
+    text = json.dumps(context, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "replace"))

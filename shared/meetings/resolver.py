@@ -1,0 +1,217 @@
+"""The use case: from a request to its join link, in as few calls to Graph as it takes.
+
+Both ids given: 1. A Teams link or a join meeting id: 2. A user principal name as well: 3. What was
+found is remembered for an hour, so that the next request for it takes 1 again. Join links
+themselves are never remembered.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from cachetools import TTLCache
+
+from shared.core import errors, remediation
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.field_errors import FieldError
+from shared.core.identifiers import classify_non_meeting_id, is_guid
+from shared.graph import requests as graph_requests
+from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest
+from shared.graph.requests import Steps
+from shared.meetings.models import JoinLink, JoinRequest
+from shared.meetings.teams_links import (
+    TeamsLink,
+    derive_meeting_id,
+    parse_teams_link,
+)
+
+REMEMBER_SECONDS = 3600
+REMEMBER_AT_MOST = 10_000
+
+_NOT_THERE = (errors.MeetingNotFound, errors.MeetingIdMalformed)
+
+
+class Cache:
+    """What Graph found lately: positive answers only, bounded, safe for many threads."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._found: TTLCache[tuple[str, ...], str] = TTLCache(
+            REMEMBER_AT_MOST, REMEMBER_SECONDS, timer=clock
+        )
+
+    def get(self, *key: str) -> str | None:
+        """Give what was found under this key in the last hour."""
+        with self._lock:
+            return self._found.get(key)
+
+    def set(self, *key: str, value: str) -> str:
+        """Remember a finding, and hand it on."""
+        with self._lock:
+            self._found[key] = value
+        return value
+
+    def discard(self, *key: str) -> None:
+        """Drop a finding that is no longer true."""
+        with self._lock:
+            self._found.pop(key, None)
+
+
+class Resolver:
+    """Turns requests into join links."""
+
+    def __init__(
+        self, *, graph: GraphClient, cache: Cache, derive_meeting_id: bool = False
+    ) -> None:
+        self._graph = graph
+        self._cache = cache
+        self._derive = derive_meeting_id
+
+    def resolve(
+        self,
+        request: JoinRequest,
+        *,
+        deadline: Deadline,
+        stats: RequestStats,
+        max_tries: int = MAX_TRIES,
+    ) -> JoinLink:
+        """Find the organizer and the meeting, then ask for the link.
+
+        Args:
+            request: what is asked for.
+            deadline: when the answer has to be there.
+            stats: what it has cost.
+            max_tries: how often each call to Graph may be made.
+
+        Raises:
+            ServiceError: in the end everything in `errors` that Graph or the caller can cause.
+        """
+        return self._graph.execute(
+            self._steps(request, stats.notes), deadline=deadline, stats=stats, max_tries=max_tries
+        )
+
+    def resolve_many(
+        self, requests: Sequence[tuple[JoinRequest, RequestStats]], *, deadline: Deadline
+    ) -> list[JoinLink | Exception]:
+        """Resolve many in as few batches as it takes, and give each its link or its error."""
+        pending = [
+            PendingRequest(steps=self._steps(request, stats.notes), deadline=deadline, stats=stats)
+            for request, stats in requests
+        ]
+        self._graph.execute_many(pending)
+        return [each.outcome() for each in pending]
+
+    def _steps(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
+        if request.online_meeting_id is not None:
+            validate_meeting_id(request.online_meeting_id)
+        link = parse_teams_link(request.join_web_url) if request.join_web_url else None
+        user_id = yield from self._organizer(request, link, notes)
+        try:
+            return (yield from self._steps_for(user_id, request, link))
+        except (errors.UserNotFound, *_NOT_THERE):
+            self._cache.discard("meeting", user_id, _reference(request))
+            if request.user_id is not None:
+                self._cache.discard("user", request.user_id.lower())
+            raise
+
+    def _steps_for(
+        self, user_id: str, request: JoinRequest, link: TeamsLink | None
+    ) -> Steps[JoinLink]:
+        if request.online_meeting_id is not None:
+            return (yield from _join_link(user_id, request.online_meeting_id, request))
+        if (guess := self._guess(user_id, request, link)) is not None:
+            try:
+                return (yield from _join_link(user_id, guess, request))
+            except _NOT_THERE as not_there:
+                self._cache.discard("meeting", user_id, _reference(request))
+                try:
+                    return (yield from self._look_up(user_id, request, link))
+                except errors.LookupNotPermitted:
+                    # Who derives ids may do without the permission to look them up.
+                    raise not_there from None
+        return (yield from self._look_up(user_id, request, link))
+
+    def _look_up(
+        self, user_id: str, request: JoinRequest, link: TeamsLink | None
+    ) -> Steps[JoinLink]:
+        found = yield from find_meeting(user_id, request, link)
+        meeting_id = self._cache.set("meeting", user_id, _reference(request), value=found)
+        return (yield from _join_link(user_id, meeting_id, request))
+
+    def _organizer(
+        self, request: JoinRequest, link: TeamsLink | None, notes: list[str]
+    ) -> Steps[str]:
+        from_link = link.organizer_id if link else None
+        given = request.user_id
+        if given is not None and not is_guid(given):
+            key = ("user", given.lower())
+            given = self._cache.get(*key) or self._cache.set(
+                *key, value=(yield graph_requests.user(user_principal_name=given))
+            )
+        if given and from_link and given.lower() != from_link.lower():
+            notes.append("organizer_differs_from_link")
+        organizer = given or from_link
+        if organizer is None:  # JoinRequest lets none of these through
+            raise errors.InvalidRequest("The organizer is missing.")
+        return organizer
+
+    def _guess(self, user_id: str, request: JoinRequest, link: TeamsLink | None) -> str | None:
+        """Give the meeting's id without a call: remembered, or worked out of a long link."""
+        remembered = self._cache.get("meeting", user_id, _reference(request))
+        if remembered is None and self._derive and link and link.thread_id:
+            return derive_meeting_id(
+                organizer_id=link.organizer_id or user_id, thread_id=link.thread_id
+            )
+        return remembered
+
+
+def find_meeting(user_id: str, request: JoinRequest, link: TeamsLink | None) -> Steps[str]:
+    """Look an organizer's meeting up by its Teams link, or by the number that people type.
+
+    Raises:
+        MeetingNotFound: if Graph knows it by neither.
+    """
+    join_meeting_id = request.join_meeting_id
+    if link is not None:
+        try:
+            return (
+                yield graph_requests.meeting_by_join_web_url(user_id=user_id, join_web_url=link.url)
+            )
+        except errors.MeetingNotFound:
+            if link.join_meeting_id is None:
+                raise
+        join_meeting_id = link.join_meeting_id
+    if join_meeting_id is None:  # JoinRequest lets none of these through
+        raise errors.InvalidRequest("The meeting is missing.")
+    return (
+        yield graph_requests.meeting_by_join_meeting_id(
+            user_id=user_id, join_meeting_id=join_meeting_id
+        )
+    )
+
+
+def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[JoinLink]:
+    url = yield graph_requests.join_link(
+        user_id=user_id, meeting_id=meeting_id, language=request.language
+    )
+    return JoinLink(
+        user_id=user_id, online_meeting_id=meeting_id, virtual_appointment_join_web_url=url
+    )
+
+
+def _reference(request: JoinRequest) -> str:
+    return request.join_web_url or request.join_meeting_id or ""
+
+
+def validate_meeting_id(meeting_id: str) -> None:
+    """Spare Graph a call for what plainly is something else.
+
+    Raises:
+        MeetingIdMalformed: saying what it is.
+    """
+    if instead := classify_non_meeting_id(meeting_id):
+        raise errors.MeetingIdMalformed(
+            f"The onlineMeetingId is {instead}, not an online meeting's id.",
+            fix=remediation.MEETING_ID,
+            field_errors=[FieldError("/onlineMeetingId", f"This is {instead}.")],
+        )

@@ -1,0 +1,1 @@
+"""The storage queues: the client, the messages, the dead letters, the retry policy."""

@@ -1,0 +1,111 @@
+"""Writing to the storage queues, now or later, by the same connection as the trigger's."""
+
+import math
+import threading
+from typing import TYPE_CHECKING
+
+from shared.core.deadline import Deadline
+from shared.core.errors import IdentityUnavailable, QueueUnavailable
+from shared.core.http_client import HttpClient
+from shared.core.settings import StorageSettings
+from shared.identity.managed_identity import ManagedIdentity
+
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient
+
+REQUESTS = "join-link-requests"
+POISON = "join-link-requests-poison"
+RESULTS = "join-link-results"
+DEAD_LETTERS = "join-link-dead-letters"
+
+_NO_EXPIRY = -1
+_CONNECT_SECONDS = 3
+_READ_SECONDS = 5
+_FIX = (
+    "Check that the queue exists and that the app's identity is Storage Queue Data Contributor on "
+    "it."
+)
+
+
+class Queues:
+    """The queues of the contract.
+
+    Args:
+        storage: a connection string, or an address that the identity may write to.
+        identity: for a connection without a key.
+        http: the process's HTTP client.
+    """
+
+    def __init__(
+        self, *, storage: StorageSettings, identity: ManagedIdentity, http: HttpClient
+    ) -> None:
+        self._storage = storage
+        self._identity = identity
+        self._http = http
+        self._lock = threading.Lock()
+        self._clients: dict[str, QueueClient] = {}
+
+    def send(self, queue: str, message: str, *, delay: float = 0) -> None:
+        """Write a message that never expires. When this returns, the queue has it.
+
+        Args:
+            queue: its name.
+            message: the text, at most 64 KiB.
+            delay: seconds for which nobody sees it; a week at most.
+
+        Raises:
+            QueueUnavailable: if it could not be written; it may have been, so send it again.
+        """
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
+
+        try:
+            self._client(queue).send_message(
+                message, visibility_timeout=math.ceil(delay), time_to_live=_NO_EXPIRY
+            )
+        except (AzureError, IdentityUnavailable):
+            raise QueueUnavailable(f"The queue {queue} could not be written.", fix=_FIX) from None
+
+    def length(self, queue: str, *, deadline: Deadline) -> int:
+        """Count a queue's messages, hidden ones too, as storage estimates it.
+
+        Raises:
+            QueueUnavailable: if it is not there, may not be read, or does not answer in time.
+        """
+        from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415 - as above
+
+        wait = max(0.1, deadline.remaining())
+        try:
+            properties = self._client(queue).get_queue_properties(
+                connection_timeout=wait, read_timeout=wait
+            )
+        except AzureError as error:
+            status = error.status_code if isinstance(error, HttpResponseError) else None
+            reasons = {403: "may not be read", 404: "does not exist"}
+            raise QueueUnavailable(
+                f"The queue {queue} {reasons.get(status or 0, 'does not answer')}.", fix=_FIX
+            ) from None
+        return properties.approximate_message_count or 0
+
+    def _client(self, queue: str) -> "QueueClient":
+        with self._lock:
+            if queue not in self._clients:
+                self._clients[queue] = self._make_client(queue)
+            return self._clients[queue]
+
+    def _make_client(self, queue: str) -> "QueueClient":
+        from azure.storage.queue import LinearRetry, QueueClient  # noqa: PLC0415 - as above
+
+        options = {
+            "transport": self._http.azure_transport(
+                connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS
+            ),
+            # The library's own waits, of 15 seconds and more, would hold a thread for them.
+            "retry_policy": LinearRetry(backoff=1, random_jitter_range=1, retry_total=2),
+        }
+        if self._storage.connection_string is not None:
+            return QueueClient.from_connection_string(
+                self._storage.connection_string, queue, **options
+            )
+        return QueueClient(
+            self._storage.queue_service_uri or "", queue, credential=self._identity, **options
+        )

@@ -1,0 +1,116 @@
+"""When a request is tried again: pure decisions, from an error and what went before it.
+
+Nothing waits in here: a delayed retry is a hidden queue message.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.core.errors import Retry, ServiceError
+from shared.core.retry_after import MAX_SECONDS
+
+SHORTEST_DELAY = 5.0
+LONGEST_DELAY = 15 * 60.0
+OPERATOR_DELAY = 15 * 60.0
+FEW_DELAYS = (30.0, 120.0, 300.0)
+"""Between a few tries, within ten minutes: a new meeting is known everywhere by then."""
+LEAST_TRIES = 5
+"""Had even by a message that came while the app was stopped, so that its time is spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a request has been through. It travels with each message that tries it again.
+
+    Attributes:
+        attempts: How often it was tried.
+        repeats: How many of the last tries in a row ended in the same error.
+        last_error: That error's code.
+        first_seen: When it first arrived, in seconds since the epoch; None before its first try.
+    """
+
+    attempts: int = 0
+    repeats: int = 0
+    last_error: str | None = None
+    first_seen: float | None = None
+
+    def arrived(self, inserted_on: float) -> float:
+        """Say when the request first arrived, given when this message was put on the queue.
+
+        The earlier of the two: no message can claim to be younger than it is.
+        """
+        return inserted_on if self.first_seen is None else min(self.first_seen, inserted_on)
+
+    def after(self, error: ServiceError, *, deliveries: int, inserted_on: float) -> "History":
+        """Add the try that has just ended in an error.
+
+        Args:
+            error: of this try.
+            deliveries: how often the host has given out this message; tries that were cut off
+                count as well.
+            inserted_on: when this message was put on the queue, in seconds since the epoch.
+        """
+        return History(
+            attempts=self.attempts + deliveries,
+            repeats=self.repeats + 1 if error.code == self.last_error else 1,
+            last_error=error.code,
+            first_seen=self.arrived(inserted_on),
+        )
+
+
+class End(enum.Enum):
+    """Why there is no further try."""
+
+    FINAL = "another try would say the same"
+    TIME_SPENT = "the time for retries is over"
+
+
+def plan(
+    error: ServiceError,
+    history: History,
+    *,
+    now: float,
+    retry_seconds: float,
+    draw: Callable[[float, float], float],
+) -> float | End:
+    """Decide what becomes of a request whose try has ended in an error.
+
+    Args:
+        error: one that the queue tries again: its `retry` is FEW, OPERATOR or BACK_OFF.
+        history: this try included.
+        now: seconds since the epoch.
+        retry_seconds: for how long after its arrival a request is tried.
+        draw: draws a number between two bounds.
+
+    Returns:
+        Seconds until the next try, at most retry_after.MAX_SECONDS, or why there is none.
+    """
+    match error.retry:
+        case Retry.FEW:
+            if history.repeats >= error.few_tries:
+                return End.FINAL
+            delay = FEW_DELAYS[history.repeats - 1]
+        case Retry.OPERATOR:
+            delay = OPERATOR_DELAY
+        case Retry.BACK_OFF:
+            delay = _back_off(error, history.attempts, draw)
+        case _:
+            return End.FINAL
+    late = now + delay > history.arrived(now) + retry_seconds
+    if late and (history.attempts >= LEAST_TRIES or delay > LONGEST_DELAY):
+        return End.TIME_SPENT
+    return delay
+
+
+def _back_off(error: ServiceError, attempts: int, draw: Callable[[float, float], float]) -> float:
+    """Exponential with full jitter; never sooner than Retry-After, and then spread by a tenth.
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    doublings = min(attempts, 10)  # beyond it the longest delay is reached anyway
+    delay = draw(SHORTEST_DELAY, min(LONGEST_DELAY, SHORTEST_DELAY * 2**doublings))
+    if error.retry_after is None:
+        return delay
+    asked = error.retry_after + draw(0, error.retry_after / 10)
+    return max(delay, min(asked, MAX_SECONDS))

@@ -1,0 +1,225 @@
+"""The four ways in which booking systems sign what they post, and the check of each.
+
+    standard      `{id}.{timestamp}.{body}`  Standard Webhooks, Svix
+    timestamped   `{t}.{body}`               Stripe, Calendly, Zoho Payments
+    body-hmac     the body, or URL and body  Cal.com, GitHub, Shopify, Acuity, Square
+    token         nothing: a fixed header    FHIR subscriptions, and what cannot sign
+
+All are HMAC-SHA256 but the last. Each takes several secrets (our rotation) and several signatures
+(theirs). Whatever is wrong is one error, whose `detail` is a short code for the log. The sender is
+never told which.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from shared.core.errors import SignatureInvalid
+
+DIFFERS = "signature_differs"
+SECRET_MISSING = "secret_missing"  # noqa: S105 - says that there is none
+SECRET_MAY_BE_NEWER = frozenset({DIFFERS, SECRET_MISSING})
+"""The reasons that a newer secret could change; the others lie in the request."""
+
+TOLERANCE_SECONDS = 300.0
+_MOST_HEADER_CHARACTERS = 8192
+_TIMESTAMP = re.compile(r"[0-9]{1,16}")
+_SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
+_SEPARATORS = re.compile(r"[,\s]+")
+_STANDARD_PREFIX = "whsec_"
+_CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends in a signature's place
+
+
+class Scheme(Protocol):
+    """How one system signs."""
+
+    def verify(
+        self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+    ) -> str | None:
+        """Check a request.
+
+        Args:
+            secrets: any of which may have signed; empty ones count as absent.
+            headers: by name in lower case.
+            body: as it came.
+            now: seconds since the epoch.
+
+        Returns:
+            The delivery's id, where the scheme signs one.
+
+        Raises:
+            SignatureInvalid: for whatever is wrong, and nothing else.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standard:
+    """Standard Webhooks 1.0, and Svix, which differs in the headers' names only.
+
+    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+
+    tolerance_seconds: float = TOLERANCE_SECONDS
+
+    def verify(
+        self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+    ) -> str | None:
+        """See `Scheme`."""
+        system = "webhook" if "webhook-signature" in headers else "svix"
+        listed = _header(headers, f"{system}-signature").split()
+        delivery_id = _header(headers, f"{system}-id")
+        timestamp = _header(headers, f"{system}-timestamp")
+        _check_age(timestamp, now=now, tolerance=self.tolerance_seconds)
+        signatures = _decoded(_base64(text) for text in _with_prefix("v1,", listed))
+        keys = _decoded(_standard_key(secret) for secret in _given(secrets))
+        _compare(keys, f"{delivery_id}.{timestamp}.".encode() + body, signatures)
+        return delivery_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timestamped:
+    """One header with a time and signatures: `t=1700000000,v1=<hex>`.
+
+    Source: https://docs.stripe.com/webhooks#verify-manually
+    """
+
+    header: str
+    signature_key: str = "v1"
+    units_per_second: Literal[1, 1000] = 1
+    tolerance_seconds: float = TOLERANCE_SECONDS
+
+    def verify(
+        self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+    ) -> None:
+        """See `Scheme`."""
+        parts = [part.strip().partition("=") for part in _header(headers, self.header).split(",")]
+        times = [value for key, _, value in parts if key == "t"]
+        if len(times) != 1:
+            raise SignatureInvalid("timestamp_malformed")
+        _check_age(
+            times[0], now=now, tolerance=self.tolerance_seconds, per_second=self.units_per_second
+        )
+        signatures = _decoded(_hex(value) for key, _, value in parts if key == self.signature_key)
+        _compare(_verbatim(secrets), f"{times[0]}.".encode() + body, signatures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyHmac:
+    """A signature over the body alone. It says nothing about when: a replay is possible.
+
+    Attributes:
+        header: Whose value it is.
+        encoding: Of the signature.
+        prefix: What stands before it in the header, such as `sha256=`.
+        url: What is signed before the body: the address as the system was told it (Square). Never
+            taken from the request, which could name another.
+    """
+
+    header: str
+    encoding: Literal["hex", "base64"]
+    prefix: str = ""
+    url: str = ""
+
+    def verify(
+        self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+    ) -> None:
+        """See `Scheme`."""
+        del now
+        decode: Callable[[str], bytes | None] = _hex if self.encoding == "hex" else _base64
+        listed = _SEPARATORS.split(_header(headers, self.header))
+        signatures = _decoded(decode(text) for text in _with_prefix(self.prefix, listed))
+        _compare(_verbatim(secrets), self.url.encode() + body, signatures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedToken:
+    """A fixed header that only the system knows. The body is not covered."""
+
+    header: str
+    prefix: str = ""
+
+    def verify(
+        self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
+    ) -> None:
+        """See `Scheme`."""
+        del body, now
+        value = _header(headers, self.header).strip()
+        if not value.lower().startswith(self.prefix.lower()):  # Bearer is as good as bearer
+            raise SignatureInvalid("signature_malformed")
+        given = hashlib.sha256(value[len(self.prefix) :].encode()).digest()
+        _check_any(
+            [hmac.compare_digest(hashlib.sha256(key).digest(), given) for key in _verbatim(secrets)]
+        )
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name, "")
+    if not value:
+        raise SignatureInvalid("signature_missing")
+    if len(value) > _MOST_HEADER_CHARACTERS or not value.isascii():
+        raise SignatureInvalid("signature_malformed")
+    return value
+
+
+def _check_age(text: str, *, now: float, tolerance: float, per_second: int = 1) -> None:
+    if _TIMESTAMP.fullmatch(text) is None:
+        raise SignatureInvalid("timestamp_malformed")
+    age = now - int(text) / per_second
+    if age > tolerance:
+        raise SignatureInvalid("timestamp_too_old")
+    if age < -tolerance:
+        raise SignatureInvalid("timestamp_too_new")
+
+
+def _compare(keys: Sequence[bytes], signed: bytes, signatures: Sequence[bytes]) -> None:
+    if not signatures:
+        raise SignatureInvalid("signature_malformed")
+    expected = [hmac.digest(key, signed, "sha256") for key in keys]
+    _check_any([hmac.compare_digest(one, other) for one in expected for other in signatures])
+
+
+def _check_any(matches: Sequence[bool]) -> None:
+    """Decide after all comparisons, so that which one matched takes no time of its own."""
+    if not matches:
+        raise SignatureInvalid(SECRET_MISSING)
+    if not any(matches):
+        raise SignatureInvalid(DIFFERS)
+
+
+def _given(secrets: Sequence[str]) -> list[str]:
+    # A secret that was set from a file often ends with the file's last line.
+    given = (secret.rstrip("\r\n") for secret in secrets)
+    return [secret for secret in given if secret.strip() not in ("", _CALCOM_UNSET)]
+
+
+def _verbatim(secrets: Sequence[str]) -> list[bytes]:
+    return [secret.encode("utf-8", "surrogatepass") for secret in _given(secrets)]
+
+
+def _standard_key(secret: str) -> bytes | None:
+    text = secret.strip().removeprefix(_STANDARD_PREFIX)
+    return _base64(text + "=" * (-len(text) % 4))
+
+
+def _with_prefix(prefix: str, texts: Sequence[str]) -> list[str]:
+    return [text.removeprefix(prefix) for text in texts if text.startswith(prefix)]
+
+
+def _decoded(values: Iterable[bytes | None]) -> list[bytes]:
+    return [value for value in values if value]
+
+
+def _hex(text: str) -> bytes | None:
+    return bytes.fromhex(text) if _SHA256_HEX.fullmatch(text) else None
+
+
+def _base64(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text.encode(), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None

@@ -1,0 +1,253 @@
+"""The booking systems that WEBHOOK_SOURCES names, checked once, when the app starts.
+
+A field error disables its source and no other. Its pointer leads into the source's configuration,
+and no text quotes a value of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, cast
+
+from shared.core.field_errors import FieldError, FieldErrors
+from shared.core.identifiers import (
+    is_guid,
+    is_header_name,
+    is_secret_name,
+    is_source_name,
+    is_user_principal_name,
+)
+from shared.meetings.models import MEETING_REFERENCES
+from shared.webhooks.mapping import FIELDS, Mapper, compile_expression
+from shared.webhooks.presets import PRESETS
+from shared.webhooks.signatures import (
+    TOLERANCE_SECONDS,
+    BodyHmac,
+    Scheme,
+    SharedToken,
+    Standard,
+    Timestamped,
+)
+
+_MEMBERS = frozenset(
+    {"preset", "scheme", "secret", "mapping", "reply", "organizers", "defaultUserId"}
+)
+_OPTIONS = {
+    "standard": frozenset({"toleranceSeconds"}),
+    "timestamped": frozenset({"header", "signatureKey", "timestampUnit", "toleranceSeconds"}),
+    "body-hmac": frozenset({"header", "encoding", "prefix", "url"}),
+    "token": frozenset({"header", "prefix"}),
+}
+_MOST_TOLERANCE_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One booking system.
+
+    Attributes:
+        name: As in the address it posts to.
+        scheme: How it signs.
+        secret: The name of its secret in Key Vault.
+        mapper: Where the meeting stands in what it posts.
+        replies_inline: Whether its caller waits for the link.
+    """
+
+    name: str
+    scheme: Scheme
+    secret: str
+    mapper: Mapper
+    replies_inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All of them: those that can be used, and what is wrong with the others."""
+
+    valid: Mapping[str, Source] = field(default_factory=dict)
+    invalid: Mapping[str, tuple[FieldError, ...]] = field(default_factory=dict)
+
+
+def read_sources(configured: Mapping[str, object]) -> Sources:
+    """Check the value of WEBHOOK_SOURCES, source by source."""
+    valid: dict[str, Source] = {}
+    invalid: dict[str, tuple[FieldError, ...]] = {}
+    for name, value in configured.items():
+        reader = _SourceReader()
+        source = reader.source(name, value)
+        if reader.field_errors:
+            invalid[name] = tuple(reader.field_errors)
+        else:
+            valid[name] = source
+    return Sources(MappingProxyType(valid), MappingProxyType(invalid))
+
+
+class _SourceReader:
+    """Reads one source, and collects what is wrong with it.
+
+    What is returned beside a field error is not used.
+    """
+
+    def __init__(self) -> None:
+        self.field_errors = FieldErrors()
+
+    def source(self, name: str, value: object) -> Source:
+        if not is_source_name(name):
+            self._complain("Its name must be 1 to 64 letters, digits, hyphens and underscores.")
+        given = self._object(value)
+        self._refuse_others(given, _MEMBERS)
+        merged = self._with_preset(given)
+        return Source(
+            name=name,
+            scheme=self._scheme(merged.get("scheme")),
+            secret=self._secret(merged.get("secret")),
+            mapper=self._mapper(merged),
+            replies_inline=self._choice(merged, "reply", ("queue", "inline")) == "inline",
+        )
+
+    def _with_preset(self, given: Mapping[str, object]) -> Mapping[str, object]:
+        name = given.get("preset")
+        if name is None:
+            return given
+        if not isinstance(name, str) or name not in PRESETS:
+            self._complain(f"Must be one of {', '.join(sorted(PRESETS))}.", "preset")
+            return given
+        preset = PRESETS[name]
+        mapping = {
+            **self._object(preset["mapping"]),
+            **self._object(given.get("mapping"), "mapping"),
+        }
+        return {**preset, **given, "mapping": mapping}
+
+    def _scheme(self, value: object) -> Scheme:
+        if value is None:
+            self._complain("Missing: say how the system signs, or name a preset.", "scheme")
+            return Standard()
+        options = {"type": value} if isinstance(value, str) else self._object(value, "scheme")
+        kind = self._choice(options, "type", tuple(_OPTIONS), "scheme")
+        if kind not in _OPTIONS:
+            return Standard()
+        self._refuse_others(options, _OPTIONS[kind] | {"type"}, "scheme")
+        return self._scheme_of(kind, options)
+
+    def _scheme_of(self, kind: str, options: Mapping[str, object]) -> Scheme:
+        match kind:
+            case "timestamped":
+                unit = self._choice(options, "timestampUnit", ("s", "ms"), "scheme")
+                return Timestamped(
+                    header=self._header(options, "header"),
+                    signature_key=self._text(options, "signatureKey", "v1", "scheme"),
+                    units_per_second=1 if unit == "s" else 1000,
+                    tolerance_seconds=self._tolerance(options),
+                )
+            case "body-hmac":
+                encoding = self._choice(options, "encoding", ("hex", "base64"), "scheme")
+                return BodyHmac(
+                    header=self._header(options, "header"),
+                    encoding=cast("Literal['hex', 'base64']", encoding),
+                    prefix=self._text(options, "prefix", "", "scheme"),
+                    url=self._text(options, "url", "", "scheme"),
+                )
+            case "token":
+                return SharedToken(
+                    header=self._header(options, "header"),
+                    prefix=self._text(options, "prefix", "", "scheme"),
+                )
+            case _:
+                return Standard(tolerance_seconds=self._tolerance(options))
+
+    def _mapper(self, merged: Mapping[str, object]) -> Mapper:
+        mapping = self._object(merged.get("mapping"), "mapping")
+        self._refuse_others(mapping, FIELDS, "mapping")
+        expressions = {}
+        for name, text in mapping.items():
+            if text is None:  # takes a preset's expression away
+                continue
+            try:
+                if not isinstance(text, str):
+                    raise ValueError("Must be a JMESPath expression.")  # noqa: TRY301 - as below
+                expressions[name] = compile_expression(text)
+            except ValueError as error:
+                self._complain(str(error), "mapping", name)
+        if not any(mapping.get(name) is not None for name in MEETING_REFERENCES):
+            self._complain(
+                f"Must say where one of {', '.join(MEETING_REFERENCES)} stands.", "mapping"
+            )
+        return Mapper(
+            expressions=expressions,
+            organizers=self._organizers(merged.get("organizers")),
+            default_user_id=self._user_id(merged.get("defaultUserId")),
+        )
+
+    def _organizers(self, value: object) -> dict[str, str]:
+        organizers = self._object(value, "organizers")
+        for user_id in organizers.values():
+            if not isinstance(user_id, str) or not is_guid(user_id):
+                self._complain("Every address must lead to an object id (a GUID).", "organizers")
+                break
+        return {address.strip().casefold(): str(user_id) for address, user_id in organizers.items()}
+
+    def _user_id(self, value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str) or not (is_guid(value) or is_user_principal_name(value)):
+            self._complain("Must be an object id or a user principal name.", "defaultUserId")
+        return str(value)
+
+    def _secret(self, value: object) -> str:
+        if not isinstance(value, str) or not is_secret_name(value):
+            self._complain(
+                "Must be the name of a secret in Key Vault: 1 to 127 letters, digits and hyphens.",
+                "secret",
+            )
+        return str(value)
+
+    def _header(self, options: Mapping[str, object], member: str) -> str:
+        name = options.get(member)
+        if not isinstance(name, str) or not is_header_name(name):
+            self._complain("Must be the name of a header.", "scheme", member)
+        return str(name).lower()
+
+    def _tolerance(self, options: Mapping[str, object]) -> float:
+        value = options.get("toleranceSeconds", TOLERANCE_SECONDS)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < cast("float", value) <= _MOST_TOLERANCE_SECONDS:
+            self._complain(
+                f"Must be a number of seconds up to {_MOST_TOLERANCE_SECONDS}.",
+                "scheme",
+                "toleranceSeconds",
+            )
+            return TOLERANCE_SECONDS
+        return float(cast("float", value))
+
+    def _choice(
+        self, options: Mapping[str, object], name: str, choices: tuple[str, ...], *place: str
+    ) -> str:
+        """Read one of a few words; the first is the default, but for a scheme's type."""
+        value = options.get(name, choices[0] if name != "type" else None)
+        if value not in choices:
+            self._complain(f"Must be one of {', '.join(choices)}.", *place, name)
+        return str(value)
+
+    def _text(self, options: Mapping[str, object], name: str, default: str, *place: str) -> str:
+        value = options.get(name, default)
+        if not isinstance(value, str) or not value.isascii():
+            self._complain("Must be a text of ASCII characters.", *place, name)
+        return str(value)
+
+    def _object(self, value: object, *place: str) -> Mapping[str, object]:
+        if value is None and place:
+            return {}
+        if not isinstance(value, dict):
+            self._complain("Must be a JSON object.", *place)
+            return {}
+        return value
+
+    def _refuse_others(
+        self, value: Mapping[str, object], known: frozenset[str], *place: str
+    ) -> None:
+        for name in value.keys() - known:
+            self._complain("There is no such member.", *place, name)
+
+    def _complain(self, detail: str, *place: str) -> None:
+        self.field_errors.add(detail, *place)

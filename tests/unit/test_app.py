@@ -1,0 +1,49 @@
+"""The app put together: what is shared by all of it, and what fits what."""
+
+import pytest
+
+from shared.app import Services
+from shared.core.settings import Settings
+
+APP = "72f988bf-0000-4000-8000-000000000002"
+OTHER = "72f988bf-0000-4000-8000-000000000009"
+BY_IDENTITY = {
+    "AzureWebJobsStorage__queueServiceUri": "https://clinic.queue.core.windows.net",
+    "AzureWebJobsStorage__credential": "managedidentity",
+    "MANAGED_IDENTITY_CLIENT_ID": APP,
+}
+
+
+def services(environment: dict[str, str]) -> Services:
+    """Put the app together; nothing outside is called."""
+    return Services.from_settings(Settings.from_env(environment), environment)
+
+
+@pytest.mark.parametrize(
+    ("threads", "connections"), [(None, 32), ("8", 32), ("100", 100), ("many", 32)]
+)
+def test_there_is_a_connection_for_every_thread(threads: str | None, connections: int) -> None:
+    """With fewer, threads would open one for each call and throw it away again."""
+    environment = {} if threads is None else {"PYTHON_THREADPOOL_THREAD_COUNT": threads}
+
+    transport = services({**BY_IDENTITY, **environment}).http
+
+    assert transport._adapter._pool_maxsize == connections
+
+
+@pytest.mark.parametrize("client_id", [None, APP])
+def test_the_queues_are_written_as_the_app_itself(client_id: str | None) -> None:
+    """One credential and one cache of tokens for all."""
+    named = {} if client_id is None else {"AzureWebJobsStorage__clientId": client_id}
+
+    made = services({**BY_IDENTITY, **named})
+
+    assert made.queues._identity is made.identity
+
+
+def test_the_queues_are_written_as_whom_the_trigger_reads_them() -> None:
+    """Where the connection names another identity than Graph's."""
+    made = services({**BY_IDENTITY, "AzureWebJobsStorage__clientId": OTHER})
+
+    assert made.queues._identity is not made.identity
+    assert made.queues._identity._client_id == OTHER

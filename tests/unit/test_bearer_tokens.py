@@ -1,0 +1,457 @@
+"""Sign-in with Entra: which tokens let a caller pass, and what happens to the keys."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import HMACAlgorithm
+
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.authority_keys import AuthorityKeys
+from dev.stand_ins.faults import NOT_JSON, Body, Delay, Hang, Huge, Redirect, Reset, Status
+from dev.stand_ins.stand_in import Fault
+from shared.core.deadline import Deadline
+from shared.core.errors import Forbidden, IdentityUnavailable, ServiceError, Unauthorized
+from shared.core.http_client import HttpClient
+from shared.identity import bearer_tokens
+from shared.identity.bearer_tokens import SignIn, challenge
+from shared.identity.jwks import KEEP_SECONDS, REFRESH_SECONDS, SigningKeys
+from tests.unit.fake_identity import Clock
+
+TENANT = "10000000-0000-4000-8000-00000000000a"
+OTHER_TENANT = "90000000-0000-4000-8000-00000000000a"
+CLIENT = "20000000-0000-4000-8000-00000000000b"
+V1 = f"https://sts.windows.net/{TENANT}/"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """The tenant."""
+    return Authority(TENANT)
+
+
+@pytest.fixture
+def entra(authority: Authority) -> Iterator[AuthorityKeys]:
+    """Where its keys are."""
+    with AuthorityKeys(authority) as entra:
+        yield entra
+
+
+@pytest.fixture(scope="module")
+def transport() -> HttpClient:
+    """One for all: what matters here is behind it."""
+    return HttpClient(pool_size=8)
+
+
+def make_sign_in(entra: AuthorityKeys, transport: HttpClient) -> SignIn:
+    """Make the check for this tenant, with ids in capitals as some portals show them."""
+    return SignIn(
+        tenant_id=TENANT.upper(),
+        client_id=CLIENT.upper(),
+        authority=entra.url,
+        http=transport,
+    )
+
+
+@pytest.fixture
+def check(entra: AuthorityKeys, transport: HttpClient) -> Any:  # noqa: ANN401 - a small function
+    """Check a token, or a whole header."""
+    subject = make_sign_in(entra, transport)
+
+    def check(token: str | None = None, *, header: str | None = None, seconds: float = 5) -> None:
+        given = f"Bearer {token}" if header is None else header
+        headers = {} if token is None and header is None else {"authorization": given}
+        subject.check(headers, deadline=Deadline(seconds=seconds))
+
+    return check
+
+
+def from_now(claims: dict[str, Any]) -> dict[str, Any]:
+    """Count times from now on: tests are collected long before they run."""
+    return {
+        name: int(time.time()) + value if name in ("exp", "nbf") and type(value) is int else value
+        for name, value in claims.items()
+    }
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "v2, on behalf of a person": {},
+    "v2, among other scopes": {"scp": "openid JoinLink.Read profile"},
+    "v2, an application": {"scp": None, "roles": ["JoinLink.Read.All"]},
+    "v1, on behalf of a person": {"aud": f"api://{CLIENT}", "iss": V1, "ver": "1.0"},
+    "v1, an application": {
+        "aud": f"api://{CLIENT}",
+        "iss": V1,
+        "ver": "1.0",
+        "scp": None,
+        "roles": ["Other", "JoinLink.Read.All"],
+    },
+    "ended within the leeway": {"exp": -30},
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_valid_token_passes(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
+    """Either version, either kind of caller."""
+    check(authority.issue_to_caller(audience=CLIENT, **from_now(ACCEPTED[name])))
+
+
+def test_the_scheme_is_read_in_any_case(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """RFC 9110, section 11.1."""
+    check(header=f"bEaReR  {authority.issue_to_caller(audience=CLIENT)}")
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "another audience": {"aud": "20000000-0000-4000-8000-0000000000ff"},
+    "an audience with a slash at its end": {"aud": f"api://{CLIENT}/"},
+    "Graph's audience": {"aud": "https://graph.microsoft.com"},
+    "no audience": {"aud": None},
+    "an audience that is a number": {"aud": 7},
+    "another issuer": {"iss": "https://login.example/v2.0"},
+    "another tenant's issuer": {"iss": f"https://sts.windows.net/{OTHER_TENANT}/"},
+    "no issuer": {"iss": None},
+    "another tenant": {"tid": OTHER_TENANT},
+    "no tenant": {"tid": None},
+    "it has ended": {"exp": -120},
+    "it never ends": {"exp": None},
+    "its end is no number": {"exp": "soon"},
+    "it is not valid yet": {"nbf": 120},
+    "it says not from when on": {"nbf": None},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_claim_that_is_wrong_is_refused(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
+    """One error for all of them, which names none."""
+    with pytest.raises(Unauthorized) as caught:
+        check(authority.issue_to_caller(audience=CLIENT, **from_now(WRONG[name])))
+
+    assert challenge(caught.value) == 'Bearer realm="virtual-appointment", error="invalid_token"'
+
+
+def test_another_tenants_key_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """Even under a key id that is known."""
+    forger = Authority(TENANT)
+    forger._keys = {authority._key_id: forger._keys[forger._key_id]}
+    forger._key_id = authority._key_id
+
+    with pytest.raises(Unauthorized):
+        check(forger.issue_to_caller(audience=CLIENT))
+
+
+def forged(authority: Authority, algorithm: str) -> str:
+    """Take a good token's claims, and sign them without the key."""
+    good = authority.issue_to_caller(audience=CLIENT)
+    claims = jwt.decode(good, options={"verify_signature": False})
+    if algorithm == "none":
+        return jwt.encode(claims, "", "none", headers={"kid": authority._key_id})
+    pem = (
+        authority._keys[authority._key_id]
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    header = {"typ": "JWT", "alg": "HS256", "kid": authority._key_id}
+    signing_input = b".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in (header, claims)
+    )
+    signer = HMACAlgorithm(HMACAlgorithm.SHA256)  # by hand: jwt.encode takes no public key
+    signature = base64.urlsafe_b64encode(signer.sign(signing_input, pem)).rstrip(b"=")
+    return b".".join((signing_input, signature)).decode()
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+def test_an_algorithm_other_than_rs256_is_refused(
+    check: Any,  # noqa: ANN401
+    authority: Authority,
+    algorithm: str,
+) -> None:
+    """No signature at all, and the public key used as a shared secret."""
+    with pytest.raises(Unauthorized):
+        check(forged(authority, algorithm))
+
+
+def test_a_token_whose_claims_were_changed_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """The signature is over every byte."""
+    head, claims, signature = authority.issue_to_caller(audience=CLIENT).split(".")
+    changed = jwt.utils.base64url_decode(claims).replace(b"JoinLink.Read", b"JoinLink.Reax")
+    with pytest.raises(Unauthorized):
+        check(".".join((head, jwt.utils.base64url_encode(changed).decode(), signature)))
+
+
+WITHOUT_PERMISSION: dict[str, dict[str, Any]] = {
+    "neither": {"scp": None},
+    "another scope": {"scp": "User.Read"},
+    "a scope that only begins so": {"scp": "JoinLink.ReadWrite"},
+    "the scope as an app role": {"scp": None, "roles": ["JoinLink.Read"]},
+    "the app role as a scope": {"scp": "JoinLink.Read.All"},
+    "another app role": {"scp": None, "roles": ["Other"]},
+    "claims of another kind": {"scp": ["JoinLink.Read"], "roles": "JoinLink.Read.All"},
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_PERMISSION)
+def test_a_valid_token_without_the_permission_is_forbidden(
+    check: Any,  # noqa: ANN401
+    authority: Authority,
+    name: str,
+) -> None:
+    """The caller is known, and may not."""
+    token = authority.issue_to_caller(audience=CLIENT, **{"roles": (), **WITHOUT_PERMISSION[name]})
+
+    with pytest.raises(Forbidden) as caught:
+        check(token)
+
+    assert challenge(caught.value) == (
+        'Bearer realm="virtual-appointment", error="insufficient_scope", scope="JoinLink.Read"'
+    )
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x"])
+def test_without_a_token_the_challenge_says_no_more_than_how(
+    check: Any,  # noqa: ANN401
+    header: str | None,
+) -> None:
+    """RFC 6750, section 3: no error code for who has tried nothing."""
+    with pytest.raises(Unauthorized) as caught:
+        check(header=header)
+
+    assert challenge(caught.value) == 'Bearer realm="virtual-appointment"'
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=200),
+    st.binary(max_size=100).map(lambda data: base64.urlsafe_b64encode(data).decode() + ".e30."),
+    st.dictionaries(
+        st.sampled_from(["alg", "kid", "b64", "crit", "typ"]),
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just(["RS256"]),
+    ).map(lambda head: base64.urlsafe_b64encode(json.dumps(head).encode()).decode() + ".e30.AA"),
+)
+
+
+@pytest.fixture(scope="module")
+def hostile_check(transport: HttpClient) -> Iterator[SignIn]:
+    """The check, for many tokens."""
+    with AuthorityKeys(Authority(TENANT)) as entra:
+        yield make_sign_in(entra, transport)
+
+
+@given(token=HOSTILE)
+def test_no_text_makes_it_fail_in_another_way(hostile_check: SignIn, token: str) -> None:
+    """Every malformed header ends in the one error."""
+    with pytest.raises(Unauthorized):
+        hostile_check.check({"authorization": f"Bearer {token}"}, deadline=Deadline(seconds=5))
+
+
+def test_a_header_that_nests_deeply_is_one_more_invalid_token(check: Any) -> None:  # noqa: ANN401
+    """And one that is very long."""
+    nested = base64.urlsafe_b64encode(b"[" * 9000).decode()
+    for token in (f"{nested}.e30.AA", "a" * 20_000):
+        with pytest.raises(Unauthorized):
+            check(token)
+
+
+def test_an_error_never_quotes_the_token(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """Neither its text nor what it came from."""
+    token = authority.issue_to_caller(audience="other")
+
+    with pytest.raises(Unauthorized) as caught:
+        check(token)
+
+    assert token.split(".")[1] not in f"{caught.value} {caught.value.__context__!r}"
+
+
+def test_the_keys_are_fetched_once(
+    check: Any,  # noqa: ANN401
+    entra: AuthorityKeys,
+    authority: Authority,
+) -> None:
+    """However many callers there are at first."""
+    entra.order(Hang())
+    tokens = [authority.issue_to_caller(audience=CLIENT) for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as callers:
+        waiting = [callers.submit(check, token) for token in tokens]
+        while not entra.held:
+            time.sleep(0.01)
+        entra.release()
+        for one in waiting:
+            one.result()
+
+    assert entra.count() == 1
+
+
+def make_keys(entra: AuthorityKeys, transport: HttpClient, clock: Clock) -> SigningKeys:
+    """Make the keys with a clock of the test's."""
+    return SigningKeys(url=f"{entra.url}/{TENANT}/discovery/v2.0/keys", http=transport, clock=clock)
+
+
+def test_an_unknown_key_id_refreshes_the_keys_at_most_once_a_minute(
+    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+) -> None:
+    """A new key is found; made-up ids do not make the app call for each."""
+    clock = Clock()
+    keys = make_keys(entra, transport, clock)
+    old, deadline = authority._key_id, Deadline(seconds=5)
+    assert keys.find(old, deadline=deadline)
+
+    assert keys.find("made up", deadline=deadline) is None
+    assert entra.count() == 1
+    authority.add_key()
+    clock.now += REFRESH_SECONDS
+    assert keys.find(authority._key_id, deadline=deadline)
+    assert keys.find("made up", deadline=deadline) is None
+
+    assert entra.count() == 2
+
+
+def test_a_key_that_was_withdrawn_is_forgotten_within_a_day(
+    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+) -> None:
+    """Although its id is known."""
+    clock = Clock()
+    keys = make_keys(entra, transport, clock)
+    old, deadline = authority._key_id, Deadline(seconds=5)
+    keys.find(old, deadline=deadline)
+    authority.add_key()
+    authority.withdraw_other_keys()
+
+    clock.now += KEEP_SECONDS
+
+    assert keys.find(old, deadline=deadline) is None
+
+
+def test_known_keys_outlive_an_authority_that_does_not_answer(
+    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+) -> None:
+    """What was good stays good, and is not asked for again by each caller."""
+    clock = Clock()
+    keys = make_keys(entra, transport, clock)
+    deadline = Deadline(seconds=5)
+    keys.find(authority._key_id, deadline=deadline)
+    entra.always(Status(503))
+    clock.now += KEEP_SECONDS
+
+    for _ in range(3):
+        assert keys.find(authority._key_id, deadline=deadline)
+
+    assert entra.count() == 2
+
+
+def test_a_refresh_of_known_keys_holds_up_nobody_else(
+    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+) -> None:
+    """One caller fetches; the others go on with what they have."""
+    clock = Clock()
+    keys = make_keys(entra, transport, clock)
+    keys.find(authority._key_id, deadline=Deadline(seconds=5))
+    entra.always(Hang())
+    clock.now += KEEP_SECONDS
+    one = threading.Thread(
+        target=keys.find, args=(authority._key_id,), kwargs={"deadline": Deadline(seconds=5)}
+    )
+    one.start()
+    while not entra.held:
+        time.sleep(0.01)
+    started = time.monotonic()
+
+    assert keys.find(authority._key_id, deadline=Deadline(seconds=5))
+    assert time.monotonic() - started < 2
+
+    entra.release()
+    one.join()
+
+
+def test_callers_who_waited_for_a_fetch_that_failed_make_none_of_their_own(
+    check: Any,  # noqa: ANN401
+    entra: AuthorityKeys,
+    authority: Authority,
+) -> None:
+    """One after the other they would wait for each other's."""
+    entra.always(Delay(0.5, then=Status(503)))
+    tokens = [authority.issue_to_caller(audience=CLIENT) for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as callers:
+        waiting = [callers.submit(check, token) for token in tokens]
+
+    assert {type(one.exception()) for one in waiting} == {IdentityUnavailable}
+    assert entra.count() == 1
+
+
+NO_KEYS: dict[str, Fault] = {
+    "503": Status(503),
+    "404": Status(404),
+    "a lost connection": Reset(),
+    "not JSON": NOT_JSON,
+    "no keys": Body(b'{"keys": []}'),
+    "keys of another shape": Body(b'{"keys": [7, {"kid": "a"}, {"kid": "b", "kty": "RSA"}]}'),
+    "a shared secret": Body(b'{"keys": [{"kid": "a", "kty": "oct", "k": "AAAA"}]}'),
+    "a list": Body(b"[]"),
+    "too much": Huge(2 * 1024 * 1024),
+    "a redirect": Redirect("https://login.example/"),
+}
+
+
+@pytest.mark.parametrize("name", NO_KEYS)
+def test_without_keys_nobody_passes_and_nobody_is_refused(
+    check: Any,  # noqa: ANN401
+    entra: AuthorityKeys,
+    authority: Authority,
+    name: str,
+) -> None:
+    """503: the same token may be good in a minute."""
+    entra.always(NO_KEYS[name])
+
+    with pytest.raises(IdentityUnavailable) as caught:
+        check(authority.issue_to_caller(audience=CLIENT))
+
+    assert challenge(caught.value) is None
+
+
+def test_keys_that_could_not_be_fetched_are_asked_for_again(
+    check: Any,  # noqa: ANN401
+    entra: AuthorityKeys,
+    authority: Authority,
+) -> None:
+    """By the next caller, at once."""
+    token = authority.issue_to_caller(audience=CLIENT)
+    entra.order(Status(503))
+    with pytest.raises(IdentityUnavailable):
+        check(token)
+
+    check(token)
+
+
+def test_keys_are_waited_for_no_longer_than_there_is_time(
+    check: Any,  # noqa: ANN401
+    entra: AuthorityKeys,
+    authority: Authority,
+) -> None:
+    """An authority that hangs takes the caller's time, not more."""
+    entra.always(Hang())
+    started = time.monotonic()
+
+    with pytest.raises(IdentityUnavailable):
+        check(authority.issue_to_caller(audience=CLIENT), seconds=0.3)
+
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("error", [IdentityUnavailable("x"), ServiceError])
+def test_only_a_refusal_is_a_challenge(error: Any) -> None:  # noqa: ANN401
+    """Nothing else asks for a token."""
+    assert challenge(error) is None
+
+
+def test_the_permissions_are_those_of_the_app_registration() -> None:
+    """infra/graph/sign-in.bicep makes them."""
+    assert (bearer_tokens.SCOPE, bearer_tokens.APP_ROLE) == ("JoinLink.Read", "JoinLink.Read.All")

@@ -1,0 +1,237 @@
+"""What becomes of a message that nobody can answer any more."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core import errors
+from shared.handlers.queue_messages import MessageNotCompleted, process_poison
+from shared.queues import messages
+from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage
+from tests.unit.events import emitted
+from tests.unit.memory_queues import (
+    COMPLETE,
+    START,
+    MemoryQueues,
+    as_bytes,
+    delivery,
+    make_request,
+    run,
+)
+
+
+def test_an_undecodable_message_becomes_a_dead_letter_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It will never be decoded; and nobody can be answered."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(b"hello"))
+
+    assert queues.journal == [DEAD_LETTERS, COMPLETE]
+    letter = queues.on(DEAD_LETTERS)[0].json
+    assert letter["reason"] == "undecodable"
+    assert letter["error"]["code"] == "invalid_request"
+    assert base64.b64decode(letter["original"]) == b"hello"
+    (event,) = emitted(caplog)
+    assert (event["event"], event["note"]) == ("join_link.dead_lettered", "undecodable")
+
+
+def test_an_undecodable_message_in_an_envelope_is_answered_too() -> None:
+    """The envelope's id is the request's."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(as_bytes({"specversion": "1.0", "id": "event-1", "data": "hello"})))
+
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    assert queues.on(RESULTS)[0].json["id"] == "event-1"
+
+
+def outlived() -> QueueMessage:
+    """Make a message that has been tried for two days."""
+    envelope = {
+        "specversion": "1.0",
+        "type": "virtual-appointment.join-link.requested",
+        "id": "booking-1",
+        "source": "/virtual-appointment/queue",
+        "attempts": 99,
+        "repeats": 99,
+        "lasterror": "permission_missing",
+        "firstseen": START - 2 * 24 * 3600,
+        "data": make_request(),
+    }
+    return delivery(as_bytes(envelope))
+
+
+def test_what_outlived_its_time_is_answered_and_kept_and_then_completed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The answer first: written twice, it is taken once; a dead letter would be replayed twice."""
+    queues = MemoryQueues()
+
+    run(queues, outlived(), errors.PermissionMissing("No role.", fix="Grant it."))
+
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    assert queues.on(RESULTS)[0].json["data"]["code"] == "permission_missing"
+    letter = queues.on(DEAD_LETTERS)[0].json
+    assert (letter["reason"], letter["attempts"]) == ("retry_time_spent", 100)
+    assert letter["error"]["fix"] == "Grant it."
+    assert letter["firstSeen"] == "2027-01-13T08:00:00+00:00"
+    assert [event["event"] for event in emitted(caplog)] == [
+        "join_link.failed",
+        "join_link.dead_lettered",
+    ]
+
+
+def test_a_dead_letters_original_begins_anew() -> None:
+    """Put back, it has its hours before it again."""
+    queues = MemoryQueues()
+    run(queues, outlived(), errors.PermissionMissing("No role."))
+    original = base64.b64decode(queues.on(DEAD_LETTERS)[0].json["original"])
+
+    replayed = MemoryQueues()
+    run(replayed, delivery(original), errors.PermissionMissing("No role."))
+
+    assert replayed.on(REQUESTS)[0].json["attempts"] == 1
+    assert replayed.on(REQUESTS)[0].json["id"] == "booking-1"
+
+
+def test_on_the_last_delivery_a_fault_of_ours_is_answered_and_kept() -> None:
+    """The host would move it to a queue where no reason stands beside it."""
+    queues = MemoryQueues()
+    last = delivery(as_bytes(make_request()), dequeue_count=MAX_DEQUEUE_COUNT)
+
+    run(queues, last, RuntimeError("a fault"))
+
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    letter = queues.on(DEAD_LETTERS)[0].json
+    assert (letter["reason"], letter["dequeueCount"]) == ("failed_on_last_delivery", 5)
+    assert letter["error"]["code"] == "internal_error"
+
+
+@pytest.mark.parametrize("away", [RESULTS, DEAD_LETTERS])
+def test_what_outlived_its_time_is_not_completed_until_both_are_written(away: str) -> None:
+    """Neither alone is enough while there is another delivery to come."""
+    queues = MemoryQueues(away)
+
+    with pytest.raises(MessageNotCompleted):
+        run(queues, outlived(), errors.PermissionMissing("No role."))
+
+    assert COMPLETE not in queues.journal
+    assert DEAD_LETTERS not in queues.journal
+
+
+def test_without_its_dead_letter_even_the_last_delivery_is_not_completed() -> None:
+    """The host still has its poison queue."""
+    queues = MemoryQueues(RESULTS, REQUESTS, DEAD_LETTERS)
+
+    with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
+        run(queues, delivery(as_bytes(make_request()), dequeue_count=MAX_DEQUEUE_COUNT))
+
+
+def test_a_poison_message_is_answered_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """It was given out five times before it came here."""
+    queues = MemoryQueues()
+
+    resolver = run(queues, outlived(), action=process_poison)
+
+    assert resolver.requests == []
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    assert queues.on(RESULTS)[0].json["id"] == "booking-1"
+    letter = queues.on(DEAD_LETTERS)[0].json
+    assert (letter["reason"], letter["attempts"]) == ("host_gave_up", 104)
+    assert emitted(caplog)[-1]["note"] == "host_gave_up"
+
+
+def test_a_poison_message_that_nobody_can_read_is_kept() -> None:
+    """There is nobody to answer."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(b"\x00\xff"), action=process_poison)
+
+    assert queues.journal == [DEAD_LETTERS, COMPLETE]
+
+
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.text().map(lambda text: json.dumps(text).encode()),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(as_bytes),
+    st.fixed_dictionaries(
+        {"specversion": st.just("1.0"), "type": st.just("virtual-appointment.join-link.requested")},
+        optional={
+            name: st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans())
+            for name in ("id", "source", "attempts", "repeats", "lasterror", "firstseen", "data")
+        },
+    ).map(as_bytes),
+    st.fixed_dictionaries(
+        {
+            "specversion": st.just("1.0"),
+            "type": st.just("virtual-appointment.join-link.requested"),
+            "attempts": st.integers(),
+            "repeats": st.just(1),
+            "lasterror": st.just("graph_timeout"),
+            "firstseen": st.integers() | st.floats(),
+            "data": st.none() | st.just(make_request()),
+        }
+    ).map(as_bytes),
+    st.just(b"[" * 65536),
+    st.just(b'{"a":' * 13000),
+)
+
+
+@given(BODIES)
+def test_nothing_about_a_message_makes_bringing_it_over_fail(body: bytes) -> None:
+    """A poison queue has no poison queue: it would come back for ever."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(body), action=process_poison)
+
+    assert queues.journal[-2:] == [DEAD_LETTERS, COMPLETE]
+
+
+@given(BODIES)
+def test_every_message_has_an_outcome(body: bytes) -> None:
+    """An answer, another try or a dead letter, whatever was sent."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(body))
+
+    assert len(queues.journal) >= 2
+
+
+def test_while_nothing_can_be_written_a_poison_message_stays() -> None:
+    """It comes back when its lease ends; and from the fifth time on, without its answer."""
+    queues = MemoryQueues(RESULTS)
+    body = as_bytes(make_request())
+
+    with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
+        run(queues, delivery(body), action=process_poison)
+    assert queues.journal == []
+
+    run(queues, delivery(body, dequeue_count=MAX_DEQUEUE_COUNT), action=process_poison)
+    assert queues.journal == [DEAD_LETTERS, COMPLETE]
+
+
+def test_a_message_that_breaks_the_decoder_is_kept_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault in the decoder would poison every message of its kind."""
+
+    def broken(_: bytes) -> Any:  # noqa: ANN401 - it never returns
+        raise RecursionError("https://teams.example/secret")
+
+    monkeypatch.setattr(messages, "decode", broken)
+    queues = MemoryQueues()
+
+    run(queues, delivery(b"{}"))
+
+    assert queues.on(DEAD_LETTERS)[0].json["reason"] == "undecodable"
+    assert "secret" not in caplog.text + queues.written[0].text

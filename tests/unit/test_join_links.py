@@ -1,0 +1,335 @@
+"""The HTTP routes in plain values: headers and a body in, a status, headers and a body out."""
+
+import dataclasses
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.app import Application
+from shared.core import errors
+from shared.core.deadline import Deadline
+from shared.handlers import join_links
+from shared.handlers.responses import (
+    HttpResponse,
+    json_response,
+    problem_response,
+    read_client_request_id,
+)
+from shared.identity.bearer_tokens import SignIn
+from shared.meetings.resolver import Resolver
+from tests.unit.events import emitted
+from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
+from tests.unit.scripted_server import answer
+
+USER = "30000000-0000-4000-8000-000000000003"
+REQUEST = {"userId": USER, "onlineMeetingId": "M1", "requestId": "r-1", "context": {"a": "ü"}}
+JSON = {"Content-Type": "application/json"}
+
+type Route = Callable[[Application, Mapping[str, str], bytes], HttpResponse]
+
+
+@pytest.fixture
+def graph() -> Iterator[FakeGraph]:
+    """A Graph with one meeting."""
+    with FakeGraph(links={"M1": LINK}) as graph:
+        yield graph
+
+
+@pytest.fixture
+def application(graph: FakeGraph) -> Application:
+    """The app with valid settings, and that Graph behind it."""
+    return with_resolver(make_resolver(graph))
+
+
+def with_resolver(resolver: Resolver) -> Application:
+    """Make the app with valid settings, and this resolver."""
+    application = Application({"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    application._services = dataclasses.replace(application.services(), resolver=resolver)
+    return application
+
+
+@pytest.fixture
+def broken() -> Application:
+    """The app with invalid settings."""
+    return Application({"GRAPH_VERSION": "canary"})
+
+
+def post(
+    application: Application, body: object, headers: Mapping[str, str] = JSON
+) -> tuple[HttpResponse, Any]:
+    """Ask for a join link."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = join_links.join_link(application, headers, data)
+    return answer, json.loads(answer.body)
+
+
+def test_a_request_becomes_a_result(application: Application) -> None:
+    """That no cache may keep."""
+    answer, result = post(application, REQUEST)
+    assert answer.status == 200
+    assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    assert result == {
+        "requestId": "r-1",
+        "userId": USER,
+        "onlineMeetingId": "M1",
+        "virtualAppointmentJoinWebUrl": LINK,
+        "context": {"a": "ü"},
+    }
+
+
+def test_a_request_without_an_id_is_given_one(application: Application) -> None:
+    """A fresh one each time."""
+    body = {"userId": USER, "onlineMeetingId": "M1"}
+    ids = {post(application, body)[1]["requestId"] for _ in range(2)}
+    assert len(ids) == 2
+    assert all(uuid.UUID(request_id) for request_id in ids)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/json;",
+    ],
+)
+def test_json_may_be_announced_in_any_case_and_with_parameters(
+    application: Application, media_type: str
+) -> None:
+    """And header names in any case; without the header, JSON is what we expect."""
+    assert post(application, REQUEST, {"content-TYPE": media_type})[0].status == 200
+    assert post(application, REQUEST, {})[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"],
+)
+def test_another_content_type_is_415(application: Application, media_type: str) -> None:
+    """With the way to do it right."""
+    answer, problem = post(application, REQUEST, {"Content-Type": media_type})
+    assert (answer.status, problem["code"]) == (415, "unsupported_media_type")
+    assert "application/json" in problem["fix"]
+
+
+def test_a_body_past_64_kib_is_413(application: Application) -> None:
+    """The limit itself is read."""
+    fitting = json.dumps(REQUEST).encode().ljust(join_links.MAX_BODY_BYTES)
+    assert post(application, fitting)[0].status == 200
+    answer, problem = post(application, fitting + b" ")
+    assert (answer.status, problem["code"]) == (413, "payload_too_large")
+    assert join_links.MAX_BODY_BYTES == 65_536
+
+
+def test_an_empty_bodys_problem_names_content_length(application: Application) -> None:
+    """The host hands over no body without it."""
+    answer, problem = post(application, b"")
+    assert (answer.status, problem["code"]) == (400, "invalid_request")
+    assert "Content-Length" in problem["detail"]
+    assert problem["errors"] == [{"pointer": "", "detail": "Missing."}]
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff", b"'x'", b"{}{}", b'"\\ud800"', b"[" * 60_000, b"[]", b"null", b"1e999"]
+)
+def test_a_body_that_is_no_request_is_400_with_a_pointer(
+    application: Application, body: bytes
+) -> None:
+    """Never a 500."""
+    answer, problem = post(application, body)
+    assert (answer.status, problem["code"]) == (400, "invalid_request")
+    assert problem["errors"][0]["pointer"] == ""
+
+
+def test_all_faults_are_told_at_once(application: Application, graph: FakeGraph) -> None:
+    """Each with its pointer, and Graph is not asked."""
+    body = {"userId": "anna", "language": "??", "requestId": "r-9", "color": 1}
+    answer, problem = post(application, body)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [error["pointer"] for error in problem["errors"]] == [
+        "",
+        "/color",
+        "/language",
+        "/userId",
+    ]
+    assert problem["requestId"] == "r-9"
+    assert graph.calls == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.one_of(
+        st.binary(max_size=200),
+        st.dictionaries(
+            st.sampled_from([*REQUEST, "joinWebUrl", "joinMeetingId", "language"]),
+            st.one_of(st.none(), st.text(), st.integers(), st.lists(st.floats())),
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+    client_request_id=st.text(),
+)
+def test_no_body_and_no_header_is_ever_a_500(
+    application: Application, body: bytes, client_request_id: str
+) -> None:
+    """What is sent is the sender's fault."""
+    headers = {**JSON, "x-ms-client-request-id": client_request_id}
+    assert join_links.join_link(application, headers, body).status in (200, 400, 404)
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_after"),
+    [
+        (errors.MeetingNotFound("Gone."), None),
+        (errors.AccessPolicyMissing("No policy.", fix="Run it."), None),
+        (errors.GraphThrottled("Busy.", retry_after=7.5), "8"),
+        (errors.GraphUnavailable("Away."), "10"),
+        (errors.IdentityUnavailable("No token."), "10"),
+        (errors.GraphTimeout("Late."), "10"),
+        (errors.GraphUnexpected("What?"), None),
+    ],
+)
+def test_an_error_becomes_a_problem(error: errors.ServiceError, retry_after: str | None) -> None:
+    """With its status, and Retry-After where waiting helps."""
+    answer, problem = post(with_resolver(RaisingResolver(error)), REQUEST)
+    assert answer.status == problem["status"] == error.status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers.get("Retry-After") == retry_after
+    assert problem["requestId"] == "r-1"
+
+
+def test_what_nobody_foresaw_is_a_problem_too() -> None:
+    """It quotes nothing."""
+    answer, problem = post(with_resolver(RaisingResolver(RuntimeError("canary"))), REQUEST)
+    assert (answer.status, problem["code"]) == (500, "internal_error")
+    assert b"canary" not in answer.body
+
+
+class BrokenSignIn(SignIn):
+    """Fails in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check(self, headers: Mapping[str, str], *, deadline: Deadline) -> None:  # noqa: ARG002 - as it is
+        """Fail."""
+        raise RuntimeError("canary")
+
+
+@pytest.mark.parametrize("route", [join_links.join_link, join_links.join_links])
+def test_what_nobody_foresaw_before_the_first_try_is_a_problem_too(
+    application: Application, caplog: pytest.LogCaptureFixture, route: Route
+) -> None:
+    """The host's own 500 would say nothing, and leave no event."""
+    application._services = dataclasses.replace(application.services(), sign_in=BrokenSignIn())
+
+    answer = route(application, JSON, b"{}")
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal_error")
+    assert emitted(caplog)[-1]["code"] == "internal_error"
+    assert "canary" not in caplog.text + answer.body.decode()
+
+
+@pytest.mark.parametrize("body", [REQUEST, {}, b"{"])
+def test_the_callers_own_id_is_handed_back(application: Application, body: object) -> None:
+    """With a result and with a problem."""
+    headers = {**JSON, "X-MS-Client-Request-Id": "flow-1"}
+    assert post(application, body, headers)[0].headers["x-ms-client-request-id"] == "flow-1"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("flow-1", "flow-1"),
+        ("x" * 500, "x" * 128),
+        ("", None),
+        ("a b", None),
+        ("a\r\nSet-Cookie: x", None),
+        ("ü", None),
+    ],
+)
+def test_the_callers_own_id_is_checked_and_capped(value: str, kept: str | None) -> None:
+    """It reaches a header and the log."""
+    assert read_client_request_id({"x-ms-client-request-id": value}) == kept
+    assert read_client_request_id({}) is None
+
+
+def test_each_request_is_one_event(
+    application: Application, graph: FakeGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Resolved or failed, and nothing in it opens a meeting."""
+    caplog.set_level(logging.INFO)
+    headers = {**JSON, "x-ms-client-request-id": "flow-1"}
+    post(application, REQUEST, headers)
+    graph.failures = [answer(429, headers={"Retry-After": "60"})]
+    post(application, REQUEST, headers)
+    post(application, b"{", headers)
+
+    events = emitted(caplog)
+
+    assert [(event["event"], event["code"]) for event in events] == [
+        ("join_link.resolved", None),
+        ("join_link.failed", "graph_throttled"),
+        ("join_link.failed", "invalid_request"),
+    ]
+    assert [event["graphCalls"] for event in events] == [1, 1, 0]
+    assert {event["clientRequestId"] for event in events} == {"flow-1"}
+    assert {event["trigger"] for event in events} == {"http"}
+    assert "canary" not in caplog.text
+
+
+def test_the_app_is_healthy_when_its_settings_are_valid(
+    application: Application, graph: FakeGraph
+) -> None:
+    """It calls nothing outside to say so."""
+    answer = join_links.health(application)
+    assert answer.status == 200
+    assert json.loads(answer.body)["status"] == "healthy"
+    assert graph.calls == []
+
+
+def test_invalid_settings_answer_503_by_name(broken: Application) -> None:
+    """On every route, without their values, and with a time to come back."""
+    for refusal in (join_links.health(broken), join_links.join_link(broken, JSON, b"{}")):
+        problem = json.loads(refusal.body)
+        assert (refusal.status, problem["code"]) == (503, "settings_invalid")
+        assert "GRAPH_VERSION" in problem["detail"]
+        assert "AzureWebJobsStorage" in problem["detail"]
+        assert b"canary" not in refusal.body
+        assert refusal.headers["Retry-After"] == "60"
+
+
+def test_invalid_settings_are_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each by its name, and one event for them all; still the app loads."""
+    application = Application({"GRAPH_VERSION": "canary"})
+    assert application.settings_error is not None
+    assert [event["event"] for event in emitted(caplog)] == ["settings.invalid"]
+    assert "Setting GRAPH_VERSION: " in caplog.text
+    assert "Setting AzureWebJobsStorage: " in caplog.text
+    assert "canary" not in caplog.text
+    with pytest.raises(errors.SettingsInvalid):
+        application.services()
+
+
+def test_certificate_authorities_that_cannot_be_read_are_an_invalid_setting(tmp_path: Path) -> None:
+    """Not an exception while Functions loads the app, which would leave it without functions."""
+    environment = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+    missing = Application({**environment, "REQUESTS_CA_BUNDLE": str(tmp_path / "none.pem")})
+    folder = Application({**environment, "REQUESTS_CA_BUNDLE": str(tmp_path)})
+    assert missing.settings_error is not None
+    assert "REQUESTS_CA_BUNDLE" in missing.settings_error.detail
+    assert folder.settings_error is None
+
+
+def test_an_answer_does_not_show_its_body() -> None:
+    """It may hold a link."""
+    assert "canary" not in repr(json_response(200, {"link": "canary"}))
+    assert "canary" not in repr(problem_response(errors.InternalError("canary")))

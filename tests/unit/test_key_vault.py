@@ -1,0 +1,254 @@
+"""Secrets from Key Vault: read seldom, remembered for a while, given up in time."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dev.stand_ins.faults import NOT_JSON, Drip, Hang, Reset, Status
+from dev.stand_ins.key_vault import KeyVault
+from dev.stand_ins.stand_in import Fault
+from shared.core.deadline import Deadline
+from shared.core.errors import SecretsUnavailable
+from shared.core.http_client import HttpClient
+from shared.identity.key_vault import SecretStore
+from shared.identity.managed_identity import ManagedIdentity
+from tests.unit.fake_identity import Clock
+from tests.unit.vault import VaultWorld, vault_world
+
+NAME = "calcom"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A store over a vault, and the clocks of both."""
+
+    world: VaultWorld
+    store: SecretStore
+    clock: Clock
+    now: Clock
+
+    @property
+    def vault(self) -> KeyVault:
+        """The vault."""
+        return self.world.vault
+
+    def current(self, *, seconds: float = 5) -> tuple[str, ...]:
+        """Ask as a webhook does."""
+        return self.store.current(NAME, deadline=Deadline(seconds=seconds))
+
+    def newer(self, seen: tuple[str, ...]) -> tuple[str, ...]:
+        """Ask again, after a failed signature."""
+        return self.store.newer(NAME, seen=seen, deadline=Deadline(seconds=5))
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    """A store that has read nothing yet."""
+    with vault_world(tmp_path) as world:
+        for name, value in world.environment.items():
+            monkeypatch.setenv(name, value)
+        transport = HttpClient(pool_size=32, ca_bundle=world.environment["REQUESTS_CA_BUNDLE"])
+        clock, now = Clock(0), Clock(time.time())
+        store = SecretStore(
+            vault_uri=world.vault.url,
+            identity=ManagedIdentity(client_id=None, environment=world.environment),
+            http=transport,
+            clock=clock,
+            now=now,
+        )
+        yield Setup(world, store, clock, now)
+        transport.session.close()
+
+
+def test_the_newest_two_usable_versions_count(setup: Setup) -> None:
+    """Enabled, in force and not expired; the newest stands first."""
+    now = int(setup.now())
+    setup.vault.set_secret(NAME, "oldest", created=100)
+    setup.vault.set_secret(NAME, "old", created=200)
+    setup.vault.set_secret(NAME, "disabled", created=300, enabled=False)
+    setup.vault.set_secret(NAME, "expired", created=400, expires=now - 1)
+    setup.vault.set_secret(NAME, "future", created=500, not_before=now + 60)
+    setup.vault.set_secret(NAME, "new", created=600, expires=now + 60)
+
+    assert setup.current() == ("new", "old")
+
+
+def test_a_version_that_expires_counts_no_longer(setup: Setup) -> None:
+    """Even while the reading that holds it is fresh."""
+    setup.vault.set_secret(NAME, "old", created=100)
+    setup.vault.set_secret(NAME, "new", created=200, expires=int(setup.now()) + 60)
+    setup.current()
+
+    setup.now.now += 61
+
+    assert setup.current() == ("old",)
+    assert setup.world.reads() == 1
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_or_empty_secret_gives_no_value(setup: Setup, value: str | None) -> None:
+    """Which refuses everything, as a scheme sees it."""
+    if value is not None:
+        setup.vault.set_secret(NAME, value)
+    assert setup.current() == ()
+
+
+def test_a_value_is_read_once_in_five_minutes(setup: Setup) -> None:
+    """However often it is asked for."""
+    setup.vault.set_secret(NAME, "old", created=100)
+    setup.current()
+    setup.vault.set_secret(NAME, "new", created=200)
+
+    setup.clock.now = 299
+    assert setup.current() == ("old",)
+    setup.clock.now = 300
+    assert setup.current() == ("new", "old")
+    assert setup.world.reads() == 2
+
+
+def test_many_threads_cause_one_read(setup: Setup) -> None:
+    """On a cold start and when a value ages; all get it."""
+    setup.vault.set_secret(NAME, "value")
+    for reads, now in ((1, 0), (2, 300)):
+        setup.clock.now = now
+        barrier = threading.Barrier(32)
+
+        def ask(barrier: threading.Barrier = barrier) -> tuple[str, ...]:
+            barrier.wait(10)
+            return setup.current()
+
+        with ThreadPoolExecutor(32) as threads:
+            answers = [one.result() for one in [threads.submit(ask) for _ in range(32)]]
+
+        assert set(answers) == {("value",)}
+        assert setup.world.reads() == reads
+    assert setup.world.identity.count() == 1
+
+
+def test_who_comes_just_after_a_read_takes_what_it_brought(setup: Setup) -> None:
+    """A thread that had looked before the read ended starts no other."""
+    setup.vault.set_secret(NAME, "value")
+    setup.current()
+
+    reading = setup.store._join(NAME, None, Deadline(seconds=5), early=False)
+
+    assert reading is setup.store._readings[NAME]
+    assert setup.world.reads() == 1
+
+
+def test_a_failed_signature_causes_an_early_read(setup: Setup) -> None:
+    """At once, although the value at hand is fresh."""
+    setup.vault.set_secret(NAME, "old", created=100)
+    seen = setup.current()
+    setup.vault.set_secret(NAME, "new", created=200)
+
+    assert setup.newer(seen) == ("new", "old")
+    assert setup.current() == ("new", "old")
+    assert setup.world.reads() == 2
+
+
+def test_failed_signatures_cause_one_read_in_thirty_seconds(setup: Setup) -> None:
+    """So that forged requests cannot make the vault busy."""
+    setup.vault.set_secret(NAME, "value")
+    seen = setup.current()
+    for second in range(61):
+        setup.clock.now = second
+        assert setup.newer(seen) == ("value",)
+    assert setup.world.reads() == 1 + 3
+
+
+def test_who_saw_an_older_value_gets_the_newer_without_a_read(setup: Setup) -> None:
+    """Another thread has just looked."""
+    setup.vault.set_secret(NAME, "old", created=100)
+    seen = setup.current()
+    setup.vault.set_secret(NAME, "new", created=200)
+    setup.newer(seen)
+
+    assert setup.newer(seen) == ("new", "old")
+    assert setup.world.reads() == 2
+
+
+@pytest.mark.parametrize("fault", [Status(503), Status(403), Reset(), NOT_JSON, Status(429)])
+def test_the_last_known_value_serves_for_an_hour(setup: Setup, fault: Fault) -> None:
+    """While the vault does not answer; then nobody can be let in."""
+    setup.vault.set_secret(NAME, "value")
+    setup.current()
+    setup.vault.always(fault)
+
+    setup.clock.now = 3599
+    assert setup.current() == ("value",)
+    setup.clock.now = 3600
+    with pytest.raises(SecretsUnavailable):
+        setup.current()
+    setup.vault.clear_orders()
+    assert setup.current() == ("value",)
+
+
+def test_a_vault_that_is_away_is_asked_every_thirty_seconds(setup: Setup) -> None:
+    """Where a value is known, nobody waits for the vault in between."""
+    setup.vault.set_secret(NAME, "value")
+    setup.current()
+    setup.vault.always(Reset())
+    setup.clock.now = 300
+    setup.current()
+    calls = setup.vault.count()
+
+    setup.clock.now = 329
+    setup.current()
+    assert setup.vault.count() == calls
+    setup.clock.now = 330
+    setup.current()
+    assert setup.vault.count() > calls
+
+
+def test_a_failed_early_read_leaves_what_is_known(setup: Setup) -> None:
+    """The signature is judged by it."""
+    setup.vault.set_secret(NAME, "value")
+    seen = setup.current()
+    setup.vault.always(Status(503))
+    assert setup.newer(seen) == ("value",)
+
+
+@pytest.mark.parametrize("fault", [Hang(), Drip(0.05, part="head")])
+def test_a_vault_that_hangs_or_drips_holds_nobody_up(setup: Setup, fault: Fault) -> None:
+    """A deadline is kept; the next one asks anew."""
+    setup.vault.set_secret(NAME, "value")
+    setup.vault.always(fault)
+    began = time.monotonic()
+
+    with pytest.raises(SecretsUnavailable):
+        setup.current(seconds=0.3)
+
+    assert time.monotonic() - began < 2
+    setup.vault.clear_orders()
+    assert setup.current() == ("value",)
+    setup.vault.release()
+
+
+def test_without_a_token_there_is_no_secret(setup: Setup) -> None:
+    """Whatever the credential raises."""
+    setup.vault.set_secret(NAME, "value")
+    setup.world.identity.always(Status(400))
+    with pytest.raises(SecretsUnavailable):
+        setup.current()
+
+
+def test_nothing_shows_a_value(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """No repr, no log line and no error."""
+    caplog.set_level("DEBUG", "virtual_appointment")
+    setup.vault.set_secret(NAME, "canary-value")
+    setup.current()
+    setup.vault.always(Status(503, message="canary-value"))
+    setup.clock.now = 4000
+
+    with pytest.raises(SecretsUnavailable) as caught:
+        setup.current()
+
+    shown = repr(vars(setup.store)) + repr(setup.store) + str(caught.value) + caplog.text
+    assert "Key Vault could not be read" in caplog.text
+    assert "canary" not in shown

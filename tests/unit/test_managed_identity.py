@@ -1,0 +1,311 @@
+"""The app's own identity: one credential for the process, and one token request at a time."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from shared.core.deadline import Deadline
+from shared.core.errors import IdentityUnavailable
+from shared.identity.managed_identity import (
+    RENEWAL_SECONDS,
+    REPLACE_SECONDS,
+    RETRY_SECONDS,
+    USABLE_SECONDS,
+    ManagedIdentity,
+    Token,
+)
+from tests.unit.fake_identity import Clock, Credentials, make_token
+
+SCOPE = "https://graph.microsoft.com/.default"
+LIFETIME = 3600
+
+
+class Bench:
+    """An identity, with the clock and the credentials that it was given."""
+
+    def __init__(self, *, refresh_in: int | None = None) -> None:
+        self.clock = Clock()
+        self.credentials = Credentials(self.clock, lifetime=LIFETIME, refresh_in=refresh_in)
+        self.identity = ManagedIdentity(
+            client_id=None,
+            environment={"IDENTITY_ENDPOINT": "http://127.0.0.1:1"},
+            clock=self.clock,
+            make_credential=self.credentials.make,
+        )
+
+    def token(self, *, seconds: float = 5) -> Token:
+        """Ask for a token."""
+        return self.identity.token(SCOPE, deadline=Deadline(seconds=seconds))
+
+    def renew(self, rejected: Token) -> Token:
+        """Say that Graph has rejected a token."""
+        return self.identity.renew(SCOPE, rejected=rejected, deadline=Deadline(seconds=5))
+
+    def renewed(self) -> Token:
+        """Ask until the renewal under way is done: it has a thread of its own."""
+        for thread in threading.enumerate():
+            if thread.name == "token-request":
+                thread.join(5)
+        return self.token()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """An identity with a cold cache."""
+    return Bench()
+
+
+def at_once[Result](count: int, ask: Callable[[], Result]) -> list[Result | IdentityUnavailable]:
+    """Ask from so many threads at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def asked(_: int) -> Result | IdentityUnavailable:
+        barrier.wait(10)
+        try:
+            return ask()
+        except IdentityUnavailable as error:
+            return error
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(asked, range(count)))
+
+
+def test_a_hundred_threads_on_a_cold_cache_send_one_token_request(bench: Bench) -> None:
+    """And make one credential; all of them get its token."""
+    tokens = at_once(100, bench.token)
+    assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(1)}
+    assert all(isinstance(token, Token) for token in tokens)
+    assert bench.credentials.requests == 1
+    assert bench.credentials.made == 1
+
+
+def test_a_good_token_is_given_again_without_a_request(bench: Bench) -> None:
+    """Until it is time to renew it."""
+    first = bench.token()
+    bench.clock.now += LIFETIME - RENEWAL_SECONDS - 1
+    assert bench.token() is first
+    assert bench.renewed() is first
+    assert bench.credentials.requests == 1
+
+
+def test_each_scope_has_a_token_of_its_own(bench: Bench) -> None:
+    """From the same credential."""
+    bench.token()
+    bench.identity.token("https://vault.azure.net/.default", deadline=Deadline(seconds=5))
+    assert bench.credentials.requests == 2
+    assert bench.credentials.made == 1
+
+
+def test_an_expiring_token_is_renewed_by_one_thread_while_others_use_the_old_one(
+    bench: Bench,
+) -> None:
+    """Nobody waits: the endpoint may be slow."""
+    old = bench.token()
+    bench.clock.now += LIFETIME - RENEWAL_SECONDS
+    bench.credentials.gate.clear()
+
+    tokens = at_once(100, bench.token)
+
+    assert all(token is old for token in tokens)
+    bench.credentials.gate.set()
+    assert bench.renewed().value == make_token(2)
+    assert bench.credentials.requests == 2
+
+
+def test_a_token_is_renewed_when_azure_identity_says_so() -> None:
+    """A managed identity's lives a day and is renewed at half of that."""
+    bench = Bench(refresh_in=1000)
+    old = bench.token()
+    bench.clock.now += 999
+    assert bench.token() is old
+    assert bench.renewed() is old
+    bench.clock.now += 1
+    assert bench.token() is old
+    assert bench.renewed().value == make_token(2)
+
+
+def test_a_token_that_is_as_good_as_expired_is_not_given(bench: Bench) -> None:
+    """A call needs some time itself; again one request for all threads."""
+    bench.token()
+    bench.clock.now += LIFETIME - USABLE_SECONDS
+    tokens = at_once(100, bench.token)
+    assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(2)}
+    assert all(isinstance(token, Token) for token in tokens)
+    assert bench.credentials.requests == 2
+
+
+def test_a_renewal_that_fails_leaves_the_old_token_in_use(bench: Bench) -> None:
+    """It is tried again after a while, not by every request."""
+    old = bench.token()
+    bench.clock.now += LIFETIME - RENEWAL_SECONDS
+    bench.credentials.failure = OSError("canary")
+    for _ in range(3):
+        assert bench.token() is old
+        assert bench.renewed() is old
+    assert bench.credentials.requests == 2
+    bench.clock.now += RETRY_SECONDS
+    assert bench.token() is old
+    bench.renewed()
+    assert bench.credentials.requests == 3
+
+
+def test_an_endpoint_that_fails_is_identity_unavailable(bench: Bench) -> None:
+    """Not a stack trace: nothing of the cause is told, and everybody has an error of their own."""
+    bench.credentials.failure = ValueError("canary")
+    bench.credentials.gate.clear()
+    threading.Timer(0.2, bench.credentials.gate.set).start()
+
+    failures = at_once(50, bench.token)
+
+    assert all(isinstance(failure, IdentityUnavailable) for failure in failures)
+    assert len(set(map(id, failures))) == 50
+    assert "canary" not in repr(failures)
+    error = failures[0]
+    assert isinstance(error, IdentityUnavailable)
+    assert error.__cause__ is None
+    assert "MANAGED_IDENTITY_CLIENT_ID" in (error.fix or "")
+
+
+def test_a_token_is_there_as_soon_as_the_endpoint_is_back(bench: Bench) -> None:
+    """A failure is not remembered."""
+    bench.credentials.failure = OSError("away")
+    with pytest.raises(IdentityUnavailable):
+        bench.token()
+    bench.credentials.failure = None
+    assert bench.token().value == make_token(2)
+
+
+def test_an_endpoint_that_hangs_holds_nobody_past_their_time(bench: Bench) -> None:
+    """And when it answers at last, its token is used."""
+    bench.credentials.gate.clear()
+    for _ in range(3):
+        with pytest.raises(IdentityUnavailable):
+            bench.token(seconds=0)
+    bench.credentials.gate.set()
+    assert bench.renewed().value == make_token(1)
+    assert bench.credentials.requests == 1
+
+
+def test_a_credential_that_cannot_be_made_is_identity_unavailable() -> None:
+    """Elsewhere than in Azure the fix is another one."""
+
+    def make() -> None:
+        raise ImportError("canary")
+
+    identity = ManagedIdentity(client_id=None, environment={}, make_credential=make)  # type: ignore[arg-type]
+    with pytest.raises(IdentityUnavailable) as raised:
+        identity.token(SCOPE, deadline=Deadline(seconds=5))
+    assert "az login" in (raised.value.fix or "")
+    assert "canary" not in str(raised.value)
+
+
+def test_a_rejected_token_is_replaced_by_a_new_credentials(bench: Bench) -> None:
+    """azure-identity caches inside the old one."""
+    rejected = bench.token()
+    assert bench.renew(rejected).value == make_token(2)
+    assert bench.token().value == make_token(2)
+    assert bench.credentials.made == 2
+
+
+def test_the_credential_is_replaced_at_most_once_a_minute(bench: Bench) -> None:
+    """However often Graph says no."""
+    second = bench.renew(bench.token())
+    bench.clock.now += REPLACE_SECONDS - 1
+    with pytest.raises(IdentityUnavailable):
+        bench.renew(second)
+    assert bench.credentials.made == 2
+    bench.clock.now += 1
+    assert bench.renew(second).value == make_token(3)
+    assert bench.credentials.made == 3
+    assert REPLACE_SECONDS == 60
+
+
+def test_a_token_that_comes_back_unchanged_is_not_sent_again(bench: Bench) -> None:
+    """The endpoint has a cache of its own."""
+    bench.credentials.unchanged = True
+    with pytest.raises(IdentityUnavailable):
+        bench.renew(bench.token())
+
+
+def test_a_hundred_threads_with_the_same_rejected_token_replace_it_once(bench: Bench) -> None:
+    """One new credential, one token request, one new token for all."""
+    rejected = bench.token()
+    tokens = at_once(100, lambda: bench.renew(rejected))
+    assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(2)}
+    assert all(isinstance(token, Token) for token in tokens)
+    assert bench.credentials.made == 2
+    assert bench.credentials.requests == 2
+
+
+def test_a_late_answer_about_an_older_token_replaces_nothing(bench: Bench) -> None:
+    """The newer one is given, even within the minute."""
+    first = bench.token()
+    second = bench.renew(first)
+    assert bench.renew(first) is second
+    assert bench.credentials.requests == 2
+
+
+def test_a_token_from_a_credential_that_was_replaced_meanwhile_is_not_kept(bench: Bench) -> None:
+    """It may be the one that was rejected."""
+    rejected = bench.token()
+    bench.clock.now += LIFETIME - RENEWAL_SECONDS
+    bench.credentials.gate.clear()
+    bench.token()  # starts a renewal with the old credential, and it hangs
+    late = threading.Thread(target=bench.renew, args=(rejected,))
+    late.start()
+    while bench.credentials.requests < 3:  # until the new credential is asked as well
+        late.join(0.01)
+    bench.credentials.gate.set()
+    late.join(5)
+    assert bench.renewed().value == make_token(3)
+
+
+def test_a_renewal_that_fails_is_identity_unavailable(bench: Bench) -> None:
+    """And the rejected token is gone."""
+    rejected = bench.token()
+    bench.credentials.failure = OSError("canary")
+    with pytest.raises(IdentityUnavailable):
+        bench.renew(rejected)
+    bench.credentials.failure = None
+    assert bench.token().value == make_token(3)
+
+
+def test_clients_of_the_azure_sdk_get_the_same_tokens(bench: Bench) -> None:
+    """By either of its two protocols; no request more."""
+    info = bench.identity.get_token_info(SCOPE, options={})
+    token = bench.identity.get_token(SCOPE, enable_cae=True)
+    expires_on = int(bench.clock.now + LIFETIME)
+    assert (info.token, info.expires_on) == (make_token(1), expires_on)
+    assert (token.token, token.expires_on) == (make_token(1), expires_on)
+    assert bench.credentials.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "kind"),
+    [
+        ({"IDENTITY_ENDPOINT": "http://127.0.0.1:1/"}, "ManagedIdentityCredential"),
+        ({}, "DefaultAzureCredential"),
+    ],
+)
+def test_the_credential_is_azure_identitys(environment: dict[str, str], kind: str) -> None:
+    """The managed one where the platform offers its endpoint, else whatever is signed in."""
+    identity = ManagedIdentity(client_id=None, environment=environment)
+    credential = identity._azure_identity_credential()
+    assert type(credential).__name__ == kind
+
+
+def test_a_token_says_its_roles_and_does_not_show_itself() -> None:
+    """Its claims are read without verifying: it is ours."""
+    token = Token(make_token(roles=["A", "B"]), 1.0, 1.0)
+    assert token.roles() == {"A", "B"}
+    assert token.value not in repr(token)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "opaque", "a.!.c", "a.eyJ.c", "a.W10.c", "a.eyJyb2xlcyI6MX0.c", "a.é.c"]
+)
+def test_a_token_that_cannot_be_read_has_no_roles(value: str) -> None:
+    """Nothing promises that it is a JWT."""
+    assert Token(value, 1.0, 1.0).roles() == frozenset()

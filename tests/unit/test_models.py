@@ -1,0 +1,360 @@
+"""What comes in and what goes out."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core import strict_json
+from shared.core.errors import InvalidRequest
+from shared.core.field_errors import MOST
+from shared.core.strict_json import Document
+from shared.meetings.models import MAX_CONTEXT_BYTES, Correlation, JoinLink, JoinRequest
+
+USER = "30000000-0000-4000-8000-000000000003"
+SHORT = "https://teams.microsoft.com/meet/2345678901234?p=AbCdEf"
+LONG = (
+    "https://teams.microsoft.com/l/meetup-join/19%3ameeting_x%40thread.v2/0"
+    f"?context=%7b%22Tid%22%3a%22t%22%2c%22Oid%22%3a%22{USER}%22%7d"
+)
+MEMBERS = [
+    "userId",
+    "onlineMeetingId",
+    "joinWebUrl",
+    "joinMeetingId",
+    "language",
+    "requestId",
+    "context",
+]
+
+
+def parse(value: object) -> JoinRequest:
+    """Read a request from what would be its JSON."""
+    return parse_text(json.dumps(value))
+
+
+def parse_text(text: str) -> JoinRequest:
+    """Read a request from its JSON."""
+    document = strict_json.read(text.encode())
+    correlation = Correlation.of(document, default_request_id="made")
+    return JoinRequest.from_document(document, request_id=correlation.request_id)
+
+
+def request(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever somebody sends
+    """Give a valid request, but for these members; None takes one away."""
+    valid = {"userId": USER, "onlineMeetingId": "MSo1"}
+    return {name: value for name, value in {**valid, **members}.items() if value is not None}
+
+
+def faults(value: object) -> dict[str, str]:
+    """Give the faults of a request, by their pointers."""
+    return text_faults(json.dumps(value))
+
+
+def text_faults(text: str) -> dict[str, str]:
+    """Give the faults of a request's JSON, by their pointers."""
+    with pytest.raises(InvalidRequest) as raised:
+        parse_text(text)
+    return {field_error.pointer: field_error.detail for field_error in raised.value.field_errors}
+
+
+def test_a_request_is_read() -> None:
+    """Organizer, meeting, language, id, and what is to be handed back."""
+    context = {"booking": [1, 2.5, None, True, "ü"]}
+    parsed = parse(request(language="pt-BR", requestId="r-1", context=context))
+    assert parsed == JoinRequest(
+        request_id="r-1",
+        user_id=USER,
+        online_meeting_id="MSo1",
+        language="pt-BR",
+        context={"booking": [1, 2.5, None, True, "ü"]},
+    )
+
+
+def test_a_request_without_an_id_gets_one() -> None:
+    """The caller's is optional."""
+    assert parse(request()).request_id == "made"
+
+
+def test_null_is_as_good_as_absent() -> None:
+    """Workflows send null for what they do not have."""
+    nulls = {"language": None, "requestId": None, "context": None, "joinWebUrl": None}
+    assert parse({**request(), **nulls}) == parse(request())
+
+
+@pytest.mark.parametrize(
+    ("reference", "attribute", "kept"),
+    [
+        ({"onlineMeetingId": "a/b+c="}, "online_meeting_id", "a/b+c="),
+        ({"joinWebUrl": SHORT}, "join_web_url", SHORT),
+        ({"joinWebUrl": LONG}, "join_web_url", LONG),
+        ({"joinMeetingId": "234 567 890 12"}, "join_meeting_id", "23456789012"),
+    ],
+)
+def test_a_meeting_has_one_of_three_references(
+    reference: dict[str, str], attribute: str, kept: str
+) -> None:
+    """Links exactly as they came, the number without its blanks."""
+    parsed = parse({"userId": USER, **reference})
+    assert getattr(parsed, attribute) == kept
+
+
+def test_a_long_link_names_the_organizer_itself() -> None:
+    """The user id may be left out then."""
+    assert parse({"joinWebUrl": LONG}).user_id is None
+
+
+@pytest.mark.parametrize("user", [USER, USER.upper(), "anna@clinic.example"])
+def test_the_organizer_is_an_object_id_or_a_user_principal_name(user: str) -> None:
+    """Or an e-mail address."""
+    assert parse(request(userId=user)).user_id == user
+
+
+@pytest.mark.parametrize("value", [[], [request()], "text", 1, None, True])
+def test_what_is_no_object_is_refused_as_a_whole(value: object) -> None:
+    """An array of requests included."""
+    assert faults(value) == {"": "The body must be one JSON object."}
+
+
+@pytest.mark.parametrize("name", ["userid", "password", "a/b", "m~n", "ü", ""])
+def test_an_unknown_member_is_refused(name: str) -> None:
+    """It is a typing error more often than not."""
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    assert faults({**request(), name: 1}) == {pointer: "There is no such member."}
+
+
+def test_a_duplicate_member_is_refused() -> None:
+    """Which one would be meant?"""
+    text = f'{{"userId":"{USER}","userId":"{USER}","onlineMeetingId":"x"}}'
+    assert text_faults(text) == {"/userId": "The member is there more than once."}
+
+
+@pytest.mark.parametrize("name", MEMBERS[:-1])
+@pytest.mark.parametrize("value", [1, 1.5, True, [], {}, ["text"]])
+def test_a_wrong_type_is_refused(name: str, value: object) -> None:
+    """Everything but the context is text."""
+    reference = {"joinWebUrl", "joinMeetingId"} & {name}
+    body = request(**{name: value}, **({"onlineMeetingId": None} if reference else {}))
+    assert faults(body) == {f"/{name}": "Must be a string."}
+
+
+@pytest.mark.parametrize("name", MEMBERS[:-1])
+@pytest.mark.parametrize("value", ["", " ", " x", "x ", "\u00a0x", "a\x00b", "a\nb", "a\u2028b"])
+def test_blanks_around_and_control_characters_within_are_refused(name: str, value: str) -> None:
+    """They reach headers, paths and logs."""
+    reference = {"joinWebUrl", "joinMeetingId"} & {name}
+    body = request(**{name: value}, **({"onlineMeetingId": None} if reference else {}))
+    assert list(faults(body)) == [f"/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("onlineMeetingId", 1024), ("joinWebUrl", 2048), ("requestId", 128)],
+)
+def test_lengths_are_bounded(name: str, most: int) -> None:
+    """The limit itself fits."""
+    start = SHORT if name == "joinWebUrl" else ""
+    fitting = start + "x" * (most - len(start))
+    base = {"userId": USER} if name == "joinWebUrl" else request()
+    assert parse({**base, name: fitting})
+    assert "longer than" in faults({**base, name: fitting + "x"})[f"/{name}"]
+
+
+@pytest.mark.parametrize("value", ["x" * 60_000, "1" * 60_000, "https://" + "x" * 60_000])
+@pytest.mark.parametrize("name", MEMBERS[:-1])
+def test_absurd_lengths_are_refused(name: str, value: str) -> None:
+    """And the answer stays short."""
+    reference = {"joinWebUrl", "joinMeetingId"} & {name}
+    body = request(**{name: value}, **({"onlineMeetingId": None} if reference else {}))
+    found = faults(body)
+    assert list(found) == [f"/{name}"]
+    assert len(found[f"/{name}"]) < 100
+
+
+@pytest.mark.parametrize("user", ["anna", "../me", "me/x", "a@b@c", USER[:-1], "{" + USER + "}"])
+def test_a_user_id_that_is_neither_guid_nor_name_is_refused(user: str) -> None:
+    """Before any call is made."""
+    assert list(faults(request(userId=user))) == ["/userId"]
+
+
+@pytest.mark.parametrize("meeting_id", [".", ".."])
+def test_a_meeting_id_that_would_change_the_path_is_refused(meeting_id: str) -> None:
+    """Percent-encoding does not touch these two."""
+    assert list(faults(request(onlineMeetingId=meeting_id))) == ["/onlineMeetingId"]
+
+
+@pytest.mark.parametrize("number", ["12345", "1" * 21, "12a456", "١٢٣٤٥٦٧", "123-456-789"])
+def test_a_join_meeting_id_is_digits(number: str) -> None:
+    """Six to twenty, with blanks between."""
+    assert list(faults({"userId": USER, "joinMeetingId": number})) == ["/joinMeetingId"]
+
+
+@pytest.mark.parametrize("language", ["de_DE", "de, en;q=0.5", "deutsch sprache", "x"])
+def test_a_bad_language_tag_is_refused(language: str) -> None:
+    """It becomes a header."""
+    assert list(faults(request(language=language))) == ["/language"]
+
+
+@pytest.mark.parametrize("request_id", ["a b", "ü", "x" * 129])
+def test_a_bad_request_id_is_refused(request_id: str) -> None:
+    """It is what callers de-duplicate on, so it is not corrected in silence."""
+    assert list(faults(request(requestId=request_id))) == ["/requestId"]
+
+
+def test_no_reference_and_two_references_are_refused() -> None:
+    """With what is there instead."""
+    none = faults({"userId": USER})
+    two = faults(request(joinWebUrl=SHORT))
+    assert "none is there" in none[""]
+    assert "onlineMeetingId, joinWebUrl" in two[""].partition(";")[2]
+
+
+@pytest.mark.parametrize(
+    "reference", [{"onlineMeetingId": "x"}, {"joinMeetingId": "23456789012"}, {}]
+)
+def test_a_missing_organizer_is_told(reference: dict[str, str]) -> None:
+    """Only a long Teams link says it by itself."""
+    assert faults(reference)["/userId"] == "Missing: say who organizes the meeting."
+
+
+def test_a_short_link_without_an_organizer_says_why_it_is_not_enough() -> None:
+    """The normal case by now."""
+    assert faults({"joinWebUrl": SHORT}) == {
+        "/userId": "A short Teams link does not say who organizes the meeting; give the organizer."
+    }
+
+
+def test_a_link_that_is_no_teams_link_is_refused_with_the_reason() -> None:
+    """Before any call is made, and with one fault only."""
+    found = faults({"joinWebUrl": "https://zoom.us/j/1"})
+    assert list(found) == ["/joinWebUrl"]
+    assert "global cloud" in found["/joinWebUrl"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"userId":"\\ud800","onlineMeetingId":"x"}',
+        '{"userId":1e999,"onlineMeetingId":"x"}',
+        f'{{"userId":"{USER}","joinMeetingId":123456789012345678}}',
+        f'{{"userId":"{USER}","onlineMeetingId":"\\udfff"}}',
+    ],
+)
+def test_a_member_that_cannot_be_read_is_not_called_missing_too(text: str) -> None:
+    """One fault, one line: a second one would send people the wrong way."""
+    assert len(text_faults(text)) == 1
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_their_pointers() -> None:
+    """Nobody should have to correct one after the other."""
+    body = {
+        "userId": "anna",
+        "onlineMeetingId": 7,
+        "joinMeetingId": "x",
+        "language": "??",
+        "requestId": "",
+        "color": "red",
+        "context": "x" * 5000,
+    }
+    found = faults(body)
+    assert list(found) == sorted(["", *(f"/{name}" for name in body)])
+
+
+def test_the_number_of_faults_is_bounded() -> None:
+    """However much nonsense was sent."""
+    assert len(faults({f"x{number}": 1 for number in range(1000)})) == MOST
+
+
+def test_the_detail_says_how_many_faults_there_are_and_the_first() -> None:
+    """Power Automate shows nothing else."""
+    with pytest.raises(InvalidRequest) as raised:
+        parse({"userId": "anna", "onlineMeetingId": 7})
+    assert raised.value.detail.startswith("2 things are wrong with the request. /onlineMeetingId:")
+
+
+def test_a_context_fits_up_to_4_kib_of_utf_8() -> None:
+    """Whatever it is."""
+    assert parse(request(context="ü" * 2047)).context == "ü" * 2047
+    assert "4,096" in faults(request(context="ü" * 2048))["/context"]
+    assert MAX_CONTEXT_BYTES == 4096
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+)
+REQUESTS = st.dictionaries(st.sampled_from([*MEMBERS, "other"]), JSON)
+
+
+@given(st.one_of(JSON, REQUESTS))
+def test_any_json_is_a_request_or_an_invalid_request(value: object) -> None:
+    """Never another exception, and always at least one fault."""
+    refusal: InvalidRequest | None = None
+    try:
+        parse(value)
+    except InvalidRequest as error:
+        refusal = error
+    assert refusal is None or refusal.field_errors
+
+
+@given(JSON)
+def test_a_context_is_handed_back_equal(context: object) -> None:
+    """Where it is accepted."""
+    text = json.dumps(request(context=context))
+    try:
+        parsed = parse_text(text)
+    except InvalidRequest:
+        return
+    answer = JoinLink(user_id=USER, online_meeting_id="x", virtual_appointment_join_web_url="y")
+    again = json.loads(
+        json.dumps(answer.to_json(Correlation(request_id="r", context=parsed.context)))
+    )["context"]
+    assert again == json.loads(json.dumps(context))
+
+
+def test_a_result_has_the_members_of_the_contract() -> None:
+    """And null for a context that was not sent."""
+    answer = JoinLink(
+        user_id=USER,
+        online_meeting_id="MSo1",
+        virtual_appointment_join_web_url="https://visit.teams.microsoft.com/x",
+    )
+    assert answer.to_json(Correlation(request_id="r-1")) == {
+        "requestId": "r-1",
+        "userId": USER,
+        "onlineMeetingId": "MSo1",
+        "virtualAppointmentJoinWebUrl": "https://visit.teams.microsoft.com/x",
+        "context": None,
+    }
+
+
+def test_neither_a_request_nor_a_result_shows_what_opens_a_meeting() -> None:
+    """Or who somebody is."""
+    shown = repr(parse({"userId": "canary@x.example", "joinWebUrl": SHORT, "context": "canary"}))
+    answer = JoinLink(
+        user_id=USER, online_meeting_id="canary", virtual_appointment_join_web_url="canary"
+    )
+    assert "canary" not in shown + repr(answer)
+    assert "meet/" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"requestId": "r-1", "context": {"a": 1}, "userId": 7}, ("r-1", {"a": 1})),
+        ({"requestId": "a b", "context": [1]}, ("made", [1])),
+        ({"requestId": 7}, ("made", None)),
+        ({"context": "x" * 5000}, ("made", None)),
+        ([], ("made", None)),
+        (None, ("made", None)),
+    ],
+)
+def test_a_invalid_request_is_recognized_by_its_caller(
+    value: Any,  # noqa: ANN401 - whatever somebody sends
+    expected: tuple[str, object],
+) -> None:
+    """By its id and its context, as far as these are valid."""
+    correlation = Correlation.of(Document(value), default_request_id="made")
+    assert (correlation.request_id, correlation.context) == expected

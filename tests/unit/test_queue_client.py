@@ -1,0 +1,52 @@
+"""Writing to the queues: whatever prevents it, the caller hears of one error."""
+
+import socket
+import time
+
+import pytest
+
+from shared.core.errors import QueueUnavailable
+from shared.core.http_client import HttpClient
+from shared.core.settings import StorageSettings
+from shared.identity.managed_identity import ManagedIdentity
+from shared.queues.client import REQUESTS, Queues
+from tests.unit.fake_identity import Clock, Credentials, make_identity
+
+
+def make_queues(storage: StorageSettings, identity: ManagedIdentity | None = None) -> Queues:
+    """Make the queues of one storage account."""
+    return Queues(
+        storage=storage, identity=identity or make_identity(), http=HttpClient(pool_size=4)
+    )
+
+
+def test_a_service_that_is_away_is_given_up_on_within_seconds() -> None:
+    """A thread that waits longer would be missing for everybody else."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: it refuses
+        port = closed.getsockname()[1]
+        connection = (
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+            f"QueueEndpoint=http://127.0.0.1:{port}/a"
+        )
+        queues = make_queues(StorageSettings(connection_string=connection))
+        began = time.monotonic()
+
+        with pytest.raises(QueueUnavailable) as raised:
+            queues.send(REQUESTS, "secret")
+
+    assert time.monotonic() - began < 6
+    assert "secret" not in str(raised.value)
+    assert REQUESTS in raised.value.detail
+    assert "Storage Queue Data Contributor" in str(raised.value.fix)
+
+
+def test_without_a_token_the_queue_is_unavailable() -> None:
+    """To whoever wanted to write, it does not matter what was away."""
+    credentials = Credentials(Clock())
+    credentials.failure = RuntimeError("away")
+    identity = ManagedIdentity(client_id=None, environment={}, make_credential=credentials.make)
+    storage = StorageSettings(queue_service_uri="https://127.0.0.1:9/a")
+
+    with pytest.raises(QueueUnavailable):
+        make_queues(storage, identity).send(REQUESTS, "{}")

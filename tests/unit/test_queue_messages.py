@@ -1,0 +1,214 @@
+"""What follows from one message of the request queue, and in which order it is written."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.core import errors
+from shared.core.errors import ServiceError
+from shared.handlers.queue_messages import MessageNotCompleted
+from shared.queues import messages
+from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.queues.messages import MAX_DEQUEUE_COUNT
+from tests.unit.events import emitted
+from tests.unit.memory_queues import (
+    COMPLETE,
+    LINK,
+    START,
+    MemoryQueues,
+    as_bytes,
+    delivery,
+    make_request,
+    retried,
+    run,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_result_is_written_and_then_the_message_completed() -> None:
+    """The whole way when nothing goes wrong."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(as_bytes(make_request())))
+
+    assert queues.journal == [RESULTS, COMPLETE]
+    event = queues.on(RESULTS)[0].json
+    assert event["type"].endswith(".resolved")
+    assert event["data"]["virtualAppointmentJoinWebUrl"] == LINK.virtual_appointment_join_web_url
+    assert event["data"]["attempts"] == 1
+
+
+def test_a_final_failure_is_written_and_then_the_message_completed() -> None:
+    """Who asked hears of it, and nothing is kept."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(as_bytes(make_request())), errors.MeetingIdMalformed("No."))
+
+    assert queues.journal == [RESULTS, COMPLETE]
+    event = queues.on(RESULTS)[0].json
+    assert (event["type"], event["data"]["code"]) == (
+        "virtual-appointment.join-link.failed",
+        "meeting_id_malformed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "least", "most"),
+    [
+        (errors.MeetingNotFound("No."), 30, 30),
+        (errors.AccessPolicyMissing("No."), 900, 900),
+        (errors.GraphUnavailable("No."), 5, 10),
+        (errors.GraphThrottled("No.", retry_after=77), 77, 85),
+    ],
+)
+def test_a_later_try_is_written_with_its_delay_and_then_the_message_completed(
+    error: ServiceError, least: float, most: float
+) -> None:
+    """A new message that stays hidden: no thread waits for it."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(as_bytes(make_request())), error)
+
+    assert queues.journal == [REQUESTS, COMPLETE]
+    assert least <= queues.on(REQUESTS)[0].delay <= most
+
+
+def test_what_a_request_has_been_through_travels_with_it() -> None:
+    """Attempts, first arrival and last error; and who asked, for what, in which trace."""
+    queues = MemoryQueues()
+    request = make_request()
+    event = {
+        "specversion": "1.0",
+        "type": "virtual-appointment.join-link.requested",
+        "id": "cal-1",
+        "source": "/virtual-appointment/webhooks/cal",
+        "traceparent": TRACEPARENT,
+        "data": request,
+    }
+    first = delivery(as_bytes(event), dequeue_count=2, age=60)
+
+    run(queues, first, errors.GraphUnavailable("No."))
+    resolver = run(queues, retried(queues))
+
+    again = queues.on(REQUESTS)[0].json
+    assert (again["attempts"], again["repeats"]) == (2, 1)
+    assert (again["lasterror"], again["firstseen"]) == ("graph_unavailable", START - 60)
+    assert again["data"] == request
+    result = queues.on(RESULTS)[0].json
+    assert result["source"] == "/virtual-appointment/webhooks/cal"
+    assert result["traceparent"] == TRACEPARENT
+    assert (result["data"]["attempts"], result["data"]["source"]) == (3, "cal")
+    assert result["data"]["context"] == request["context"]
+    assert resolver.requests[0].request_id == "booking-1"
+
+
+@pytest.mark.parametrize("wrap", [lambda text: text, base64.b64encode])
+def test_a_request_without_an_id_keeps_the_one_it_was_given(wrap: Callable[[bytes], bytes]) -> None:
+    """The hash is of the first message, not of the one that was put back."""
+    queues = MemoryQueues()
+    request = make_request()
+    del request["requestId"]
+    body = wrap(as_bytes(request))
+
+    run(queues, delivery(body), errors.GraphUnavailable("No."))
+    run(queues, retried(queues))
+
+    assert queues.on(RESULTS)[0].json["id"] == messages.digest(body)
+
+
+def test_the_largest_request_fits_into_the_message_that_tries_it_again() -> None:
+    """Characters that are escaped sixfold, and 60,000 blanks around them."""
+    queues = MemoryQueues()
+    request = make_request(
+        onlineMeetingId="ü" * 1024, userId=f"{'ü' * 200}@{'ü' * 100}", context="\x01" * 680
+    )
+    text = json.dumps(request, ensure_ascii=False)
+    body = text.encode() + b" " * (64 * 1024 - len(text.encode()))
+
+    run(queues, delivery(body), errors.GraphUnavailable("No."))
+
+    again = queues.on(REQUESTS)[0]
+    assert len(again.text) < 32 * 1024
+    assert again.json["data"] == request
+
+
+def test_an_error_that_an_operator_can_mend_is_told_from_the_first_attempt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An alert after 24 hours would be too late for the booking."""
+    run(
+        MemoryQueues(), delivery(as_bytes(make_request())), errors.AccessPolicyMissing("No policy.")
+    )
+
+    (event,) = emitted(caplog)
+    assert (event["event"], event["code"], event["attempts"]) == (
+        "join_link.retried",
+        "access_policy_missing",
+        1,
+    )
+
+
+def test_what_is_still_not_found_after_three_more_tries_is_final() -> None:
+    """It is answered; a dead letter would say nothing more."""
+    queues = MemoryQueues()
+    message = delivery(as_bytes(make_request()))
+    for _ in range(4):
+        run(queues, message, errors.MeetingNotFound("No."))
+        message = delivery(queues.written[-1].text.encode())
+
+    assert [written.delay for written in queues.on(REQUESTS)] == [30, 120, 300]
+    assert queues.on(RESULTS)[0].json["data"]["attempts"] == 4
+    assert queues.on(DEAD_LETTERS) == []
+
+
+def test_a_fault_of_ours_is_left_to_the_hosts_own_retry() -> None:
+    """The exception holds the code alone: what went wrong may quote a link."""
+    queues = MemoryQueues()
+
+    for dequeue_count in range(1, MAX_DEQUEUE_COUNT):
+        with pytest.raises(MessageNotCompleted, match=r"^internal_error$") as raised:
+            run(
+                queues,
+                delivery(as_bytes(make_request()), dequeue_count=dequeue_count),
+                RuntimeError("https://teams.example/secret"),
+            )
+        assert raised.value.__cause__ is None
+        assert raised.value.__suppress_context__
+
+    assert queues.journal == []
+
+
+def test_the_last_delivery_is_the_hosts() -> None:
+    """One figure, in two places."""
+    host = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
+
+    assert host["extensions"]["queues"]["maxDequeueCount"] == MAX_DEQUEUE_COUNT
+
+
+PATHS = {
+    "resolved": (RESULTS, None),
+    "failed": (RESULTS, errors.MeetingIdMalformed("No.")),
+    "tried later": (REQUESTS, errors.GraphUnavailable("No.")),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_cannot_be_written_leaves_the_message(path: str) -> None:
+    """And on the last delivery it is kept as a dead letter, with the reason."""
+    away, error = PATHS[path]
+    queues = MemoryQueues(away)
+    body = as_bytes(make_request())
+
+    for dequeue_count in range(1, MAX_DEQUEUE_COUNT):
+        with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
+            run(queues, delivery(body, dequeue_count=dequeue_count), error)
+    assert queues.journal == []
+
+    run(queues, delivery(body, dequeue_count=MAX_DEQUEUE_COUNT), error)
+    assert queues.journal[-2:] == [DEAD_LETTERS, COMPLETE]
+    assert queues.on(DEAD_LETTERS)[0].json["error"]["code"] == "queue_unavailable"

@@ -1,0 +1,457 @@
+"""The webhook route: who is let in, what becomes of an event, and what senders are told."""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from shared.app import Application
+from shared.core.deadline import Deadline
+from shared.core.errors import GraphThrottled, SecretsUnavailable
+from shared.handlers import webhooks
+from shared.handlers.join_links import MAX_BODY_BYTES, health
+from shared.handlers.responses import HttpResponse
+from shared.identity.key_vault import SecretStore
+from shared.queues import messages
+from shared.queues.client import REQUESTS, RESULTS
+from tests.unit.events import emitted
+from tests.unit.memory_queues import LINK, START, MemoryQueues, ResolverOfOneMind, Written
+
+SECRET = "open sesame"
+SHORT = "https://teams.microsoft.com/meet/23456789012345?p=canary"
+SOURCES: dict[str, dict[str, Any]] = {
+    "own": {
+        "scheme": {"type": "body-hmac", "header": "X-Sig", "encoding": "hex"},
+        "secret": "own-secret",
+        "mapping": {
+            "when": "kind == 'booked'",
+            "deliveryId": "delivery",
+            "userId": "user",
+            "onlineMeetingId": "meeting",
+            "joinWebUrl": "url",
+            "context": "context",
+        },
+    },
+    "standard": {"preset": "standard", "secret": "standard-secret"},
+    "broken": {"preset": "calcom", "secret": "s", "reply": "canary-value"},
+}
+INLINE = {**SOURCES, "own": {**SOURCES["own"], "reply": "inline"}}
+BOOKED = {
+    "kind": "booked",
+    "delivery": "d-1",
+    "user": LINK.user_id,
+    "meeting": LINK.online_meeting_id,
+    "context": {"patient": "canary"},
+}
+
+
+class MemorySecrets(SecretStore):
+    """A vault of one's own.
+
+    Attributes:
+        values: By name.
+        rotated: What another look finds.
+        away: Whether it does not answer.
+    """
+
+    def __init__(self) -> None:
+        key = "whsec_" + base64.b64encode(SECRET.encode()).decode()
+        self.values: dict[str, tuple[str, ...]] = {
+            "own-secret": (SECRET,),
+            "standard-secret": (key,),
+        }
+        self.rotated: dict[str, tuple[str, ...]] = {}
+        self.looks = 0
+        self.away = False
+
+    def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:  # noqa: ARG002 - as it is
+        """Give what is remembered."""
+        if self.away:
+            raise SecretsUnavailable("Key Vault did not give the webhook's secret.")
+        return self.values.get(name, ())
+
+    def newer(self, name: str, *, seen: tuple[str, ...], deadline: Deadline) -> tuple[str, ...]:  # noqa: ARG002 - as it is
+        """Look again."""
+        self.looks += 1
+        return self.rotated.get(name, seen)
+
+
+@dataclass
+class Setup:
+    """An app whose ways out are in memory."""
+
+    sources: dict[str, Any] = field(default_factory=lambda: dict(SOURCES))
+    error: Exception | None = None
+    queues: MemoryQueues = field(default_factory=MemoryQueues)
+    secrets: MemorySecrets = field(default_factory=MemorySecrets)
+
+    def __post_init__(self) -> None:
+        self.application = Application(
+            {
+                "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+                "KEY_VAULT_URI": "https://unused.vault.azure.net",
+                "WEBHOOK_SOURCES": json.dumps(self.sources),
+            }
+        )
+        self.application._services = replace(
+            self.application.services(),
+            queues=self.queues,
+            secrets=self.secrets,
+            resolver=ResolverOfOneMind(self.error),
+        )
+
+    def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
+        """Post to a source."""
+        headers = {"Content-Length": str(len(body)), **headers}
+        return webhooks.receive(self.application, name, headers, body, now=lambda: START)
+
+    def post(self, event: object = None, *, secret: str = SECRET, **headers: str) -> HttpResponse:
+        """Post a signed event to the source of one's own."""
+        body = event if isinstance(event, bytes) else json.dumps(event or BOOKED).encode()
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.receive("own", {"X-Sig": sign(body, secret), **headers}, body)
+
+
+def sign(body: bytes, secret: str = SECRET) -> str:
+    """Sign as the source does."""
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def request_id(delivery: bytes, name: str = "own") -> str:
+    """Say which request id a delivery must get."""
+    return f"{name}-{hashlib.sha256(delivery).hexdigest()[:32]}"
+
+
+def members(answer: HttpResponse) -> Any:  # noqa: ANN401
+    """Read an answer's JSON."""
+    return json.loads(answer.body)
+
+
+@pytest.fixture
+def setup(caplog: pytest.LogCaptureFixture) -> Setup:
+    """An app that is well."""
+    caplog.set_level("INFO")
+    return Setup()
+
+
+def test_a_signed_event_goes_on_the_queue(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """202 with the request id; what is on the queue says where it came from."""
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+
+    answer = setup.post(traceparent=traceparent, x_ms_client_request_id="mine")
+
+    expected = request_id(b"d-1")
+    assert (answer.status, members(answer)) == (202, {"status": "accepted", "requestId": expected})
+    assert answer.headers["x-ms-client-request-id"] == "mine"
+    (written,) = setup.queues.written
+    incoming = messages.decode(written.text.encode())
+    assert written.queue == REQUESTS
+    assert (incoming.source, incoming.traceparent) == ("own", traceparent)
+    assert incoming.document.value == {
+        "requestId": expected,
+        "userId": LINK.user_id,
+        "onlineMeetingId": LINK.online_meeting_id,
+        "context": {"patient": "canary"},
+    }
+    (event,) = emitted(caplog)
+    assert (event["event"], event["trigger"], event["source"]) == (
+        "webhook.accepted",
+        "webhook",
+        "own",
+    )
+    assert (event["requestId"], event["code"], event["note"]) == (expected, None, None)
+
+
+def test_a_replay_has_the_same_request_id(setup: Setup) -> None:
+    """By the delivery's id, whatever else has changed; else by the body."""
+    by_id = [setup.post({**BOOKED, "attempt": number}) for number in (1, 2)]
+    assert {members(one)["requestId"] for one in by_id} == {request_id(b"d-1")}
+
+    body = json.dumps({**BOOKED, "delivery": None}).encode()
+    assert members(setup.post(body))["requestId"] == request_id(body)
+
+
+def test_a_standard_delivery_is_named_by_its_signed_id(setup: Setup) -> None:
+    """Which stays the same when the sender tries again with a new time."""
+    body = json.dumps({"data": {"userId": LINK.user_id, "joinMeetingId": 234567890}}).encode()
+    for second in (0, 60):
+        timestamp = str(int(START) + second)
+        signed = f"msg_7.{timestamp}.".encode() + body
+        signature = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        headers = {
+            "webhook-id": "msg_7",
+            "webhook-timestamp": timestamp,
+            "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+        }
+        answer = setup.receive("standard", headers, body)
+        assert members(answer)["requestId"] == request_id(b"msg_7", "standard")
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "body", "note"),
+    [
+        ("own", {"X-Sig": "0" * 64}, b"{}", "signature_differs"),
+        ("own", {}, b"{}", "signature_missing"),
+        ("own", {"X-Sig": "no hex"}, b"{}", "signature_malformed"),
+        ("own", {"X-Sig": sign(b"{}")}, b"", "signature_differs body_empty"),
+        ("standard", {}, b"{}", "signature_missing"),
+        ("unknown", {"X-Sig": sign(b"{}")}, b"{}", "unknown_source"),
+        ("canary\n", {}, b"{}", "unknown_source"),
+    ],
+)
+def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
+    setup: Setup,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    headers: dict[str, str],
+    body: bytes,
+    note: str,
+) -> None:
+    """Byte for byte, a source that there is not included; only the event says why."""
+    expected = setup.receive("nobody", {}, b"anything")
+    caplog.clear()
+
+    answer = setup.receive(name, headers, body)
+
+    assert answer == expected
+    assert answer.body == expected.body
+    assert answer.status == 401
+    assert setup.queues.written == []
+    (event,) = emitted(caplog)
+    assert (event["event"], event["code"]) == ("webhook.refused", "signature_invalid")
+    assert event["note"] == note
+    assert event["source"] == (name if name in SOURCES else None)
+    assert "canary" not in caplog.text
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+def test_a_body_lost_for_want_of_its_length_is_named(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would look like a bad signature otherwise."""
+    webhooks.receive(setup.application, "own", {"X-Sig": sign(b"{}")}, b"", now=lambda: START)
+    (event,) = emitted(caplog)
+    assert event["note"] == "signature_differs body_without_content_length"
+
+
+def test_a_rotated_secret_is_looked_up_before_refusing(setup: Setup) -> None:
+    """The new one is taken at once, and the old one still is."""
+    setup.secrets.rotated["own-secret"] = ("new", SECRET)
+    assert setup.post(secret="new").status == 202
+    assert setup.secrets.looks == 1
+    assert setup.post().status == 202
+    assert setup.secrets.looks == 1
+    assert setup.post(secret="other").status == 401
+
+
+def test_a_request_that_no_secret_could_mend_causes_no_look(setup: Setup) -> None:
+    """Noise must not make the vault busy."""
+    setup.receive("own", {}, b"{}")
+    assert setup.secrets.looks == 0
+
+
+def test_a_secret_that_is_missing_refuses_everything(setup: Setup) -> None:
+    """Also what an empty secret signs."""
+    setup.secrets.values["own-secret"] = ()
+    assert setup.post(secret="").status == 401
+    setup.secrets.values["own-secret"] = ("",)
+    assert setup.post(secret="").status == 401
+
+
+def test_without_a_vault_the_sender_tries_again(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503, and the event says what is away."""
+    setup.secrets.away = True
+    answer = setup.post()
+    assert (answer.status, members(answer)["code"]) == (503, "secrets_unavailable")
+    assert answer.headers["Retry-After"] == "10"
+    assert emitted(caplog)[-1]["code"] == "secrets_unavailable"
+
+
+def test_the_size_is_checked_first(setup: Setup) -> None:
+    """For an unknown source as for a known one."""
+    most = MAX_BODY_BYTES
+    big = setup.post(json.dumps({**BOOKED, "padding": "x" * most}).encode())
+    assert big.status == 413
+    assert setup.receive("nobody", {}, b"x" * (most + 1)).body == big.body
+    padding = most - len(json.dumps({**BOOKED, "padding": ""}))
+    assert setup.post({**BOOKED, "padding": "x" * padding}).status == 202
+
+
+def test_what_is_not_for_us_is_accepted_and_left(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the reason, and nothing on any queue."""
+    answer = setup.post({**BOOKED, "kind": "cancelled"})
+    assert (answer.status, members(answer)) == (202, {"status": "ignored", "reason": "not_for_us"})
+    assert setup.queues.written == []
+    (event,) = emitted(caplog)
+    assert (event["event"], event["note"]) == ("webhook.ignored", "not_for_us")
+
+
+@pytest.mark.parametrize("body", [b"<xml/>", b"[]", b"\xff", b"", b"[" * 30_000])
+def test_what_cannot_be_read_is_accepted_and_left(setup: Setup, body: bytes) -> None:
+    """After a valid signature there is no 4xx: senders switch the webhook off for less."""
+    answer = setup.post(body)
+    assert answer.status == 202
+    if body:
+        assert members(answer)["reason"] == "undecodable"
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ({**BOOKED, "meeting": None}, "meeting_missing"),
+        ({**BOOKED, "user": None}, "meeting_missing"),
+        ({**BOOKED, "user": "nobody"}, "invalid_request"),
+        ({**BOOKED, "meeting": None, "url": "https://zoom.us/j/1"}, "invalid_request"),
+        ({**BOOKED, "meeting": {"id": 1}}, "invalid_request"),
+        ({**BOOKED, "context": "x" * 5000}, "invalid_request"),
+    ],
+)
+def test_what_makes_no_request_is_accepted_and_told(
+    setup: Setup, caplog: pytest.LogCaptureFixture, event: dict[str, Any], code: str
+) -> None:
+    """202 to the sender, and a failure on the result queue, so that somebody hears of it."""
+    answer = setup.post(event)
+
+    expected = {"status": "ignored", "reason": code, "requestId": request_id(b"d-1")}
+    assert (answer.status, members(answer)) == (202, expected)
+    (written,) = setup.queues.written
+    told = written.json
+    assert written.queue == RESULTS
+    assert told["type"] == "virtual-appointment.join-link.failed"
+    assert told["source"] == "/virtual-appointment/webhooks/own"
+    assert (told["id"], told["data"]["code"]) == (request_id(b"d-1"), code)
+    assert told["data"]["source"] == "own"
+    if isinstance(event["context"], dict):
+        assert told["data"]["context"] == event["context"]
+    (emission,) = emitted(caplog)
+    assert (emission["event"], emission["note"]) == ("webhook.ignored", code)
+
+
+@pytest.mark.parametrize(
+    ("queue", "event"), [(REQUESTS, BOOKED), (RESULTS, {**BOOKED, "meeting": None})]
+)
+def test_what_cannot_be_written_is_not_accepted(
+    setup: Setup, caplog: pytest.LogCaptureFixture, queue: str, event: dict[str, Any]
+) -> None:
+    """503, so that the sender tries again; never a 202."""
+    setup.queues.away = {queue}
+    answer = setup.post(event)
+    assert (answer.status, members(answer)["code"]) == (503, "queue_unavailable")
+    assert emitted(caplog)[-1]["code"] == "queue_unavailable"
+
+
+def test_an_inline_source_gets_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    """200 with the result, which is not queued as well."""
+    caplog.set_level("INFO")
+    setup = Setup(sources=INLINE)
+
+    answer = setup.post()
+
+    assert answer.status == 200
+    assert members(answer) == {
+        "requestId": request_id(b"d-1"),
+        "userId": LINK.user_id,
+        "onlineMeetingId": LINK.online_meeting_id,
+        "virtualAppointmentJoinWebUrl": LINK.virtual_appointment_join_web_url,
+        "context": {"patient": "canary"},
+    }
+    assert setup.queues.written == []
+    event = emitted(caplog)[-1]
+    assert (event["event"], event["trigger"], event["source"]) == (
+        "join_link.resolved",
+        "webhook",
+        "own",
+    )
+
+
+@pytest.mark.parametrize("error", [GraphThrottled("No.", retry_after=3), ValueError("canary")])
+def test_an_inline_source_falls_back_to_the_queue(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """Whatever goes wrong is no answer to a booking system."""
+    caplog.set_level("INFO")
+    setup = Setup(sources=INLINE, error=error)
+
+    answer = setup.post()
+
+    assert (answer.status, members(answer)["status"]) == (202, "accepted")
+    assert [written.queue for written in setup.queues.written] == [REQUESTS]
+    event = emitted(caplog)[-1]
+    assert event["event"] == "webhook.accepted"
+    assert event["note"] in ("inline_graph_throttled", "inline_internal_error")
+    assert "canary" not in caplog.text
+
+
+def test_a_fault_of_ours_is_told_to_the_sender(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500, so that it tries again; the log says where, and quotes nothing."""
+
+    def fail(_: Written) -> None:
+        raise ZeroDivisionError("canary")
+
+    setup.queues.on_send = fail
+
+    answer = setup.post()
+    assert (answer.status, members(answer)["code"]) == (500, "internal_error")
+    assert "ZeroDivisionError" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_a_invalid_source_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """503 to its sender; named in the log and in health, which stays good, without values."""
+    caplog.set_level("INFO")
+    setup = Setup()
+
+    assert "Webhook source /broken, /reply: Must be one of queue, inline." in caplog.text
+    (started,) = emitted(caplog)
+    assert (started["event"], started["source"]) == ("settings.invalid", "broken")
+    broken = setup.receive("broken", {}, b"{}")
+    assert (broken.status, members(broken)["code"]) == (503, "settings_invalid")
+    assert emitted(caplog)[-1]["source"] == "broken"
+    assert setup.post().status == 202
+    healthy = health(setup.application)
+    assert (healthy.status, members(healthy)) == (
+        200,
+        {"status": "healthy", "faultySources": [{"name": "broken", "places": ["/reply"]}]},
+    )
+    assert "canary-value" not in caplog.text
+
+
+def test_invalid_settings_refuse_for_now() -> None:
+    """503, and the sender tries again."""
+    answer = webhooks.receive(Application({}), "own", {}, b"{}")
+    assert (answer.status, members(answer)["code"]) == (503, "settings_invalid")
+
+
+def test_a_source_with_a_secret_needs_a_vault() -> None:
+    """The settings say so before anything is posted."""
+    application = Application(
+        {
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "WEBHOOK_SOURCES": json.dumps(SOURCES),
+        }
+    )
+    assert application.settings_error is not None
+    assert [field_error.pointer for field_error in application.settings_error.field_errors] == [
+        "KEY_VAULT_URI"
+    ]
+
+
+def test_no_event_and_no_log_line_holds_what_was_posted(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No link, no context, no address, no secret."""
+    for event in (BOOKED, {**BOOKED, "meeting": None, "url": SHORT}, {**BOOKED, "user": "canary@"}):
+        setup.post(event)
+    assert caplog.text
+    assert "canary" not in caplog.text
+    assert SECRET not in caplog.text
