@@ -9,7 +9,6 @@ from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
     UnsupportedMediaType,
-    to_service_error,
 )
 from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
@@ -22,8 +21,8 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
 )
-from shared.meetings.models import Correlation
-from shared.meetings.outcomes import Attempt, Outcome, attempt, attempt_all, failure
+from shared.meetings.models import Correlation, Outcome
+from shared.meetings.resolver import Attempt
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_BYTES_OF_MANY = 1024 * 1024
@@ -49,10 +48,10 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
         _authenticate(services, headers, deadline)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
     except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
-        outcome = failure(to_service_error(error), correlation)
+        outcome = Outcome.of(correlation, error)
     else:
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
-        outcome = attempt(services.resolver, document, correlation, deadline=deadline, stats=stats)
+        outcome = services.resolver.attempt(document, correlation, deadline=deadline, stats=stats)
     _emit(outcome, deadline, stats, client_request_id)
     return outcome_response(outcome, client_request_id=client_request_id)
 
@@ -77,7 +76,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
         _check_envelope(envelope)
     except Exception as error:  # noqa: BLE001 - as above
-        outcome = failure(to_service_error(error), Correlation(request_id=make_request_id()))
+        outcome = Outcome.of(Correlation(request_id=make_request_id()), error)
         _emit(outcome, deadline, RequestStats(), client_request_id)
         return outcome_response(outcome, client_request_id=client_request_id)
     attempts = [
@@ -88,7 +87,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         )
         for document in documents
     ]
-    outcomes = attempt_all(services.resolver, attempts, deadline=deadline)
+    outcomes = services.resolver.attempt_all(attempts, deadline=deadline)
     for each, outcome in zip(attempts, outcomes, strict=True):
         _emit(outcome, deadline, each.stats, client_request_id)
     results: list[Json] = [_result(outcome) for outcome in outcomes]

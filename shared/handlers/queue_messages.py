@@ -20,7 +20,7 @@ from shared.core.errors import (
     ServiceError,
     to_service_error,
 )
-from shared.meetings.outcomes import Outcome, attempt, failure
+from shared.meetings.models import Outcome
 from shared.queues import dead_letters, messages, retry_policy
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.dead_letters import DeadLetter, Reason
@@ -123,8 +123,7 @@ class _MessageProcessor:
         if self._reading.undecodable is not None:
             self._dead_letter(Reason.UNDECODABLE, self._reading.undecodable)
             return
-        outcome = attempt(
-            self._resolver,
+        outcome = self._resolver.attempt(
             self._incoming.document,
             self._correlation,
             deadline=self._deadline,
@@ -192,7 +191,7 @@ class _MessageProcessor:
         takes each once. On the last delivery the dead letter counts for more than the answer.
         """
         if self._correlation.request_id:
-            failed = failure(error, self._correlation)
+            failed = Outcome.of(self._correlation, error)
             try:
                 self._answer(failed)
             except QueueUnavailable:

@@ -9,7 +9,7 @@ from shared.core.identifiers import is_request_id
 from shared.core.problem_details import MEDIA_TYPE, retry_after_header, to_problem
 from shared.core.strict_json import Json
 from shared.identity.bearer_tokens import challenge
-from shared.meetings.outcomes import Outcome
+from shared.meetings.models import Outcome
 
 JSON = "application/json"
 _CLIENT_REQUEST_ID = "x-ms-client-request-id"

@@ -26,8 +26,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
 )
-from shared.meetings.models import Correlation, JoinRequest
-from shared.meetings.outcomes import Outcome, attempt, failure
+from shared.meetings.models import Correlation, JoinRequest, Outcome
 from shared.queues import messages
 from shared.queues.client import REQUESTS, RESULTS
 from shared.webhooks import mapping
@@ -163,15 +162,14 @@ def _accept(
     try:
         _check(document, booking, request_id)
     except (MeetingMissing, InvalidRequest) as error:
-        outcome = failure(error, correlation)
+        outcome = Outcome.of(correlation, error)
         _publish_outcome(services, source, webhook, outcome)
         return _ignored(webhook, error.code, request_id=request_id)
     event = Event(event="webhook.accepted", request_id=request_id)
     if source.replies_inline:
         seconds = min(services.settings.graph_timeout_seconds, webhook.deadline.remaining())
         deadline, stats = Deadline(seconds=seconds), RequestStats()
-        outcome = attempt(
-            services.resolver,
+        outcome = services.resolver.attempt(
             document,
             correlation,
             deadline=deadline,

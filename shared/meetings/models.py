@@ -1,12 +1,13 @@
-"""What comes in and what goes out: a request for a join link, and the link. With their JSON."""
+"""What comes in and what goes out: a request, its join link, its outcome. With their JSON."""
 
 import json
 import re
 from dataclasses import dataclass, field
 
-from shared.core.errors import InvalidRequest
+from shared.core.errors import InvalidRequest, ServiceError, to_service_error
 from shared.core.field_errors import FieldErrors, pointer
 from shared.core.identifiers import is_guid, is_language_tag, is_request_id, is_user_principal_name
+from shared.core.problem_details import to_problem
 from shared.core.strict_json import Document, Json
 from shared.meetings import teams_links
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
@@ -114,6 +115,31 @@ class Correlation:
         return cls(
             request_id=str(request_id) if valid else default_request_id,
             context=context if _length(context) <= MAX_CONTEXT_BYTES else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a try at a request ended: a result's members, or an error and its problem's members."""
+
+    request_id: str
+    context: Json = field(default=None, repr=False)
+    members: dict[str, Json] = field(repr=False)
+    error: ServiceError | None = None
+
+    @classmethod
+    def of(cls, correlation: Correlation, ended: JoinLink | Exception) -> "Outcome":
+        """Make the outcome of a request that ended in a link or an error."""
+        if isinstance(ended, JoinLink):
+            members, error = ended.to_json(correlation), None
+        else:
+            error = to_service_error(ended)
+            members = to_problem(error, request_id=correlation.request_id)
+        return cls(
+            request_id=correlation.request_id,
+            context=correlation.context,
+            members=members,
+            error=error,
         )
 
 

@@ -8,6 +8,7 @@ themselves are never remembered.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from cachetools import TTLCache
 
@@ -15,10 +16,11 @@ from shared.core import errors, remediation
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import classify_non_meeting_id, is_guid
+from shared.core.strict_json import Document
 from shared.graph import requests as graph_requests
 from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest
 from shared.graph.requests import Steps
-from shared.meetings.models import JoinLink, JoinRequest
+from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
 from shared.meetings.teams_links import (
     TeamsLink,
     derive_meeting_id,
@@ -57,8 +59,17 @@ class Cache:
             self._found.pop(key, None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One of several requests that are tried together."""
+
+    document: Document = field(repr=False)
+    correlation: Correlation
+    stats: RequestStats
+
+
 class Resolver:
-    """Turns requests into join links."""
+    """Turns requests into join links, whoever sent them: HTTP, the queue and webhooks."""
 
     def __init__(
         self, *, graph: GraphClient, cache: Cache, derive_meeting_id: bool = False
@@ -66,6 +77,52 @@ class Resolver:
         self._graph = graph
         self._cache = cache
         self._derive = derive_meeting_id
+
+    def attempt(
+        self,
+        document: Document,
+        correlation: Correlation,
+        *,
+        deadline: Deadline,
+        stats: RequestStats,
+        max_tries: int = MAX_TRIES,
+    ) -> Outcome:
+        """Try to resolve a request. Raises nothing: what goes wrong is in the outcome.
+
+        Args:
+            document: the request as it was read.
+            correlation: its id and context.
+            deadline: when the answer has to be there.
+            stats: what it has cost.
+            max_tries: how often each call to Graph may be made.
+        """
+        ended: JoinLink | Exception
+        try:
+            request = JoinRequest.from_document(document, request_id=correlation.request_id)
+            ended = self.resolve(request, deadline=deadline, stats=stats, max_tries=max_tries)
+        except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+            ended = error
+        return Outcome.of(correlation, ended)
+
+    def attempt_all(self, attempts: Sequence[Attempt], *, deadline: Deadline) -> list[Outcome]:
+        """Try to resolve requests, each with an outcome of its own, in order. Raises nothing."""
+        ended: dict[int, JoinLink | Exception] = {}
+        requests: dict[int, tuple[JoinRequest, RequestStats]] = {}
+        for place, each in enumerate(attempts):
+            try:
+                request = JoinRequest.from_document(
+                    each.document, request_id=each.correlation.request_id
+                )
+            except Exception as error:  # noqa: BLE001 - as above; and the others go on
+                ended[place] = error
+            else:
+                requests[place] = (request, each.stats)
+        try:
+            results = self.resolve_many(list(requests.values()), deadline=deadline)
+        except Exception as error:  # noqa: BLE001 - as above
+            results = [error] * len(requests)
+        ended.update(zip(requests, results, strict=True))
+        return [Outcome.of(each.correlation, ended[place]) for place, each in enumerate(attempts)]
 
     def resolve(
         self,

@@ -20,8 +20,7 @@ from shared.core.errors import CODES, InvalidRequest, describe
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
-from shared.meetings.models import Correlation
-from shared.meetings.outcomes import Outcome
+from shared.meetings.models import Correlation, Outcome
 from shared.queues.retry_policy import History
 
 MAX_DEQUEUE_COUNT = 5

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import MeetingNotFound
-from shared.meetings.models import Correlation
-from shared.meetings.outcomes import Outcome, failure
+from shared.meetings.models import Correlation, Outcome
 from shared.queues import messages
 from shared.queues.messages import MessageUndecodable, decode
 
@@ -215,8 +214,8 @@ def test_a_result_is_a_cloud_event() -> None:
 
 def test_a_failure_is_a_cloud_event_with_the_problem() -> None:
     """And with the context, by which the caller knows it again."""
-    outcome = failure(
-        MeetingNotFound("Gone.", fix="Look."), Correlation(request_id="r-1", context=[1])
+    outcome = Outcome.of(
+        Correlation(request_id="r-1", context=[1]), MeetingNotFound("Gone.", fix="Look.")
     )
     event = written(outcome)
     assert event["type"] == "virtual-appointment.join-link.failed"

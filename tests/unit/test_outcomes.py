@@ -7,8 +7,7 @@ import pytest
 from shared.core import strict_json
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import GraphThrottled, InternalError, InvalidRequest
-from shared.meetings.models import Correlation
-from shared.meetings.outcomes import Outcome, attempt, failure
+from shared.meetings.models import Correlation, Outcome
 from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
 
 USER = "30000000-0000-4000-8000-000000000003"
@@ -19,8 +18,8 @@ def outcome_of(request: object, failure: Exception | None = None) -> Outcome:
     """Try a request against a Graph with one meeting, or in vain."""
     with FakeGraph(links={"M1": LINK}) as graph:
         document = strict_json.read(json.dumps(request).encode())
-        return attempt(
-            make_resolver(graph) if failure is None else RaisingResolver(failure),
+        resolver = make_resolver(graph) if failure is None else RaisingResolver(failure)
+        return resolver.attempt(
             document,
             Correlation.of(document, default_request_id="made"),
             deadline=Deadline(seconds=10),
@@ -73,6 +72,6 @@ def test_an_outcome_does_not_show_its_link() -> None:
 
 def test_an_error_that_is_known_before_any_try_is_an_outcome_too() -> None:
     """Of a body that is no JSON, say."""
-    outcome = failure(InvalidRequest("No."), Correlation(request_id="r-3"))
+    outcome = Outcome.of(Correlation(request_id="r-3"), InvalidRequest("No."))
     assert outcome.members["requestId"] == "r-3"
     assert outcome.context is None
