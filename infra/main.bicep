@@ -9,7 +9,7 @@ targetScope = 'subscription'
 @maxLength(64)
 param environmentName string
 
-@description('Azure region. It must offer Flex Consumption.')
+@description('Azure region. It must offer Flex Consumption: az functionapp list-flexconsumption-locations.')
 @minLength(1)
 @metadata({ azd: { type: 'location' } })
 param location string
@@ -25,10 +25,15 @@ param tags object = {}
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Instances that the app may scale out to: the bound on cost and on calls to Graph.')
+@description('Instances that each function group may scale out to, a bound on cost and on calls to Graph. All HTTP routes are one group, each queue trigger is one more. Some regions refuse fewer than 40.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 20
+param maximumInstanceCount int = 40
+
+@description('Instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
+@minValue(0)
+@maxValue(40)
+param alwaysReadyHttpInstances int = 0
 
 @description('Redundancy of the storage account that holds the queues.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -36,6 +41,9 @@ param storageSku string = 'Standard_LRS'
 
 @description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network. Senders and readers of the queues, and whoever sets secrets, must then be in that network.')
 param vnetEnabled bool = false
+
+@description('Leaves storage and Key Vault open to the internet beside their private endpoints, while an app that is in use moves behind them (vnetEnabled).')
+param keepPublicAccess bool = false
 
 @description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
 @maxLength(36)
@@ -77,6 +85,14 @@ param operatorPrincipalId string = ''
 @allowed(['User', 'Group'])
 param operatorPrincipalType string = 'User'
 
+@description('Object id of the person or group that deploys, and may do with data what the operator may. Empty: nobody.')
+@maxLength(36)
+param deployerPrincipalId string = ''
+
+@description('What deployerPrincipalId is.')
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param deployerPrincipalType string = 'User'
+
 @description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
 @maxLength(254)
 param alertEmail string = ''
@@ -102,8 +118,10 @@ module resources 'resources.bicep' = {
     tags: allTags
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    alwaysReadyHttpInstances: alwaysReadyHttpInstances
     storageSku: storageSku
     vnetEnabled: vnetEnabled
+    keepPublicAccess: keepPublicAccess
     entraClientId: entraClientId
     webhookSources: webhookSources
     graphVersion: graphVersion
@@ -114,6 +132,8 @@ module resources 'resources.bicep' = {
     queueReaders: queueReaders
     operatorPrincipalId: operatorPrincipalId
     operatorPrincipalType: operatorPrincipalType
+    deployerPrincipalId: deployerPrincipalId
+    deployerPrincipalType: deployerPrincipalType
     alertEmail: alertEmail
     dailyLogQuotaGb: dailyLogQuotaGb
   }

@@ -12,7 +12,7 @@
 @maxLength(64)
 param environmentName string
 
-@description('Azure region. It must offer Flex Consumption.')
+@description('Azure region. It must offer Flex Consumption: az functionapp list-flexconsumption-locations.')
 param location string = resourceGroup().location
 
 @description('Tags for every resource.')
@@ -22,10 +22,15 @@ param tags object = {}
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Instances that the app may scale out to: the bound on cost and on calls to Graph.')
+@description('Instances that each function group may scale out to, a bound on cost and on calls to Graph. All HTTP routes are one group, each queue trigger is one more. Some regions refuse fewer than 40.')
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 20
+param maximumInstanceCount int = 40
+
+@description('Instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
+@minValue(0)
+@maxValue(40)
+param alwaysReadyHttpInstances int = 0
 
 @description('Redundancy of the storage account that holds the queues.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -33,6 +38,9 @@ param storageSku string = 'Standard_LRS'
 
 @description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network.')
 param vnetEnabled bool = false
+
+@description('Leaves storage and Key Vault open to the internet beside their private endpoints, while an app that is in use moves behind them (vnetEnabled).')
+param keepPublicAccess bool = false
 
 @description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
 @maxLength(36)
@@ -74,6 +82,14 @@ param operatorPrincipalId string = ''
 @allowed(['User', 'Group'])
 param operatorPrincipalType string = 'User'
 
+@description('Object id of the person or group that deploys, and may do with data what the operator may. Empty: nobody.')
+@maxLength(36)
+param deployerPrincipalId string = ''
+
+@description('What deployerPrincipalId is.')
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param deployerPrincipalType string = 'User'
+
 @description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
 @maxLength(254)
 param alertEmail string = ''
@@ -113,18 +129,29 @@ var keyVaultId = resourceId('Microsoft.KeyVault/vaults', names.keyVault)
 var virtualNetworkId = resourceId('Microsoft.Network/virtualNetworks', names.virtualNetwork)
 var appSubnetName = 'app'
 var endpointSubnetName = 'private-endpoints'
-var publicNetworkAccess = vnetEnabled ? 'Disabled' : 'Enabled'
+var publicNetworkAccess = vnetEnabled && !keepPublicAccess ? 'Disabled' : 'Enabled'
 
 var queueServiceUri = 'https://${names.storageAccount}.queue.${environment().suffixes.storage}'
 var keyVaultUri = 'https://${names.keyVault}${environment().suffixes.keyvaultDns}/'
 
+// Each principal has one shape, so that union() finds out who is named twice: Azure refuses
+// a template with two role assignments of one name.
+var operators = union(
+  empty(operatorPrincipalId) ? [] : [{ id: toLower(operatorPrincipalId), type: operatorPrincipalType }],
+  empty(deployerPrincipalId) ? [] : [{ id: toLower(deployerPrincipalId), type: deployerPrincipalType }]
+)
+var senders = [for sender in queueSenders: { id: toLower(sender.id), type: sender.type }]
+var readers = [for reader in queueReaders: { id: toLower(reader.id), type: reader.type }]
+
 // The app writes one JSON object per event; alerts and the workbook read nothing else.
-// Where the event has no code or source, the column is empty.
+// Where the event has no code or source, the column is empty. A table that has no record yet
+// does not exist, and an alert on it fails until Azure switches it off: hence the empty one
+// beside it.
 var eventLines = [
-  'AppTraces'
+  'union isfuzzy=true (datatable(TimeGenerated: datetime, AppRoleName: string, Message: string)[]), AppTraces'
   '| where AppRoleName =~ "${names.functionApp}" and Message startswith "{"'
   '| extend record = parse_json(Message)'
-  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
+  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), note = tostring(record.note), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
 ]
 var events = join(eventLines, '\n')
 
@@ -199,10 +226,9 @@ module roles 'modules/roles.bicep' = {
     applicationInsightsName: names.applicationInsights
     queues: queues
     principalId: identity.properties.principalId
-    queueSenders: queueSenders
-    queueReaders: queueReaders
-    operatorPrincipalId: operatorPrincipalId
-    operatorPrincipalType: operatorPrincipalType
+    queueSenders: union(senders, operators)
+    queueReaders: union(readers, operators)
+    operators: operators
   }
   dependsOn: [monitoring, storage, keyVault]
 }
@@ -223,6 +249,7 @@ module functionApp 'modules/function-app.bicep' = {
     subnetId: vnetEnabled ? '${virtualNetworkId}/subnets/${appSubnetName}' : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    alwaysReadyHttpInstances: alwaysReadyHttpInstances
     settings: {
       GRAPH_VERSION: graphVersion
       #disable-next-line no-hardcoded-env-urls // the operation exists in the global cloud only

@@ -1,10 +1,12 @@
 // Grants the app's identity its permissions on Microsoft Graph. A deployment of its own,
 // since it needs a right that Azure's Owner does not have: Privileged Role Administrator.
-//   az deployment group create --resource-group GROUP --template-file infra/graph/main.bicep \
+//   python scripts/retry_deployment.py \
+//     az deployment group create --resource-group GROUP --template-file infra/graph/main.bicep \
 //     --parameters managedIdentityPrincipalId=MANAGED_IDENTITY_PRINCIPAL_ID
 // Run it before the first code is deployed: tokens are cached for up to 24 hours, and one
-// that was issued before the grant lacks it. An identity that is a few minutes old may not
-// be found yet: try again.
+// that was issued before the grant lacks it. It can be run again: a grant that is there stays.
+// An identity that is a few minutes old may not be found yet: hence retry_deployment.py, which
+// runs the deployment again.
 extension microsoftGraphV1
 
 @description('Object id of the app\'s managed identity: the output MANAGED_IDENTITY_PRINCIPAL_ID.')

@@ -1,18 +1,28 @@
 // The app registration for HTTP_AUTH=entra: callers sign in to it, and the app checks their
 // tokens. It has no secret, for nothing signs in as it.
-//   az deployment group create --resource-group GROUP --template-file infra/graph/sign-in.bicep
+//   python scripts/retry_deployment.py \
+//     az deployment group create --resource-group GROUP --template-file infra/graph/sign-in.bicep \
+//     --parameters environmentName=NAME
 // Then deploy infra/main.bicep with entraClientId set to the output ENTRA_CLIENT_ID.
+// It can be run again: the same environment is the same registration, and what is right stays.
+// The directory has several replicas, and one that does not know the new registration yet fails
+// what comes after it: hence retry_deployment.py, which runs the deployment again.
 extension microsoftGraphV1
+
+@description('Name of the environment that the registration is for, as in infra/main.bicep.')
+@minLength(1)
+@maxLength(64)
+param environmentName string
 
 @description('Unique name of the registration in the tenant: the same name is the same registration.')
 @minLength(1)
 @maxLength(120)
-param uniqueName string = 'virtual-appointment-join-links'
+param uniqueName string = 'virtual-appointment-join-links-${environmentName}'
 
 @description('Name that people see when they are asked for consent.')
 @minLength(1)
 @maxLength(120)
-param displayName string = 'Virtual appointment join links'
+param displayName string = 'Virtual appointment join links (${environmentName})'
 
 // Entra refuses a change of an enabled scope's or role's id: these must not differ between
 // two deployments, so they follow from the name.

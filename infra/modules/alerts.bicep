@@ -30,10 +30,24 @@ var stalledLines = [
   events
   '| where trigger == "queue"'
   '| summarize max(TimeGenerated));'
-  'StorageQueueLogs'
+  'union isfuzzy=true (datatable(TimeGenerated: datetime, AccountName: string, OperationName: string, StatusText: string, Uri: string)[]), StorageQueueLogs'
   '| where AccountName == "${storageAccountName}" and OperationName == "PutMessage" and StatusText == "Success"'
   '| where Uri contains "/${requestQueueName}/messages"'
   '| where TimeGenerated < ago(30m) and (isnull(handled) or TimeGenerated > handled + 5s)'
+]
+
+// A source whose every webhook is refused, and that nobody else explains: where some are
+// accepted, the others are somebody's guesses.
+var refusedLines = [
+  events
+  '| where trigger == "webhook" and isnotempty(source)'
+  '| summarize refused = countif(code == "signature_invalid"), accepted = countif(event != "webhook.refused") by source'
+  '| where refused > 0 and accepted == 0'
+]
+
+var dailyCapLines = [
+  'union isfuzzy=true (datatable(TimeGenerated: datetime, Category: string, Detail: string)[]), _LogOperation'
+  '| where Category =~ "Ingestion" and Detail contains "OverQuota"'
 ]
 
 var rules = [
@@ -87,6 +101,26 @@ var rules = [
     window: 'P1D'
     threshold: 0
     query: join(stalledLines, '\n')
+  }
+  {
+    name: 'refused-source'
+    title: 'Every webhook of a booking system is refused'
+    description: 'For six hours no webhook of the source had a valid signature, and some had none. Its secret is mistyped, here or in the booking system: see scripts/set_webhook_secret.py.'
+    severity: 2
+    frequency: 'PT15M'
+    window: 'PT6H'
+    threshold: 0
+    query: join(refusedLines, '\n')
+  }
+  {
+    name: 'daily-cap'
+    title: 'The day\'s logs are used up, and alerts see nothing more'
+    description: 'Log Analytics takes no more logs until its next day: no other alert can fire. Raise DAILY_LOG_QUOTA_GB, or find out what logs so much.'
+    severity: 2
+    frequency: 'PT15M'
+    window: 'PT1H'
+    threshold: 0
+    query: join(dailyCapLines, '\n')
   }
 ]
 

@@ -33,10 +33,14 @@ param subnetId string
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int
 
-@description('Instances that the app may scale out to.')
+@description('Instances that each function group may scale out to.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int
+
+@description('Instances that are always ready for HTTP calls.')
+@minValue(0)
+param alwaysReadyHttpInstances int
 
 @description('The app\'s own settings; the platform\'s are added here.')
 param settings object
@@ -89,6 +93,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
+        alwaysReady: alwaysReadyHttpInstances == 0 ? [] : [{ name: 'http', instanceCount: alwaysReadyHttpInstances }]
         triggers: { http: { perInstanceConcurrency: concurrency } }
       }
     }

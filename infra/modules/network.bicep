@@ -17,14 +17,18 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   location: location
   tags: tags
   properties: {
-    addressSpace: { addressPrefixes: ['10.20.0.0/24'] }
+    addressSpace: { addressPrefixes: ['10.20.0.0/18'] }
     // Written here and not as children: a deployment that repeats the network without
     // them would ask Azure to remove subnets that are in use.
     subnets: [
       {
         name: appSubnetName
         properties: {
-          addressPrefix: '10.20.0.0/26'
+          // An address for each instance that there can be: 1,000 in each of up to 8 function
+          // groups. A subnet that is in use cannot grow, so it has them from the start.
+          addressPrefix: '10.20.0.0/19'
+          // Newer API versions make subnets private by default; the app calls Microsoft Graph.
+          defaultOutboundAccess: true
           delegations: [
             { name: 'flex-consumption', properties: { serviceName: 'Microsoft.App/environments' } }
           ]
@@ -33,7 +37,7 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
       {
         name: endpointSubnetName
         properties: {
-          addressPrefix: '10.20.0.64/27'
+          addressPrefix: '10.20.32.0/27'
           defaultOutboundAccess: false
           privateEndpointNetworkPolicies: 'Disabled'
         }

@@ -13,18 +13,14 @@ param queues object
 @description('Object id of the app\'s identity.')
 param principalId string
 
-@description('Who puts requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
+@description('Who puts requests on the queue, operators included: objects of id and type, nobody twice.')
 param queueSenders array
 
-@description('Who takes results from the queue: objects of id and type.')
+@description('Who takes results from the queue, operators included: objects of id and type, nobody twice.')
 param queueReaders array
 
-@description('Object id of the person or group that sets secrets, looks at results and handles dead letters. Empty: nobody.')
-param operatorPrincipalId string
-
-@description('What operatorPrincipalId is.')
-@allowed(['User', 'Group'])
-param operatorPrincipalType string
+@description('Who sets secrets and handles dead letters: objects of id and type, nobody twice.')
+param operators array
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 var definitions = '${subscription().id}/providers/Microsoft.Authorization/roleDefinitions'
@@ -152,44 +148,28 @@ resource readers 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// The operator: sets webhook secrets, looks at results, reads and drops dead letters, puts them
-// back as requests.
-resource operatorSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(vault.id, operatorPrincipalId, roles.keyVaultSecretsOfficer)
-  scope: vault
-  properties: {
-    roleDefinitionId: roles.keyVaultSecretsOfficer
-    principalId: operatorPrincipalId
-    principalType: operatorPrincipalType
+// Operators set webhook secrets and read and drop dead letters. Their rights on requests and
+// results are among those of senders and readers.
+resource operatorSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for operator in operators: {
+    name: guid(vault.id, operator.id, roles.keyVaultSecretsOfficer)
+    scope: vault
+    properties: {
+      roleDefinitionId: roles.keyVaultSecretsOfficer
+      principalId: operator.id
+      principalType: operator.type
+    }
   }
-}
+]
 
-resource operatorDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(deadLetterQueue.id, operatorPrincipalId, roles.storageQueueDataMessageProcessor)
-  scope: deadLetterQueue
-  properties: {
-    roleDefinitionId: roles.storageQueueDataMessageProcessor
-    principalId: operatorPrincipalId
-    principalType: operatorPrincipalType
+resource operatorDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for operator in operators: {
+    name: guid(deadLetterQueue.id, operator.id, roles.storageQueueDataMessageProcessor)
+    scope: deadLetterQueue
+    properties: {
+      roleDefinitionId: roles.storageQueueDataMessageProcessor
+      principalId: operator.id
+      principalType: operator.type
+    }
   }
-}
-
-resource operatorResults 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(resultQueue.id, operatorPrincipalId, roles.storageQueueDataMessageProcessor)
-  scope: resultQueue
-  properties: {
-    roleDefinitionId: roles.storageQueueDataMessageProcessor
-    principalId: operatorPrincipalId
-    principalType: operatorPrincipalType
-  }
-}
-
-resource operatorRequests 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
-  name: guid(requestQueue.id, operatorPrincipalId, roles.storageQueueDataMessageSender)
-  scope: requestQueue
-  properties: {
-    roleDefinitionId: roles.storageQueueDataMessageSender
-    principalId: operatorPrincipalId
-    principalType: operatorPrincipalType
-  }
-}
+]

@@ -68,6 +68,16 @@ var charts = [
     ]
   }
   {
+    name: 'refused-webhooks'
+    title: 'Refused webhooks of known sources, by reason'
+    visualization: 'table'
+    lines: [
+      '| where event == "webhook.refused" and isnotempty(source)'
+      '| summarize webhooks = count(), latest = max(TimeGenerated) by source, code, note'
+      '| order by latest desc'
+    ]
+  }
+  {
     name: 'retries'
     title: 'Waiting to be tried again, by code'
     visualization: 'timechart'

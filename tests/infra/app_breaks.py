@@ -4,6 +4,8 @@ from tests.infra import app_policy as policy
 from tests.infra.breaks import Break, put, setting
 from tests.infra.snapshots import PLAN, SITE
 
+SCALE = "properties.functionAppConfig.scaleAndConcurrency"
+
 BREAKS = (
     *(
         Break(policy.no_setting_that_flex_forbids, name, setting(name, "1"))
@@ -87,5 +89,21 @@ BREAKS = (
         policy.runs_on_flex_with_enough_threads,
         "more messages than threads",
         setting("PYTHON_THREADPOOL_THREAD_COUNT", "23"),
+    ),
+    Break(
+        policy.scales_as_chosen,
+        "fewer than some regions take",
+        put(SITE, f"{SCALE}.maximumInstanceCount", 39),
+    ),
+    Break(
+        policy.scales_as_chosen,
+        "instances that nobody asked for",
+        put(SITE, f"{SCALE}.alwaysReady", [{"name": "http", "instanceCount": 1}]),
+    ),
+    Break(
+        policy.scales_as_chosen,
+        "none of those asked for",
+        put(SITE, f"{SCALE}.alwaysReady", []),
+        "everything",
     ),
 )

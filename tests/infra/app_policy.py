@@ -27,6 +27,8 @@ FORBIDDEN_SETTINGS = re.compile(
     r"|WEBSITE_CONTENT.*|WEBSITE_VNET_ROUTE_ALL|AzureWebJobsStorage|AZURE_CLIENT_ID",
     re.IGNORECASE,
 )
+# Azure takes a smaller maximumInstanceCount in some regions only (azure-functions-host #10523).
+LEAST_INSTANCES_EVERYWHERE = 40
 FORBIDDEN_CONFIGURATION = {
     "linuxFxVersion",
     "alwaysOn",
@@ -67,6 +69,17 @@ def sign_in_as_chosen(snapshot: Snapshot) -> Iterator[str]:
         yield "ENTRA_CLIENT_ID is not as chosen"
     if not snapshot.app_settings.get("ENTRA_TENANT_ID"):
         yield "ENTRA_TENANT_ID is empty"
+
+
+def scales_as_chosen(snapshot: Snapshot) -> Iterator[str]:
+    """Every region takes the default's figure, and instances wait only where somebody pays."""
+    scale = snapshot.one(SITE)["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    if scale["maximumInstanceCount"] < LEAST_INSTANCES_EVERYWHERE:
+        yield f"some regions refuse {scale['maximumInstanceCount']} instances"
+    always_ready = snapshot.parameters.always_ready
+    wanted = [{"name": "http", "instanceCount": always_ready}] if always_ready else []
+    if scale["alwaysReady"] != wanted:
+        yield f"always ready are {scale['alwaysReady']}"
 
 
 def one_identity_everywhere(snapshot: Snapshot) -> Iterator[str]:

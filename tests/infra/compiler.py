@@ -47,9 +47,9 @@ class Compiler:
         )
         return Response(done.returncode, done.stdout, done.stderr.strip())
 
-    def snapshot(self, variant: str, *, mode: str) -> Response:
+    def snapshot(self, variant: str, *, mode: str, folder: Path = FOLDER) -> Response:
         """Compare (mode validate) a variant's snapshot with its template, or write it."""
-        file = FOLDER / f"{variant}.bicepparam"
+        file = folder / f"{variant}.bicepparam"
         return self.run("snapshot", file, f"--mode={mode}", *_DEPLOYMENT)
 
 

@@ -7,6 +7,7 @@ param resourceGroupName = 'appointments'
 param tags = { costCentre: '4711' }
 param instanceMemoryMB = 512
 param maximumInstanceCount = 1000
+param alwaysReadyHttpInstances = 2
 param storageSku = 'Standard_ZRS'
 param vnetEnabled = true
 param entraClientId = '11111111-1111-4111-8111-111111111111'
@@ -27,5 +28,7 @@ param queueReaders = [
 ]
 param operatorPrincipalId = '44444444-4444-4444-8444-444444444444'
 param operatorPrincipalType = 'Group'
+param deployerPrincipalId = '88888888-8888-4888-8888-888888888888'
+param deployerPrincipalType = 'ServicePrincipal'
 param alertEmail = 'operations@example.org'
 param dailyLogQuotaGb = 5

@@ -2,7 +2,7 @@
 
 from tests.infra import name_policy as policy
 from tests.infra.breaks import Break, put, repeat
-from tests.infra.snapshots import GROUP, RULE, SITE, STORAGE, VAULT, WORKBOOK, WORKSPACE
+from tests.infra.snapshots import GROUP, ROLE, RULE, SITE, STORAGE, VAULT, WORKBOOK, WORKSPACE
 
 BREAKS = (
     *(
@@ -20,6 +20,7 @@ BREAKS = (
         )
     ),
     Break(policy.names_are_within_limits, "one name twice", repeat(RULE)),
+    Break(policy.no_id_stands_twice, "one person's role twice", repeat(ROLE), "overlap"),
     Break(policy.everything_is_tagged, "no tags", put(VAULT, "tags", {})),
     Break(
         policy.everything_is_tagged,

@@ -1,6 +1,7 @@
 """Names that Azure takes, and the tags by which things are found."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from tests.infra.snapshots import (
@@ -48,6 +49,14 @@ def names_are_within_limits(snapshot: Snapshot) -> Iterator[str]:
         names = [resource["name"] for resource in snapshot.of_type(kind)]
         if len(names) != len(set(names)):
             yield f"two {kind} have one name"
+
+
+def no_id_stands_twice(snapshot: Snapshot) -> Iterator[str]:
+    """Azure refuses a template that defines a resource twice; the compiler lets it pass."""
+    counts = Counter(resource["id"].lower() for resource in snapshot.resources)
+    for identifier, count in counts.items():
+        if count > 1:
+            yield f"{identifier} is defined {count} times"
 
 
 def everything_is_tagged(snapshot: Snapshot) -> Iterator[str]:

@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.infra import app_policy, name_policy, protection_policy, query_policy, role_policy
+from tests.infra import (
+    app_policy,
+    name_policy,
+    network_policy,
+    protection_policy,
+    query_policy,
+    role_policy,
+)
 from tests.infra.snapshots import Snapshot
 
 Policy = Callable[[Snapshot], Iterator[str]]
@@ -21,11 +28,17 @@ POLICIES: tuple[Policy, ...] = (
     app_policy.sign_in_as_chosen,
     app_policy.one_identity_everywhere,
     app_policy.runs_on_flex_with_enough_threads,
+    app_policy.scales_as_chosen,
+    network_policy.subnets_suit_flex_consumption,
+    network_policy.the_subnet_holds_every_instance,
+    network_policy.subnets_are_written_in_their_network,
     role_policy.roles_are_from_the_list,
     query_policy.queries_name_what_the_app_writes,
+    query_policy.a_table_may_be_missing,
     query_policy.alerts_cover_what_operators_must_know,
     query_policy.alerts_reach_the_operator,
     query_policy.workbook_shows_the_whole_picture,
     name_policy.names_are_within_limits,
+    name_policy.no_id_stands_twice,
     name_policy.everything_is_tagged,
 )

@@ -6,7 +6,6 @@ from tests.infra.snapshots import (
     COMPONENT,
     CONTAINER,
     DIAGNOSTICS,
-    NETWORK,
     PASSWORDS,
     PRIVATE_ENDPOINT,
     QUEUE,
@@ -80,9 +79,9 @@ BREAKS = (
     ),
     Break(
         policy.public_access_as_chosen,
-        "an underscore in a subnet's name",
-        put(NETWORK, "properties.subnets.0.name", "the_app"),
-        "vnet",
+        "closed before the app has moved",
+        put(STORAGE, "properties.publicNetworkAccess", "Disabled"),
+        "moving",
     ),
     Break(
         policy.transport_is_encrypted,

@@ -8,7 +8,6 @@ from tests.infra.snapshots import (
     COMPONENT,
     CONTAINER,
     DIAGNOSTICS,
-    NETWORK,
     PASSWORDS,
     PRIVATE_ENDPOINT,
     QUEUE,
@@ -57,9 +56,9 @@ def no_other_local_authentication(snapshot: Snapshot) -> Iterator[str]:
 
 
 def public_access_as_chosen(snapshot: Snapshot) -> Iterator[str]:
-    """Storage and vault are open without the VNet; with it they have private endpoints alone."""
+    """Storage and vault are open, or have private endpoints alone; while moving, both."""
     vnet = snapshot.parameters.vnet
-    access, action = ("Disabled", "Deny") if vnet else ("Enabled", "Allow")
+    access, action = ("Enabled", "Allow") if snapshot.parameters.public else ("Disabled", "Deny")
     for resource in (snapshot.one(STORAGE), snapshot.one(VAULT)):
         if resource["properties"]["publicNetworkAccess"] != access:
             yield f"{resource['name']}: public network access is not {access}"
@@ -75,10 +74,6 @@ def public_access_as_chosen(snapshot: Snapshot) -> Iterator[str]:
         yield f"private endpoints for {sorted(endpoints)}"
     if bool(snapshot.one(SITE)["properties"].get("virtualNetworkSubnetId")) is not vnet:
         yield "the app's subnet is not as chosen"
-    for network in snapshot.of_type(NETWORK):
-        for subnet in network["properties"]["subnets"]:
-            if "_" in subnet["name"]:
-                yield f"Flex Consumption refuses the underscore of {subnet['name']}"
 
 
 def transport_is_encrypted(snapshot: Snapshot) -> Iterator[str]:

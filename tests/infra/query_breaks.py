@@ -17,6 +17,29 @@ BREAKS = (
     ),
     Break(
         policy.queries_name_what_the_app_writes,
+        "an unknown trigger",
+        replace(RULE, quoted('trigger == "webhook"'), quoted('trigger == "hook"')),
+    ),
+    *(
+        Break(
+            policy.a_table_may_be_missing,
+            f"{table} alone",
+            replace(RULE, f"[]), {table}", f"[])\\n| union {table}"),
+        )
+        for table in policy.TABLES
+    ),
+    Break(
+        policy.a_table_may_be_missing,
+        "a union that insists on every table",
+        replace(WORKBOOK, "isfuzzy=true", "isfuzzy=false"),
+    ),
+    Break(
+        policy.a_table_may_be_missing,
+        "a column that the empty table lacks",
+        replace(RULE, "AppRoleName: string, ", ""),
+    ),
+    Break(
+        policy.queries_name_what_the_app_writes,
         "an unknown code",
         replace(RULE, quoted('"access_policy_missing"'), quoted('"policy_missing"')),
     ),
@@ -37,7 +60,10 @@ BREAKS = (
     ),
     *(
         Break(policy.alerts_cover_what_operators_must_know, f"no {name}", drop(RULE, name))
-        for name in ("dead-letters", "failures", "permissions", "settings", "stalled")
+        for name in (
+            *("dead-letters", "failures", "permissions", "settings", "stalled"),
+            *("refused-source", "daily-cap"),
+        )
     ),
     Break(
         policy.alerts_cover_what_operators_must_know,
@@ -79,6 +105,7 @@ BREAKS = (
             "by attempts",
             "by source",
             '"join_link.dead_lettered"',
+            "isnotempty(source)",
         )
     ),
 )

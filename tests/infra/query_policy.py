@@ -2,44 +2,59 @@
 
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 from shared.core.errors import CODES, NotFound, NotPermitted, Refused, SettingsInvalid
-from shared.core.telemetry import EVENTS, FIELDS
+from shared.core.telemetry import EVENTS, FIELDS, Trigger
 from tests.infra.snapshots import ACTION_GROUP, RULE, SITE, WORKSPACE, Snapshot
 
-# What the queries use of KQL, and of the tables' own columns.
+# What the queries use of KQL.
 _LANGUAGE = """
 let toscalar where and or in contains startswith ago extend project summarize by bin order asc
-desc take iff isempty isnull parse_json tostring toint todouble count countif sum max percentile
-percentiles AppTraces AppRoleName Message TimeGenerated StorageQueueLogs AccountName OperationName
-StatusText Uri record
+desc take iff isempty isnotempty isnull parse_json tostring toint todouble count countif sum max
+percentile percentiles union true datatable datetime string record
 """
+
+# The tables that are read, and what is used of their columns.
+TABLES = {
+    "AppTraces": {"TimeGenerated": "datetime", "AppRoleName": "string", "Message": "string"},
+    "StorageQueueLogs": {
+        "TimeGenerated": "datetime",
+        "AccountName": "string",
+        "OperationName": "string",
+        "StatusText": "string",
+        "Uri": "string",
+    },
+    "_LogOperation": {"TimeGenerated": "datetime", "Category": "string", "Detail": "string"},
+}
 
 
 def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
     """Members, events and codes in a query are the app's; no other name is used."""
-    words = set(_LANGUAGE.split())
+    words = {*_LANGUAGE.split(), *TABLES, *(name for table in TABLES.values() for name in table)}
     for place, query in snapshot.queries():
         code = re.sub(r'"[^"]*"', '""', query)
         members = set(re.findall(r"\brecord\.(\w+)", code))
-        if not members:
+        if not members and "_LogOperation" not in code:
             yield f"{place} reads no event"
         for member in members - FIELDS:
             yield f"{place}: events have no member {member}"
         for event in _literals(query, "event") - EVENTS:
             yield f"{place}: there is no event {event}"
+        for trigger in _literals(query, "trigger") - set(get_args(Trigger)):
+            yield f"{place}: there is no trigger {trigger}"
         for problem in _literals(query, "code") - CODES.keys():
             yield f"{place}: there is no code {problem}"
         made = set(re.findall(r"\b(\w+)\s*=(?![=~])", code))
         for word in set(re.findall(r"\b[A-Za-z_]\w*", code)) - members - made - words:
             yield f"{place}: {word} is no column"
         application = snapshot.one(SITE)["name"]
-        if f'AppRoleName =~ "{application}"' not in query:
+        if members and f'AppRoleName =~ "{application}"' not in query:
             yield f"{place} reads other apps' events"
 
 
 def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
-    """Dead letters, failures, permissions, invalid settings and a standstill are alerts."""
+    """What is lost or at a standstill, what somebody has to correct, and that logs have ended."""
     alerts = [query for place, query in snapshot.queries() if place.startswith("alert-")]
     for event in ("join_link.dead_lettered", "settings.invalid"):
         if not any(_literals(query, "event") == {event} for query in alerts):
@@ -49,6 +64,26 @@ def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
             yield f"no alert on exactly {sorted(codes)}"
     if not any("StorageQueueLogs" in query and '"queue"' in query for query in alerts):
         yield "no alert on messages that nobody handles"
+    if not any(
+        _literals(query, "code") == {"signature_invalid"} and "isnotempty(source)" in query
+        for query in alerts
+    ):
+        yield "no alert on a known source whose webhooks are refused"
+    if not any("_LogOperation" in query and '"OverQuota"' in query for query in alerts):
+        yield "no alert on the daily cap, after which no other alert fires"
+
+
+def a_table_may_be_missing(snapshot: Snapshot) -> Iterator[str]:
+    """A table exists from its first record on; an alert that fails for a week switches itself off.
+
+    An empty table stands beside each, with what is used of its columns.
+    """
+    for place, query in snapshot.queries():
+        for name, columns in TABLES.items():
+            schema = ", ".join(f"{column}: {kind}" for column, kind in columns.items())
+            guarded = f"union isfuzzy=true (datatable({schema})[]), {name}\n"
+            if re.search(rf"\b{name}\b", query.replace(guarded, "")):
+                yield f"{place} fails where there is no {name}"
 
 
 def alerts_reach_the_operator(snapshot: Snapshot) -> Iterator[str]:
@@ -66,7 +101,7 @@ def alerts_reach_the_operator(snapshot: Snapshot) -> Iterator[str]:
 
 
 def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
-    """Links per hour, outcomes by code, percentiles, attempts, dead letters, by source."""
+    """Links per hour, outcomes, percentiles, attempts, dead letters, refusals, by source."""
     charts = [query for place, query in snapshot.queries() if place.startswith("workbook")]
     for wanted in (
         r"join_link\.resolved.*count\(\) by bin\(TimeGenerated, 1h\), source",
@@ -75,14 +110,15 @@ def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
         r"count\(\) by attempts",
         r"countif\(.*\bby source",
         r'event == "join_link\.dead_lettered"',
+        r'event == "webhook\.refused" and isnotempty\(source\)',
     ):
         if not any(re.search(wanted, chart, re.DOTALL) for chart in charts):
             yield f"no chart matches {wanted}"
 
 
 def _literals(query: str, column: str) -> set[str]:
-    """The values that a query compares a column to: == "x" and in ("x", "y")."""
-    compared = re.findall(rf'\b{column} (?:==|in) (\("[^)]*\)|"[^"]*")', query)
+    """The values that a query compares a column to: == "x", != "x" and in ("x", "y")."""
+    compared = re.findall(rf'\b{column} (?:==|!=|in) (\("[^)]*\)|"[^"]*")', query)
     return {value for group in compared for value in re.findall(r'"([^"]*)"', group)}
 
 

@@ -52,16 +52,14 @@ def _wanted(snapshot: Snapshot) -> Iterator[Assignment]:
         yield Assignment(QUEUE_DATA_CONTRIBUTOR, scope, APP, service)
     yield Assignment(SECRETS_USER, vault, APP, service)
     yield Assignment(METRICS_PUBLISHER, component, APP, service)
-    for sender, kind in snapshot.parameters.senders:
+    operators = snapshot.parameters.operators
+    for sender, kind in snapshot.parameters.senders | operators:
         yield Assignment(QUEUE_MESSAGE_SENDER, queue[client.REQUESTS], sender, kind)
-    for reader, kind in snapshot.parameters.readers:
+    for reader, kind in snapshot.parameters.readers | operators:
         yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.RESULTS], reader, kind)
-    if snapshot.parameters.operator:
-        person, kind = snapshot.parameters.operator
-        yield Assignment(SECRETS_OFFICER, vault, person, kind)
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.DEAD_LETTERS], person, kind)
-        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.RESULTS], person, kind)
-        yield Assignment(QUEUE_MESSAGE_SENDER, queue[client.REQUESTS], person, kind)
+    for operator, kind in operators:
+        yield Assignment(SECRETS_OFFICER, vault, operator, kind)
+        yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.DEAD_LETTERS], operator, kind)
 
 
 def _assignment(resource: Resource, snapshot: Snapshot) -> Assignment:

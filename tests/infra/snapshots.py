@@ -41,36 +41,43 @@ class Parameters:
 
     environment_name: str
     vnet: bool = False
+    public: bool = True
+    always_ready: int = 0
     entra_client_id: str = ""
     # Of each its object id and principal type.
     senders: frozenset[tuple[str, str]] = frozenset()
     readers: frozenset[tuple[str, str]] = frozenset()
-    operator: tuple[str, str] | None = None
+    operators: frozenset[tuple[str, str]] = frozenset()
     email: str = ""
 
 
 _SIGN_IN = "11111111-1111-4111-8111-111111111111"
+_WORKFLOW = ("33333333-3333-4333-8333-333333333333", "ServicePrincipal")
 VARIANTS: Mapping[str, Parameters] = {
     "default": Parameters(environment_name="default"),
     "entra": Parameters(environment_name="entra", entra_client_id=_SIGN_IN),
-    "vnet": Parameters(environment_name="vnet", vnet=True),
+    "vnet": Parameters(environment_name="vnet", vnet=True, public=False),
+    "moving": Parameters(environment_name="moving", vnet=True),
+    "overlap": Parameters(
+        environment_name="overlap",
+        senders=frozenset({_WORKFLOW, ("77777777-7777-4777-8777-777777777777", "Group")}),
+        readers=frozenset({_WORKFLOW}),
+        operators=frozenset({("aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "User")}),
+    ),
     "everything": Parameters(
         environment_name="the-longest-environment-name-of-sixty-four-characters-in-all-001",
         vnet=True,
+        public=False,
+        always_ready=2,
         entra_client_id=_SIGN_IN,
-        senders=frozenset(
+        senders=frozenset({_WORKFLOW, ("22222222-2222-4222-8222-222222222222", "User")}),
+        readers=frozenset({_WORKFLOW, ("77777777-7777-4777-8777-777777777777", "Group")}),
+        operators=frozenset(
             {
-                ("22222222-2222-4222-8222-222222222222", "User"),
-                ("33333333-3333-4333-8333-333333333333", "ServicePrincipal"),
+                ("44444444-4444-4444-8444-444444444444", "Group"),
+                ("88888888-8888-4888-8888-888888888888", "ServicePrincipal"),
             }
         ),
-        readers=frozenset(
-            {
-                ("33333333-3333-4333-8333-333333333333", "ServicePrincipal"),
-                ("77777777-7777-4777-8777-777777777777", "Group"),
-            }
-        ),
-        operator=("44444444-4444-4444-8444-444444444444", "Group"),
         email="operations@example.org",
     ),
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.infra.compiler import Compiler
-from tests.infra.snapshots import FOLDER, VARIANTS
+from tests.infra.name_policy import no_id_stands_twice
+from tests.infra.snapshots import FOLDER, VARIANTS, Snapshot
 
 INFRA = Path(__file__).parents[2] / "infra"
 
@@ -85,6 +86,27 @@ def test_the_snapshots_are_fresh(bicep: Compiler) -> None:
     stale = {name: answer.output + answer.complaints for name, answer in answers.items()}
 
     assert [name for name, answer in answers.items() if answer.code] == [], "".join(stale.values())
+
+
+def test_without_the_union_an_overlap_is_two_assignments_of_one_name(
+    bicep: Compiler, tmp_path: Path
+) -> None:
+    """The compiler lets that pass; the policy finds it in the variant with the overlap."""
+    shutil.copytree(INFRA, tmp_path / "infra")
+    folder = tmp_path / "tests" / "infra"
+    folder.mkdir(parents=True)
+    shutil.copy(FOLDER / "overlap.bicepparam", folder)
+    file = tmp_path / "infra" / "resources.bicep"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("union(senders, operators)", "concat(senders, operators)"))
+
+    answer = bicep.snapshot("overlap", mode="overwrite", folder=folder)
+
+    assert (answer.code, answer.complaints) == (0, "")
+    data = json.loads((folder / "overlap.snapshot.json").read_text(encoding="utf-8"))
+    found = list(no_id_stands_twice(Snapshot(VARIANTS["overlap"], data)))
+    assert [message.rpartition(" is ")[2] for message in found] == ["defined 2 times"] * len(found)
+    assert len(found) == 2  # the operator, and the workflow that is named twice
 
 
 def test_every_variant_has_its_files() -> None:

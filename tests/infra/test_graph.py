@@ -57,6 +57,26 @@ def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
     assert not re.search(r"passwordCredentials|keyCredentials", text)
 
 
+def test_each_environment_has_a_registration_of_its_own() -> None:
+    """Two of them in one tenant would overwrite each other's, and its client id with it."""
+    text = read("sign-in.bicep")
+
+    assert "param environmentName string\n" in text  # without a default: nobody forgets it
+    for name in ("uniqueName", "displayName"):
+        (default,) = re.findall(rf"param {name} string = '(.*)'", text)
+        assert "${environmentName}" in default
+
+
+@pytest.mark.parametrize("name", ["main.bicep", "sign-in.bicep"])
+def test_what_entra_does_not_know_yet_is_waited_for(name: str) -> None:
+    """Each file says that it can be run again, by the script that does so."""
+    comments = (GRAPH / name).read_text(encoding="utf-8").partition("\nextension")[0]
+
+    assert "python scripts/retry_deployment.py \\\n//     az deployment group create" in comments
+    assert f"--template-file infra/graph/{name}" in comments
+    assert "It can be run again" in comments
+
+
 def test_both_folders_are_linted_by_the_same_rules() -> None:
     """Only the extension is the graph folder's own."""
     own = (GRAPH / "bicepconfig.json").read_text(encoding="utf-8")

@@ -57,6 +57,21 @@ def test_both_entry_points_take_the_same_parameters() -> None:
     )
 
 
+def test_a_second_deployment_asks_for_the_same() -> None:
+    """Nothing in the template depends on the time or on chance."""
+    text = "".join(file.read_text(encoding="utf-8") for file in INFRA.rglob("*.bicep"))
+
+    assert not re.findall(r"\b(?:utcNow|newGuid)\(", text)
+
+
+def test_the_figures_of_scale_say_what_they_are_for() -> None:
+    """A limit counts for each function group; what is always ready costs money."""
+    for path in ("main.bicep", "resources.bicep"):
+        told = {name: decorators for name, (decorators, _) in parameters(path).items()}
+        assert "each function group" in told["maximumInstanceCount"]
+        assert "US dollars a month" in told["alwaysReadyHttpInstances"]
+
+
 def test_azd_fills_every_parameter_from_a_variable_of_its_name() -> None:
     """main.parameters.json names each parameter but the tags, and leaves defaults to Bicep."""
     text = (INFRA / "main.parameters.json").read_text(encoding="utf-8")

@@ -5,7 +5,14 @@ from typing import Any, cast
 
 import pytest
 
-from tests.infra import app_breaks, name_breaks, protection_breaks, query_breaks, role_breaks
+from tests.infra import (
+    app_breaks,
+    name_breaks,
+    network_breaks,
+    protection_breaks,
+    query_breaks,
+    role_breaks,
+)
 from tests.infra.breaks import Break
 from tests.infra.policies import POLICIES, Policy
 from tests.infra.protection_policy import outputs_hold_no_secret
@@ -15,6 +22,7 @@ BREAKS = (
     *protection_breaks.BREAKS,
     *app_breaks.BREAKS,
     *name_breaks.BREAKS,
+    *network_breaks.BREAKS,
     *role_breaks.BREAKS,
     *query_breaks.BREAKS,
 )
