@@ -9,7 +9,8 @@ import pytest
 
 from shared.core.settings import Settings
 from shared.webhooks.sources import read_sources
-from tests.infra.snapshots import VARIANTS, load
+from tests.infra.network_policy import function_groups
+from tests.infra.snapshots import SITE, VARIANTS, load
 
 INFRA = Path(__file__).parents[2] / "infra"
 ENTRY_POINTS = ("main.bicep", "resources.bicep", "graph/main.bicep", "graph/sign-in.bicep")
@@ -70,6 +71,19 @@ def test_the_figures_of_scale_say_what_they_are_for() -> None:
         told = {name: decorators for name, (decorators, _) in parameters(path).items()}
         assert "each function group" in told["maximumInstanceCount"]
         assert "US dollars a month" in told["alwaysReadyHttpInstances"]
+
+
+@pytest.mark.parametrize("page", ["docs/deploy.md", "docs/decisions/0001-flex-consumption.md"])
+def test_the_pages_tell_how_far_the_default_scales(page: str) -> None:
+    """Of each function group, and of the app, which has one for HTTP and for each queue trigger."""
+    text = " ".join((INFRA.parent / page).read_text(encoding="utf-8").split())
+    site = load("default").one(SITE)["properties"]["functionAppConfig"]
+    figure = site["scaleAndConcurrency"]["maximumInstanceCount"]
+
+    assert {int(told) for told in re.findall(r"the app (?:may have )?(\d+)\b", text)} == {
+        figure * function_groups()
+    }
+    assert re.search(rf"\b{figure}\b.{{0,40}}for each function group|instances \({figure}\)", text)
 
 
 def test_azd_fills_every_parameter_from_a_variable_of_its_name() -> None:
