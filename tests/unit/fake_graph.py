@@ -31,6 +31,7 @@ class FakeGraph(ScriptedServer):
         meetings: Meeting ids, by Teams link or join meeting id.
         links: Join links, by meeting id.
         failures: Given to the next asks for a join link, one each.
+        lookup_failures: Given to the next lookups of a meeting, one each.
         may_look_up: Whether the app may find meetings by what is not their id.
         calls: What was asked, in order.
     """
@@ -47,6 +48,7 @@ class FakeGraph(ScriptedServer):
         self.meetings = meetings or {}
         self.links = links or {}
         self.failures: list[bytes] = []
+        self.lookup_failures: list[bytes] = []
         self.may_look_up = True
         self.calls: list[tuple[str, ...]] = []
 
@@ -76,8 +78,8 @@ class FakeGraph(ScriptedServer):
         for how, form in (("by url", _BY_URL), ("by number", _BY_NUMBER)):
             if lookup := form.fullmatch(text):
                 self.calls.append((how, *lookup.groups()))
-                if not self.may_look_up:
-                    return answer(403)
+                if self.lookup_failures or not self.may_look_up:
+                    return self.lookup_failures.pop(0) if self.lookup_failures else answer(403)
                 meeting_id = self.meetings.get(lookup[2])
                 found = [] if meeting_id is None else [{"id": meeting_id}]
                 return answer(200, json.dumps({"value": found}).encode())

@@ -58,12 +58,13 @@ class Bench:
     credentials: Credentials
     version: str = "v1.0"
     waits: list[float] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         identity = ManagedIdentity(
             client_id=None,
             environment={},
-            clock=Clock(),
+            clock=self.clock,
             make_credential=self.credentials.make,
         )
         self.graph = GraphClient(
@@ -105,6 +106,17 @@ class Bench:
         return raised.value
 
 
+class SlowlyRejecting(ScriptedServer):
+    """Rejects tokens, each two minutes after it was sent; the fifth is accepted."""
+
+    clock: Clock
+
+    def reply_to(self, target: str) -> Reply:  # noqa: ARG002 - whatever is asked
+        """Let two minutes pass."""
+        self.clock.now += 120
+        return REJECTED if len(self.heads) < 5 else GOOD
+
+
 @pytest.fixture
 def credentials() -> Credentials:
     """Credentials whose tokens carry the role."""
@@ -141,6 +153,7 @@ def test_one_get_asks_for_the_join_link(scripted: Scripted) -> None:
     assert headers["accept-language"] == "pt-BR"
     assert headers["accept"] == "application/json"
     assert headers["accept-encoding"] == "identity"
+    assert headers["user-agent"] == "virtual-appointment-join-link/1"
     assert len(bench.server.heads) == 1
 
 
@@ -379,6 +392,17 @@ def test_a_new_token_that_is_rejected_too_is_the_identitys_fault(scripted: Scrip
     bench = scripted(REJECTED)
     assert bench.error().code == "identity_unavailable"
     assert len(bench.server.heads) == 2
+
+
+def test_a_token_is_renewed_once_however_long_the_calls_take(
+    credentials: Credentials,
+) -> None:
+    """The identity would give another one each minute, and Graph reject each."""
+    with SlowlyRejecting() as server:
+        bench = Bench(server, credentials)
+        server.clock = bench.clock
+        assert "a new one as well" in bench.error().detail
+        assert len(server.heads) == 2
 
 
 def test_an_unchanged_token_is_not_sent_again(scripted: Scripted, credentials: Credentials) -> None:

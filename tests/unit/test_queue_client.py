@@ -2,6 +2,7 @@
 
 import socket
 import time
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -11,6 +12,16 @@ from shared.core.settings import StorageSettings
 from shared.identity.managed_identity import ManagedIdentity
 from shared.queues.client import REQUESTS, Queues
 from tests.unit.fake_identity import Clock, Credentials, make_identity
+from tests.unit.scripted_server import ScriptedServer, answer
+
+ACCEPTED = (
+    b'<?xml version="1.0" encoding="utf-8"?>'
+    b"<QueueMessagesList><QueueMessage><MessageId>m</MessageId>"
+    b"<InsertionTime>Fri, 09 Oct 2026 21:04:30 GMT</InsertionTime>"
+    b"<ExpirationTime>Fri, 16 Oct 2026 21:04:30 GMT</ExpirationTime><PopReceipt>p</PopReceipt>"
+    b"<TimeNextVisible>Fri, 09 Oct 2026 21:04:30 GMT</TimeNextVisible>"
+    b"</QueueMessage></QueueMessagesList>"
+)
 
 
 def make_queues(storage: StorageSettings, identity: ManagedIdentity | None = None) -> Queues:
@@ -39,6 +50,20 @@ def test_a_service_that_is_away_is_given_up_on_within_seconds() -> None:
     assert "secret" not in str(raised.value)
     assert REQUESTS in raised.value.detail
     assert "Storage Queue Data Contributor" in str(raised.value.fix)
+
+
+@pytest.mark.parametrize(("delay", "hidden"), [(0, "0"), (0.2, "1"), (30.0, "30"), (30.01, "31")])
+def test_a_delayed_message_is_hidden_for_no_less_than_its_delay(delay: float, hidden: str) -> None:
+    """Storage takes whole seconds: a part of one counts as one."""
+    with ScriptedServer(answer(201, ACCEPTED, {"Content-Type": "application/xml"})) as server:
+        connection = (
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+            f"QueueEndpoint={server.url}/a"
+        )
+        make_queues(StorageSettings(connection_string=connection)).send(REQUESTS, "{}", delay=delay)
+
+        query = parse_qs(urlsplit(server.targets[0]).query)
+        assert query["visibilitytimeout"] == [hidden]
 
 
 def test_without_a_token_the_queue_is_unavailable() -> None:

@@ -212,6 +212,19 @@ def test_a_remembered_meeting_that_is_gone_is_looked_up_again(
     assert calls_for(plain, BY_SHORT_LINK) == 1
 
 
+def test_a_meeting_that_is_gone_is_forgotten_although_the_lookup_fails(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """The next request asks for the meeting first, and not for the link of one that is gone."""
+    calls_for(plain, BY_SHORT_LINK)
+    graph.links = {"M2": LINK}
+    graph.lookup_failures = [answer(500)] * 4
+    with pytest.raises(errors.GraphUnavailable):
+        plain.resolve(BY_SHORT_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
+    graph.meetings[SHORT] = "M2"
+    assert calls_for(plain, BY_SHORT_LINK) == 2
+
+
 def test_what_graph_says_is_not_there_is_forgotten(plain: Resolver, graph: FakeGraph) -> None:
     """The meeting and the user: both are asked for again."""
     calls_for(plain, BY_UPN_AND_LINK)
