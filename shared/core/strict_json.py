@@ -134,12 +134,7 @@ def _has_lone_surrogate(text: str) -> bool:
 def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> Json:
     """Check a value and everything in it; what is invalid becomes None, or is left out."""
     match value:
-        case None | bool() | int() | float() | str():
-            if detail := _scalar_error(value):
-                _complain(errors, detail, place)
-                return None
-            return value
-        case _ if depth >= MAX_DEPTH:
+        case dict() | list() if depth >= MAX_DEPTH:
             _complain(errors, f"Nested more than {MAX_DEPTH} deep.", place)
             return None
         case dict():
@@ -151,6 +146,11 @@ def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> J
                 _checked(item, (place, index), depth + 1, errors)
                 for index, item in enumerate(value)
             ]
+        case str() | int() | float() | None:
+            if detail := _scalar_error(value):
+                _complain(errors, detail, place)
+                return None
+            return value
         case _:  # pragma: no cover - the parser makes nothing else
             raise AssertionError(type(value))
 
