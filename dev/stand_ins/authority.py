@@ -90,24 +90,52 @@ class Authority:
         key = self._keys[self._key_id]
         return jwt.encode(present, key, _ALGORITHM, headers={"kid": self._key_id})
 
-    def issue_to_caller(self, *, audience: str, **claims: object) -> str:
-        """Sign an access token (v2.0, on behalf of a person) for a registered app.
+    def issue_to_person(
+        self, *, audience: str, object_id: str | None = None, **claims: object
+    ) -> str:
+        """Sign an access token (v2.0) for a registered app, on behalf of a person.
 
         Args:
             audience: The app registration's client id.
+            object_id: Whose; somebody's by default.
             **claims: Further claims, or other values than usual; None leaves one out.
         """
-        usual: dict[str, Any] = {
-            "iss": f"https://login.microsoftonline.com/{self.tenant_id}/v2.0",
-            "appid": None,
-            "azp": "the-caller",
+        person: dict[str, Any] = {
+            **self._version_2(),
+            "acct": 0,
             "idtyp": None,
             "scp": "JoinLink.Read",
-            "ver": "2.0",
+            "sub": uuid.uuid4().hex,  # one for each person and app: never the object id
         }
         return self.issue(
-            audience=audience, client_id="", object_id=str(uuid.uuid4()), **{**usual, **claims}
+            audience=audience,
+            client_id="",
+            object_id=object_id or str(uuid.uuid4()),
+            **{**person, **claims},
         )
+
+    def issue_to_application(self, *, audience: str, **claims: object) -> str:
+        """Sign an access token (v2.0) for a registered app, to an application that has its role.
+
+        Args:
+            audience: The app registration's client id.
+            **claims: As for a person.
+        """
+        application = {**self._version_2(), "roles": ["JoinLink.Read.All"]}
+        return self.issue(
+            audience=audience,
+            client_id="",
+            object_id=str(uuid.uuid4()),
+            **{**application, **claims},
+        )
+
+    def _version_2(self) -> dict[str, Any]:
+        return {
+            "iss": f"https://login.microsoftonline.com/{self.tenant_id}/v2.0",
+            "appid": None,
+            "azp": str(uuid.uuid4()),
+            "ver": "2.0",
+        }
 
     def verify(self, token: str, *audiences: str) -> dict[str, Any]:
         """Return the claims of a token of this tenant for one of the audiences.

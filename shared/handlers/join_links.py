@@ -21,6 +21,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
 )
+from shared.identity.bearer_tokens import Caller
 from shared.meetings.models import Correlation, Outcome
 from shared.meetings.resolver import Attempt
 
@@ -45,13 +46,15 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
     try:
         services = application.services()
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        _authenticate(services, headers, deadline)
+        caller = _authenticate(services, headers, deadline)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
     except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
         outcome = Outcome.of(correlation, error)
     else:
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
-        outcome = services.resolver.attempt(document, correlation, deadline=deadline, stats=stats)
+        outcome = services.resolver.attempt(
+            document, correlation, deadline=deadline, stats=stats, caller=caller
+        )
     _emit(outcome, deadline, stats, client_request_id)
     return outcome_response(outcome, client_request_id=client_request_id)
 
@@ -72,7 +75,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     try:
         services = application.services()
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        _authenticate(services, headers, deadline)
+        caller = _authenticate(services, headers, deadline)
         envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
         _check_envelope(envelope)
     except Exception as error:  # noqa: BLE001 - as above
@@ -87,7 +90,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         )
         for document in documents
     ]
-    outcomes = services.resolver.attempt_all(attempts, deadline=deadline)
+    outcomes = services.resolver.attempt_all(attempts, deadline=deadline, caller=caller)
     for each, outcome in zip(attempts, outcomes, strict=True):
         _emit(outcome, deadline, each.stats, client_request_id)
     results: list[Json] = [_result(outcome) for outcome in outcomes]
@@ -126,10 +129,13 @@ def _emit(
     )
 
 
-def _authenticate(services: Services, headers: Mapping[str, str], deadline: Deadline) -> None:
-    """Check the caller's token, where it is not the host that asks for a key."""
-    if services.sign_in is not None:
-        services.sign_in.check(headers, deadline=deadline)
+def _authenticate(
+    services: Services, headers: Mapping[str, str], deadline: Deadline
+) -> Caller | None:
+    """Check the caller's token; None where it is the host that asks, for a key."""
+    if services.sign_in is None:
+        return None
+    return services.sign_in.check(headers, deadline=deadline)
 
 
 def _read_many(body: bytes) -> tuple[Document, list[Document]]:

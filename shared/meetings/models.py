@@ -9,9 +9,12 @@ from shared.core.field_errors import FieldErrors, pointer
 from shared.core.identifiers import is_guid, is_language_tag, is_request_id, is_user_principal_name
 from shared.core.problem_details import to_problem
 from shared.core.strict_json import Document, Json
+from shared.identity.bearer_tokens import Caller
 from shared.meetings import teams_links
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 
+ME = "me"
+"""The `userId` of a person who asks for a meeting of their own."""
 MAX_CONTEXT_BYTES = 4096
 MEETING_REFERENCES = ("onlineMeetingId", "joinWebUrl", "joinMeetingId")
 """The members that name a meeting, the one that takes the fewest calls to Graph first."""
@@ -33,20 +36,28 @@ class JoinRequest:
 
     request_id: str
     user_id: str | None = field(default=None, repr=False)
-    """An object id, a user principal name, or None where the Teams link names the organizer."""
+    """An object id, a user principal name, `me`, or None where nobody is named.
+
+    Then the Teams link names the organizer, or a signed-in person means a meeting of their own.
+    """
     online_meeting_id: str | None = field(default=None, repr=False)
     join_web_url: str | None = field(default=None, repr=False)
     join_meeting_id: str | None = field(default=None, repr=False)
     language: str | None = None
     context: Json = field(default=None, repr=False)
+    on_behalf_of: Caller | None = field(default=None, repr=False)
+    """Who asks for a meeting of their own, None where the app asks Graph as itself."""
 
     @classmethod
-    def from_document(cls, document: Document, *, request_id: str) -> "JoinRequest":
-        """Check everything about a request.
+    def from_document(
+        cls, document: Document, *, request_id: str, from_person: bool = False
+    ) -> "JoinRequest":
+        """Check everything about a request but whether its caller may ask for this.
 
         Args:
             document: the request as it was read.
             request_id: its own, or the one that it was given.
+            from_person: whether a person is signed in, so that `me` says who, and nothing does.
 
         Raises:
             InvalidRequest: with one field error for each thing that is wrong.
@@ -61,8 +72,8 @@ class JoinRequest:
             if name not in _MEMBERS:
                 errors.add("There is no such member.", name)
         texts = {name: _text(value, name, errors) for name in _MAX_LENGTHS}
-        _check_forms(texts, errors)
-        _check_reference(value, texts, errors)
+        _check_forms(texts, errors, from_person=from_person)
+        _check_reference(value, texts, errors, from_person=from_person)
         _check_context(value.get("context"), errors)
         if errors:
             raise _invalid(errors)
@@ -171,12 +182,19 @@ def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
     return None
 
 
-def _check_forms(texts: dict[str, str | None], errors: FieldErrors) -> None:
+def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_person: bool) -> None:
     def check(name: str, valid: bool, detail: str) -> None:
         if not valid:
             errors.add(detail, name)
 
-    if user_id := texts["userId"]:
+    user_id = texts["userId"]
+    if user_id and user_id.lower() == ME:
+        check(
+            "userId",
+            from_person,
+            "`me` is for a person who signs in: here, say who organizes the meeting.",
+        )
+    elif user_id:
         check(
             "userId",
             is_guid(user_id) or is_user_principal_name(user_id),
@@ -199,7 +217,11 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors) -> None:
 
 
 def _check_reference(
-    value: dict[str, Json], texts: dict[str, str | None], errors: FieldErrors
+    value: dict[str, Json],
+    texts: dict[str, str | None],
+    errors: FieldErrors,
+    *,
+    from_person: bool,
 ) -> None:
     # A member that was read as invalid is there, although it has no value.
     invalid = {error.pointer for error in errors}
@@ -209,7 +231,7 @@ def _check_reference(
         names = ", ".join(MEETING_REFERENCES)
         found = "none is there" if not given else f"these are there: {', '.join(given)}"
         errors.add(f"Give exactly one of {names}; {found}.")
-    organizer_known = "userId" in there
+    organizer_known = from_person or "userId" in there
     if url := texts["joinWebUrl"]:
         try:
             link = parse_teams_link(url)

@@ -20,6 +20,8 @@ from shared.core.strict_json import Document
 from shared.graph import requests as graph_requests
 from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest
 from shared.graph.requests import Steps
+from shared.identity.bearer_tokens import Caller
+from shared.meetings.authorization import authorize
 from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
 from shared.meetings.teams_links import (
     TeamsLink,
@@ -86,6 +88,7 @@ class Resolver:
         deadline: Deadline,
         stats: RequestStats,
         max_tries: int = MAX_TRIES,
+        caller: Caller | None = None,
     ) -> Outcome:
         """Try to resolve a request. Raises nothing: what goes wrong is in the outcome.
 
@@ -95,24 +98,25 @@ class Resolver:
             deadline: when the answer has to be there.
             stats: what it has cost.
             max_tries: how often each call to Graph may be made.
+            caller: whose token came with it, if any.
         """
         ended: JoinLink | Exception
         try:
-            request = JoinRequest.from_document(document, request_id=correlation.request_id)
+            request = _read(document, correlation, caller)
             ended = self.resolve(request, deadline=deadline, stats=stats, max_tries=max_tries)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
             ended = error
         return Outcome.of(correlation, ended)
 
-    def attempt_all(self, attempts: Sequence[Attempt], *, deadline: Deadline) -> list[Outcome]:
+    def attempt_all(
+        self, attempts: Sequence[Attempt], *, deadline: Deadline, caller: Caller | None = None
+    ) -> list[Outcome]:
         """Try to resolve requests, each with an outcome of its own, in order. Raises nothing."""
         ended: dict[int, JoinLink | Exception] = {}
         requests: dict[int, tuple[JoinRequest, RequestStats]] = {}
         for place, each in enumerate(attempts):
             try:
-                request = JoinRequest.from_document(
-                    each.document, request_id=each.correlation.request_id
-                )
+                request = _read(each.document, each.correlation, caller)
             except Exception as error:  # noqa: BLE001 - as above; and the others go on
                 ended[place] = error
             else:
@@ -220,6 +224,19 @@ class Resolver:
                 organizer_id=link.organizer_id or user_id, thread_id=link.thread_id
             )
         return remembered
+
+
+def _read(document: Document, correlation: Correlation, caller: Caller | None) -> JoinRequest:
+    """Make a request of what came, valid and such as its caller may make.
+
+    Raises:
+        InvalidRequest, Forbidden: if it is not.
+    """
+    from_person = caller is not None and caller.is_person
+    request = JoinRequest.from_document(
+        document, request_id=correlation.request_id, from_person=from_person
+    )
+    return authorize(request, caller)
 
 
 def find_meeting(user_id: str, request: JoinRequest, link: TeamsLink | None) -> Steps[str]:

@@ -112,7 +112,7 @@ def test_many_are_forbidden_to_who_signed_in_without_the_permission(fresh_app: F
     """And unauthorized without a token."""
     app = fresh_app(dict(ENTRA))
     claims = {"audience": ENTRA["ENTRA_CLIENT_ID"], "scp": "User.Read"}
-    token = app.run.authority.issue_to_caller(**claims)
+    token = app.run.authority.issue_to_person(**claims)
 
     assert send(app, MANY, {}, Authorization=f"Bearer {token}").status_code == 403
     assert send(app, MANY, {}).status_code == 401

@@ -1,12 +1,14 @@
 """HTTP_AUTH=entra: the host lets callers through, and the app asks for a token."""
 
 import uuid
+from typing import Any
 
 import pytest
 import requests
 
 from dev.local_run import FUNCTION_KEY
 from dev.stand_ins.faults import Status
+from dev.stand_ins.graph_data import Meeting, User
 from tests.integration.app_under_test import App
 from tests.integration.conftest import FreshApp
 
@@ -32,40 +34,56 @@ def make(fresh_app: FreshApp, **settings: str | None) -> App:
     )
 
 
-def call(app: App, route: str, authorization: str | None = None) -> requests.Response:
+def call(
+    app: App, route: str, authorization: str | None = None, *, meeting: Meeting | None = None
+) -> requests.Response:
     """Ask for one join link by either route, without a function key."""
-    request = app.request()
+    request = app.request(meeting)
     body = request if route == "join-link" else {"requests": [request]}
     headers = {} if authorization is None else {"Authorization": authorization}
     return app.session.post(f"{app.run.url}/api/{route}", json=body, headers=headers, timeout=30)
 
 
-def token(app: App, **claims: object) -> str:
-    """Issue a token to a caller, which must not be logged."""
-    issued = app.run.authority.issue_to_caller(audience=CLIENT, **claims)
+def token(app: App, person: User | None = None, **claims: Any) -> str:  # noqa: ANN401
+    """Issue a token to a person, which must not be logged."""
+    object_id = person.object_id if person else None
+    issued = app.run.authority.issue_to_person(audience=CLIENT, object_id=object_id, **claims)
+    return app.log.forbid("a caller's token", issued)
+
+
+def application_token(app: App, **claims: Any) -> str:  # noqa: ANN401
+    """Issue a token to an application."""
+    issued = app.run.authority.issue_to_application(audience=CLIENT, **claims)
     return app.log.forbid("a caller's token", issued)
 
 
 def test_a_token_opens_both_routes_and_nothing_else_does(entra_app: App) -> None:
     """Without one: a problem, with the challenge of RFC 6750; a function key is no token."""
+    doctor = entra_app.organizer()
+    meeting = entra_app.meeting(doctor)
     for route in ROUTES:
-        good = call(entra_app, route, f"Bearer {token(entra_app)}")
+        good = call(entra_app, route, f"Bearer {token(entra_app, doctor)}", meeting=meeting)
         none = call(entra_app, route)
         bad = call(entra_app, route, f"Bearer {token(entra_app, aud='other')}")
         scopeless = call(entra_app, route, f"Bearer {token(entra_app, scp='User.Read')}")
+        guest = call(entra_app, route, f"Bearer {token(entra_app, doctor, acct=1)}")
 
         assert good.status_code == 200
         assert [
-            (answer.status_code, answer.json()["code"]) for answer in (none, bad, scopeless)
+            (answer.status_code, answer.json()["code"]) for answer in (none, bad, scopeless, guest)
         ] == [
             (401, "unauthorized"),
             (401, "unauthorized"),
             (403, "forbidden"),
+            (403, "forbidden"),
         ]
-        assert [answer.headers["WWW-Authenticate"] for answer in (none, bad, scopeless)] == [
+        assert [
+            answer.headers.get("WWW-Authenticate") for answer in (none, bad, scopeless, guest)
+        ] == [
             'Bearer realm="virtual-appointment"',
             'Bearer realm="virtual-appointment", error="invalid_token"',
             'Bearer realm="virtual-appointment", error="insufficient_scope", scope="JoinLink.Read"',
+            None,
         ]
         assert none.headers["Content-Type"] == "application/problem+json"
     keyed = entra_app.post(entra_app.request(), headers={"x-functions-key": FUNCTION_KEY})
@@ -84,7 +102,7 @@ def test_a_stranger_learns_nothing_about_the_body(entra_app: App) -> None:
 def test_an_application_passes_with_the_app_role(entra_app: App) -> None:
     """Its token is of either version."""
     for version in ({}, {"ver": "1.0", "iss": f"https://sts.windows.net/{tenant(entra_app)}/"}):
-        daemon = token(entra_app, scp=None, roles=["JoinLink.Read.All"], **version)
+        daemon = application_token(entra_app, **version)
 
         assert call(entra_app, "join-link", f"Bearer {daemon}").status_code == 200
 
@@ -98,8 +116,8 @@ def test_without_keys_callers_are_told_to_come_again(entra_app: App) -> None:
     """503, which says nothing about their token; then it works."""
     entra_app.run.entra.order(Status(503))
 
-    away = call(entra_app, "join-link", f"Bearer {token(entra_app)}")
-    back = call(entra_app, "join-link", f"Bearer {token(entra_app)}")
+    away = call(entra_app, "join-link", f"Bearer {application_token(entra_app)}")
+    back = call(entra_app, "join-link", f"Bearer {application_token(entra_app)}")
 
     assert (away.status_code, away.json()["code"]) == (503, "identity_unavailable")
     assert away.headers["Retry-After"]

@@ -23,7 +23,7 @@ from shared.core.deadline import Deadline
 from shared.core.errors import Forbidden, IdentityUnavailable, ServiceError, Unauthorized
 from shared.core.http_client import HttpClient
 from shared.identity import bearer_tokens
-from shared.identity.bearer_tokens import SignIn, challenge
+from shared.identity.bearer_tokens import Caller, SignIn, challenge
 from shared.identity.jwks import KEEP_SECONDS, REFRESH_SECONDS, SigningKeys
 from tests.unit.fake_identity import Clock
 
@@ -67,10 +67,10 @@ def check(entra: AuthorityKeys, transport: HttpClient) -> Any:  # noqa: ANN401 -
     """Check a token, or a whole header."""
     subject = make_sign_in(entra, transport)
 
-    def check(token: str | None = None, *, header: str | None = None, seconds: float = 5) -> None:
+    def check(token: str | None = None, *, header: str | None = None, seconds: float = 5) -> Caller:
         given = f"Bearer {token}" if header is None else header
         headers = {} if token is None and header is None else {"authorization": given}
-        subject.check(headers, deadline=Deadline(seconds=seconds))
+        return subject.check(headers, deadline=Deadline(seconds=seconds))
 
     return check
 
@@ -83,31 +83,104 @@ def from_now(claims: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-ACCEPTED: dict[str, dict[str, Any]] = {
-    "v2, on behalf of a person": {},
+V1_CLAIMS: dict[str, Any] = {
+    "aud": f"api://{CLIENT}",
+    "iss": V1,
+    "ver": "1.0",
+    "azp": None,
+    "appid": "the-caller",
+}
+PERSONS: dict[str, dict[str, Any]] = {
+    "v2": {},
     "v2, among other scopes": {"scp": "openid JoinLink.Read profile"},
-    "v2, an application": {"scp": None, "roles": ["JoinLink.Read.All"]},
-    "v1, on behalf of a person": {"aud": f"api://{CLIENT}", "iss": V1, "ver": "1.0"},
-    "v1, an application": {
-        "aud": f"api://{CLIENT}",
-        "iss": V1,
-        "ver": "1.0",
-        "scp": None,
-        "roles": ["Other", "JoinLink.Read.All"],
-    },
+    "v2, of a registration that asks for no optional claims": {"acct": None},
+    "v2, a member whose home is elsewhere": {"idp": f"https://sts.windows.net/{OTHER_TENANT}/"},
+    "v1": V1_CLAIMS,
+    "v1, which names its own tenant twice": {**V1_CLAIMS, "acct": None, "idp": V1},
     "ended within the leeway": {"exp": -30},
+}
+APPLICATIONS: dict[str, dict[str, Any]] = {
+    "v2": {},
+    "v2, of a registration that asks for no optional claims": {"idtyp": None},
+    "v2, whose subject is not its object id": {"sub": "/eid1/c/pub/t/x/a/y"},
+    "v1, among other roles": {**V1_CLAIMS, "roles": ["Other", "JoinLink.Read.All"]},
+}
+SOMEBODY = "30000000-0000-4000-8000-00000000000c"
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_a_persons_token_passes(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
+    """Of either version; the caller is named by the object id, and the token never shows."""
+    claims = from_now(PERSONS[name])
+    token = authority.issue_to_person(audience=CLIENT, object_id=SOMEBODY, **claims)
+
+    caller = check(token)
+
+    assert (caller.is_person, caller.object_id) == (True, SOMEBODY)
+    assert (caller.name, caller.token) == (f"user:{SOMEBODY}", token)
+    assert not caller.holds_app_role
+    assert token not in repr(caller)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_an_applications_token_passes_with_the_app_role(
+    check: Any,  # noqa: ANN401
+    authority: Authority,
+    name: str,
+) -> None:
+    """Of either version; it is named by its client id."""
+    claims = {"azp": "the-caller", **APPLICATIONS[name]}
+
+    caller = check(authority.issue_to_application(audience=CLIENT, **claims))
+
+    assert (caller.is_person, caller.holds_app_role) == (False, True)
+    assert caller.name == "app:the-caller"
+
+
+def test_a_caller_holds_what_the_token_says(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """The app role, the end, and whether the client takes claims challenges."""
+    ends = int(time.time()) + 600
+    claims: dict[str, Any] = {"roles": ["JoinLink.Read.All"], "xms_cc": ["cp1"], "exp": ends}
+
+    able = check(authority.issue_to_person(audience=CLIENT, **claims))
+    plain = check(authority.issue_to_person(audience=CLIENT, xms_cc="cp1"))
+
+    assert (able.holds_app_role, able.takes_claims_challenges, able.expires_on) == (
+        True,
+        True,
+        ends,
+    )
+    assert not plain.takes_claims_challenges
+
+
+GUESTS: dict[str, dict[str, Any]] = {
+    "as the claim says": {"acct": 1},
+    "as the claim says, with the app role": {"acct": 1, "roles": ["JoinLink.Read.All"]},
+    "as the claim says, in text": {"acct": "1"},
+    "by its home, where there is no claim": {
+        "acct": None,
+        "idp": f"https://sts.windows.net/{OTHER_TENANT}/",
+    },
+    "by a personal account": {"acct": None, "idp": "live.com"},
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
-def test_a_valid_token_passes(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
-    """Either version, either kind of caller."""
-    check(authority.issue_to_caller(audience=CLIENT, **from_now(ACCEPTED[name])))
+@pytest.mark.parametrize("name", GUESTS)
+def test_a_guest_is_forbidden_whatever_the_token_holds(
+    check: Any,  # noqa: ANN401
+    authority: Authority,
+    name: str,
+) -> None:
+    """And no other scope would help, so the challenge names none."""
+    with pytest.raises(Forbidden) as caught:
+        check(authority.issue_to_person(audience=CLIENT, **GUESTS[name]))
+
+    assert challenge(caught.value) is None
 
 
 def test_the_scheme_is_read_in_any_case(check: Any, authority: Authority) -> None:  # noqa: ANN401
     """RFC 9110, section 11.1."""
-    check(header=f"bEaReR  {authority.issue_to_caller(audience=CLIENT)}")
+    check(header=f"bEaReR  {authority.issue_to_person(audience=CLIENT)}")
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -126,6 +199,16 @@ WRONG: dict[str, dict[str, Any]] = {
     "its end is no number": {"exp": "soon"},
     "it is not valid yet": {"nbf": 120},
     "it says not from when on": {"nbf": None},
+    "it says not whose": {"oid": None},
+    "whose it is is no object id": {"oid": "../me"},
+    "an application's scope": {"idtyp": "app"},
+    "an ID token, which carries app roles too": {
+        "scp": None,
+        "azp": None,
+        "roles": ["JoinLink.Read.All"],
+    },
+    "a person's without a scope": {"scp": None, "idtyp": "user", "roles": ["JoinLink.Read.All"]},
+    "a person's without a scope or kind": {"scp": None, "roles": ["JoinLink.Read.All"]},
 }
 
 
@@ -133,7 +216,7 @@ WRONG: dict[str, dict[str, Any]] = {
 def test_a_claim_that_is_wrong_is_refused(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
     """One error for all of them, which names none."""
     with pytest.raises(Unauthorized) as caught:
-        check(authority.issue_to_caller(audience=CLIENT, **from_now(WRONG[name])))
+        check(authority.issue_to_person(audience=CLIENT, **from_now(WRONG[name])))
 
     assert challenge(caught.value) == 'Bearer realm="virtual-appointment", error="invalid_token"'
 
@@ -145,12 +228,12 @@ def test_another_tenants_key_is_refused(check: Any, authority: Authority) -> Non
     forger._key_id = authority._key_id
 
     with pytest.raises(Unauthorized):
-        check(forger.issue_to_caller(audience=CLIENT))
+        check(forger.issue_to_person(audience=CLIENT))
 
 
 def forged(authority: Authority, algorithm: str) -> str:
     """Take a good token's claims, and sign them without the key."""
-    good = authority.issue_to_caller(audience=CLIENT)
+    good = authority.issue_to_person(audience=CLIENT)
     claims = jwt.decode(good, options={"verify_signature": False})
     if algorithm == "none":
         return jwt.encode(claims, "", "none", headers={"kid": authority._key_id})
@@ -182,21 +265,39 @@ def test_an_algorithm_other_than_rs256_is_refused(
 
 def test_a_token_whose_claims_were_changed_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
     """The signature is over every byte."""
-    head, claims, signature = authority.issue_to_caller(audience=CLIENT).split(".")
+    head, claims, signature = authority.issue_to_person(audience=CLIENT).split(".")
     changed = jwt.utils.base64url_decode(claims).replace(b"JoinLink.Read", b"JoinLink.Reax")
     with pytest.raises(Unauthorized):
         check(".".join((head, jwt.utils.base64url_encode(changed).decode(), signature)))
 
 
 WITHOUT_PERMISSION: dict[str, dict[str, Any]] = {
-    "neither": {"scp": None},
+    "no scope": {"scp": ""},
     "another scope": {"scp": "User.Read"},
     "a scope that only begins so": {"scp": "JoinLink.ReadWrite"},
-    "the scope as an app role": {"scp": None, "roles": ["JoinLink.Read"]},
     "the app role as a scope": {"scp": "JoinLink.Read.All"},
-    "another app role": {"scp": None, "roles": ["Other"]},
-    "claims of another kind": {"scp": ["JoinLink.Read"], "roles": "JoinLink.Read.All"},
+    "the app role without the scope": {"scp": "User.Read", "roles": ["JoinLink.Read.All"]},
+    "a scope of another kind": {"scp": ["JoinLink.Read"]},
 }
+APPLICATIONS_WITHOUT_PERMISSION: dict[str, dict[str, Any]] = {
+    "no app role": {"roles": ()},
+    "the scope as an app role": {"roles": ["JoinLink.Read"]},
+    "another app role": {"roles": ["Other"]},
+    "app roles of another kind": {"roles": "JoinLink.Read.All"},
+}
+
+
+@pytest.mark.parametrize("name", APPLICATIONS_WITHOUT_PERMISSION)
+def test_an_application_without_the_app_role_is_forbidden(
+    check: Any,  # noqa: ANN401
+    authority: Authority,
+    name: str,
+) -> None:
+    """The scope is for people alone."""
+    with pytest.raises(Forbidden):
+        check(
+            authority.issue_to_application(audience=CLIENT, **APPLICATIONS_WITHOUT_PERMISSION[name])
+        )
 
 
 @pytest.mark.parametrize("name", WITHOUT_PERMISSION)
@@ -206,7 +307,7 @@ def test_a_valid_token_without_the_permission_is_forbidden(
     name: str,
 ) -> None:
     """The caller is known, and may not."""
-    token = authority.issue_to_caller(audience=CLIENT, **{"roles": (), **WITHOUT_PERMISSION[name]})
+    token = authority.issue_to_person(audience=CLIENT, **WITHOUT_PERMISSION[name])
 
     with pytest.raises(Forbidden) as caught:
         check(token)
@@ -262,7 +363,7 @@ def test_a_header_that_nests_deeply_is_one_more_invalid_token(check: Any) -> Non
 
 def test_an_error_never_quotes_the_token(check: Any, authority: Authority) -> None:  # noqa: ANN401
     """Neither its text nor what it came from."""
-    token = authority.issue_to_caller(audience="other")
+    token = authority.issue_to_person(audience="other")
 
     with pytest.raises(Unauthorized) as caught:
         check(token)
@@ -277,7 +378,7 @@ def test_the_keys_are_fetched_once(
 ) -> None:
     """However many callers there are at first."""
     entra.order(Hang())
-    tokens = [authority.issue_to_caller(audience=CLIENT) for _ in range(8)]
+    tokens = [authority.issue_to_person(audience=CLIENT) for _ in range(8)]
 
     with ThreadPoolExecutor(8) as callers:
         waiting = [callers.submit(check, token) for token in tokens]
@@ -378,7 +479,7 @@ def test_callers_who_waited_for_a_fetch_that_failed_make_none_of_their_own(
 ) -> None:
     """One after the other they would wait for each other's."""
     entra.always(Delay(0.5, then=Status(503)))
-    tokens = [authority.issue_to_caller(audience=CLIENT) for _ in range(8)]
+    tokens = [authority.issue_to_person(audience=CLIENT) for _ in range(8)]
 
     with ThreadPoolExecutor(8) as callers:
         waiting = [callers.submit(check, token) for token in tokens]
@@ -412,7 +513,7 @@ def test_without_keys_nobody_passes_and_nobody_is_refused(
     entra.always(NO_KEYS[name])
 
     with pytest.raises(IdentityUnavailable) as caught:
-        check(authority.issue_to_caller(audience=CLIENT))
+        check(authority.issue_to_person(audience=CLIENT))
 
     assert challenge(caught.value) is None
 
@@ -423,7 +524,7 @@ def test_keys_that_could_not_be_fetched_are_asked_for_again(
     authority: Authority,
 ) -> None:
     """By the next caller, at once."""
-    token = authority.issue_to_caller(audience=CLIENT)
+    token = authority.issue_to_person(audience=CLIENT)
     entra.order(Status(503))
     with pytest.raises(IdentityUnavailable):
         check(token)
@@ -441,7 +542,7 @@ def test_keys_are_waited_for_no_longer_than_there_is_time(
     started = time.monotonic()
 
     with pytest.raises(IdentityUnavailable):
-        check(authority.issue_to_caller(audience=CLIENT), seconds=0.3)
+        check(authority.issue_to_person(audience=CLIENT), seconds=0.3)
 
     assert time.monotonic() - started < 2
 

@@ -22,7 +22,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
 )
-from shared.identity.bearer_tokens import SignIn
+from shared.identity.bearer_tokens import Caller, SignIn
 from shared.meetings.resolver import Resolver
 from tests.unit.events import emitted
 from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
@@ -219,7 +219,7 @@ class BrokenSignIn(SignIn):
     def __init__(self) -> None:
         pass
 
-    def check(self, headers: Mapping[str, str], *, deadline: Deadline) -> None:  # noqa: ARG002 - as it is
+    def check(self, headers: Mapping[str, str], *, deadline: Deadline) -> Caller:  # noqa: ARG002 - as it is
         """Fail."""
         raise RuntimeError("canary")
 
