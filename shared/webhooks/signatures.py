@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.core.errors import SignatureInvalid
+from shared.core.standard_webhooks import decode_key
 
 DIFFERS = "signature_differs"
 SECRET_MISSING = "secret_missing"  # noqa: S105 - says that there is none
@@ -31,7 +32,6 @@ _MOST_HEADER_CHARACTERS = 8192
 _TIMESTAMP = re.compile(r"[0-9]{1,16}")
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 _SEPARATORS = re.compile(r"[,\s]+")
-_STANDARD_PREFIX = "whsec_"
 _CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends in a signature's place
 
 
@@ -76,7 +76,7 @@ class Standard:
         timestamp = _header(headers, f"{system}-timestamp")
         _check_age(timestamp, now=now, tolerance=self.tolerance_seconds)
         signatures = _decoded(_base64(text) for text in _with_prefix("v1,", listed))
-        keys = _decoded(_standard_key(secret) for secret in _given(secrets))
+        keys = _decoded(decode_key(secret) for secret in _given(secrets))
         _compare(keys, f"{delivery_id}.{timestamp}.".encode() + body, signatures)
         return delivery_id
 
@@ -199,11 +199,6 @@ def _given(secrets: Sequence[str]) -> list[str]:
 
 def _verbatim(secrets: Sequence[str]) -> list[bytes]:
     return [secret.encode("utf-8", "surrogatepass") for secret in _given(secrets)]
-
-
-def _standard_key(secret: str) -> bytes | None:
-    text = secret.strip().removeprefix(_STANDARD_PREFIX)
-    return _base64(text + "=" * (-len(text) % 4))
 
 
 def _with_prefix(prefix: str, texts: Sequence[str]) -> list[str]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, cast
 
-from shared.core.field_errors import FieldError, FieldErrors
+from shared.core.configuration import ConfigurationReader
+from shared.core.field_errors import FieldError
 from shared.core.identifiers import (
     is_guid,
     is_header_name,
-    is_secret_name,
     is_source_name,
     is_user_principal_name,
 )
@@ -82,14 +82,8 @@ def read_sources(configured: Mapping[str, object]) -> Sources:
     return Sources(MappingProxyType(valid), MappingProxyType(invalid))
 
 
-class _SourceReader:
-    """Reads one source, and collects what is wrong with it.
-
-    What is returned beside a field error is not used.
-    """
-
-    def __init__(self) -> None:
-        self.field_errors = FieldErrors()
+class _SourceReader(ConfigurationReader):
+    """Reads one source, and collects what is wrong with it."""
 
     def source(self, name: str, value: object) -> Source:
         if not is_source_name(name):
@@ -100,7 +94,7 @@ class _SourceReader:
         return Source(
             name=name,
             scheme=self._scheme(merged.get("scheme")),
-            secret=self._secret(merged.get("secret")),
+            secret=self._secret_name(merged, "secret"),
             mapper=self._mapper(merged),
             replies_inline=self._choice(merged, "reply", ("queue", "inline")) == "inline",
         )
@@ -194,14 +188,6 @@ class _SourceReader:
             self._complain("Must be an object id or a user principal name.", "defaultUserId")
         return str(value)
 
-    def _secret(self, value: object) -> str:
-        if not isinstance(value, str) or not is_secret_name(value):
-            self._complain(
-                "Must be the name of a secret in Key Vault: 1 to 127 letters, digits and hyphens.",
-                "secret",
-            )
-        return str(value)
-
     def _header(self, options: Mapping[str, object], member: str) -> str:
         name = options.get(member)
         if not isinstance(name, str) or not is_header_name(name):
@@ -219,35 +205,3 @@ class _SourceReader:
             )
             return TOLERANCE_SECONDS
         return float(cast("float", value))
-
-    def _choice(
-        self, options: Mapping[str, object], name: str, choices: tuple[str, ...], *place: str
-    ) -> str:
-        """Read one of a few words; the first is the default, but for a scheme's type."""
-        value = options.get(name, choices[0] if name != "type" else None)
-        if value not in choices:
-            self._complain(f"Must be one of {', '.join(choices)}.", *place, name)
-        return str(value)
-
-    def _text(self, options: Mapping[str, object], name: str, default: str, *place: str) -> str:
-        value = options.get(name, default)
-        if not isinstance(value, str) or not value.isascii():
-            self._complain("Must be a text of ASCII characters.", *place, name)
-        return str(value)
-
-    def _object(self, value: object, *place: str) -> Mapping[str, object]:
-        if value is None and place:
-            return {}
-        if not isinstance(value, dict):
-            self._complain("Must be a JSON object.", *place)
-            return {}
-        return value
-
-    def _refuse_others(
-        self, value: Mapping[str, object], known: frozenset[str], *place: str
-    ) -> None:
-        for name in value.keys() - known:
-            self._complain("There is no such member.", *place, name)
-
-    def _complain(self, detail: str, *place: str) -> None:
-        self.field_errors.add(detail, *place)

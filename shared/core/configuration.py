@@ -1,0 +1,58 @@
+"""Reading one named entry of a setting that is a JSON object: a webhook source, a destination."""
+
+from collections.abc import Mapping
+
+from shared.core.field_errors import FieldErrors
+from shared.core.identifiers import is_secret_name
+
+
+class ConfigurationReader:
+    """Reads the members of one entry, and collects what is wrong with them.
+
+    What a method returns beside a field error is not used. No text quotes a value.
+    """
+
+    def __init__(self) -> None:
+        self.field_errors = FieldErrors()
+
+    def _secret_name(self, given: Mapping[str, object], member: str) -> str:
+        """Read the name of a secret in Key Vault."""
+        value = given.get(member)
+        if not isinstance(value, str) or not is_secret_name(value):
+            self._complain(
+                "Must be the name of a secret in Key Vault: 1 to 127 letters, digits and hyphens.",
+                member,
+            )
+        return str(value)
+
+    def _choice(
+        self, options: Mapping[str, object], name: str, choices: tuple[str, ...], *place: str
+    ) -> str:
+        """Read one of a few words; the first is the default, but for a scheme's type."""
+        value = options.get(name, choices[0] if name != "type" else None)
+        if value not in choices:
+            self._complain(f"Must be one of {', '.join(choices)}.", *place, name)
+        return str(value)
+
+    def _text(self, options: Mapping[str, object], name: str, default: str, *place: str) -> str:
+        value = options.get(name, default)
+        if not isinstance(value, str) or not value.isascii():
+            self._complain("Must be a text of ASCII characters.", *place, name)
+        return str(value)
+
+    def _object(self, value: object, *place: str) -> Mapping[str, object]:
+        if value is None and place:
+            return {}
+        if not isinstance(value, dict):
+            self._complain("Must be a JSON object.", *place)
+            return {}
+        return value
+
+    def _refuse_others(
+        self, value: Mapping[str, object], known: frozenset[str], *place: str
+    ) -> None:
+        for name in value.keys() - known:
+            self._complain("There is no such member.", *place, name)
+
+    def _complain(self, detail: str, *place: str | int) -> None:
+        self.field_errors.add(detail, *place)

@@ -1,0 +1,1 @@
+"""Outcomes posted to the destinations that the settings name: what, signed how, and how sent."""
