@@ -43,23 +43,50 @@ class _RepeatedMembers(list[tuple[str, object]]):
     """The members of an object that names one of them twice, as they stood."""
 
 
-def read(data: bytes) -> Document:
+def read(data: bytes, *, control_characters: bool = False) -> Document:
     """Parse a JSON text.
+
+    Args:
+        data: the text.
+        control_characters: whether texts may hold these as they are, such as a line feed. RFC 8259
+            asks for escapes, which templates forget.
 
     Raises:
         NotJson: if it is none; everything milder is in the document's field errors.
     """
-    parsed = _parsed(data)
+    parsed = _parsed(data, control_characters=control_characters)
     return parsed if isinstance(parsed, Document) else _document(parsed)
 
 
-def read_parts(data: bytes, *, member: str, most: int) -> tuple[Document, list[Document]]:
+def read_list(data: bytes, *, most: int, control_characters: bool = False) -> list[Document]:
+    """Parse a JSON list of documents, each to be judged by itself.
+
+    Args:
+        data: the text.
+        most: how many documents it may hold. They are counted before any of them is built.
+        control_characters: as `read` takes it.
+
+    Raises:
+        NotJson: if it is none, or too long.
+    """
+    parsed = _parsed(data, control_characters=control_characters)
+    if type(parsed) is not list:
+        raise NotJson("The text is not a JSON list.")
+    if len(parsed) > most:
+        raise NotJson(f"The list holds {len(parsed):,} items; at most {most:,} fit.")
+    return [_document(item) for item in parsed]
+
+
+def read_parts(
+    data: bytes, *, member: str, most: int, control_characters: bool = False
+) -> tuple[Document, list[Document]]:
     """Parse a JSON object one of whose members lists documents, each to be judged by itself.
 
     Args:
         data: the text.
         member: whose list it is.
         most: how many documents it may hold. They are counted before any of them is built.
+        control_characters: as `read` takes it.
 
     Returns:
         The object, an empty list in that member's place, and the documents. Where the member is
@@ -68,7 +95,7 @@ def read_parts(data: bytes, *, member: str, most: int) -> tuple[Document, list[D
     Raises:
         NotJson: if the whole is none.
     """
-    parsed = _parsed(data)
+    parsed = _parsed(data, control_characters=control_characters)
     if isinstance(parsed, Document):
         return parsed, []
     parts: list[object] = []
@@ -95,10 +122,11 @@ def _document(parsed: object) -> Document:
     return Document(value, tuple(errors))
 
 
-def _parsed(data: bytes) -> object:
+def _parsed(data: bytes, *, control_characters: bool) -> object:
     """Parse, keeping what the checks have to see; a Document where that is not possible."""
+    decode = _lenient if control_characters else _strict
     try:
-        return _decode(data.removeprefix(codecs.BOM_UTF8).decode())
+        return decode(data.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         raise NotJson(f"The text is not UTF-8 (byte {error.start}).") from None
     except json.JSONDecodeError as error:
@@ -108,7 +136,12 @@ def _parsed(data: bytes) -> object:
     except RecursionError:
         return Document(None, (FieldError("", f"Nested more than {MAX_DEPTH} deep."),))
     except ValueError:  # an integer of thousands of digits: Python does not read it
-        return _decode_with_long_integers(data.removeprefix(codecs.BOM_UTF8).decode())
+        return json.loads(
+            data.removeprefix(codecs.BOM_UTF8).decode(),
+            object_pairs_hook=_object_of,
+            parse_int=_integer,  # three times as slow on integers, so only where it is needed
+            strict=not control_characters,
+        )
 
 
 def _object_of(members: list[tuple[str, object]]) -> object:
@@ -120,11 +153,8 @@ def _integer(digits: str) -> float:
     return int(digits) if len(digits) <= _MAX_DIGITS else math.inf
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object_of).decode
-# Three times as slow on a list of integers, so only where the first one gave up.
-_decode_with_long_integers = json.JSONDecoder(
-    object_pairs_hook=_object_of, parse_int=_integer
-).decode
+_strict = json.JSONDecoder(object_pairs_hook=_object_of).decode
+_lenient = json.JSONDecoder(object_pairs_hook=_object_of, strict=False).decode
 
 
 def _has_lone_surrogate(text: str) -> bool:

@@ -15,16 +15,17 @@ from shared.core import telemetry
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import (
     InternalError,
+    InvalidRequest,
     QueueUnavailable,
     Retry,
     ServiceError,
     to_service_error,
 )
-from shared.meetings.models import Outcome
+from shared.meetings.models import JoinRequest, Outcome
 from shared.queues import dead_letters, messages, retry_policy
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.dead_letters import DeadLetter, Reason
-from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage, read
+from shared.queues.messages import MAX_DEQUEUE_COUNT, Incoming, QueueMessage, read
 from shared.queues.retry_policy import End
 
 _HOUR = 3600.0
@@ -123,6 +124,9 @@ class _MessageProcessor:
         if self._reading.undecodable is not None:
             self._dead_letter(Reason.UNDECODABLE, self._reading.undecodable)
             return
+        if self._incoming.items:
+            self._split()
+            return
         outcome = self._resolver.attempt(
             self._incoming.document,
             self._correlation,
@@ -153,6 +157,23 @@ class _MessageProcessor:
         """Report that the message has to come again, and make the exception that says so."""
         self._emit("join_link.retried", fault)
         return MessageNotCompleted(fault.code)
+
+    def _split(self) -> None:
+        """Put each request of a list on the queue by itself, or answer it where it is not valid."""
+        for item in self._incoming.items:
+            correlation = item.correlation
+            try:
+                JoinRequest.from_document(item.document, request_id=correlation.request_id)
+            except InvalidRequest as error:
+                self._answer(Outcome.of(correlation, error), item)
+            else:
+                message = messages.write_request(
+                    item.document.value,
+                    request_id=correlation.request_id,
+                    source=item.source,
+                    traceparent=item.traceparent,
+                )
+                self._queues.send(REQUESTS, message)
 
     def _try_later(
         self, outcome: Outcome, error: ServiceError, draw: Callable[[float, float], float]
@@ -185,22 +206,23 @@ class _MessageProcessor:
             self._emit("join_link.retried", error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Answer, where the request's id is known, and then write the dead letter.
+        """Answer each request whose id is known, and then write the dead letter.
 
         In this order: if the second write fails, the first is repeated, and whoever reads answers
         takes each once. On the last delivery the dead letter counts for more than the answer.
         """
-        if self._correlation.request_id:
-            failed = Outcome.of(self._correlation, error)
-            try:
-                self._answer(failed)
-            except QueueUnavailable:
-                if not self._message.is_last:
-                    raise
+        requests = self._incoming.items or (self._incoming,)
+        try:
+            for each in requests:
+                if each.correlation.request_id:
+                    self._answer(Outcome.of(each.correlation, error), each)
+        except QueueUnavailable:
+            if not self._message.is_last:
+                raise
         dead_letter = DeadLetter(
             reason=reason,
             error=error,
-            request_id=self._correlation.request_id or None,
+            request_id=None if self._incoming.items else self._correlation.request_id or None,
             original=dead_letters.restorable(self._message.body, self._incoming),
             message_id=self._message.message_id,
             dequeue_count=self._message.dequeue_count,
@@ -211,25 +233,34 @@ class _MessageProcessor:
         self._queues.send(DEAD_LETTERS, dead_letter.to_message())
         self._emit("join_link.dead_lettered", error, note=reason)
 
-    def _answer(self, outcome: Outcome) -> None:
+    def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
+        """Write an outcome: of the message, or of one request in its list."""
+        incoming = incoming or self._incoming
         written = messages.write_outcome(
             outcome,
             time=self._now(),
             attempts=self._attempts,
-            source=self._incoming.source,
-            traceparent=self._incoming.traceparent,
+            source=incoming.source,
+            traceparent=incoming.traceparent,
         )
         self._queues.send(RESULTS, written)
         final = "join_link.resolved" if outcome.error is None else "join_link.failed"
-        self._emit(final, outcome.error)
+        self._emit(final, outcome.error, request_id=outcome.request_id)
 
-    def _emit(self, name: str, error: ServiceError | None, *, note: str | None = None) -> None:
+    def _emit(
+        self,
+        name: str,
+        error: ServiceError | None,
+        *,
+        note: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
         event = telemetry.outcome_event(
             "queue",
             error,
             self._deadline,
             self._stats,
-            request_id=self._correlation.request_id,
+            request_id=request_id or self._correlation.request_id,
             attempts=self._attempts,
             source=self._incoming.source,
         )

@@ -11,7 +11,9 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,6 +33,11 @@ REQUESTED = f"{_TYPE}.requested"
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
 _MOST_ATTEMPTS = 10**9
+_MOST_ITEMS = 1000
+"""More requests that could be answered do not fit into a message."""
+_MOST_QUOTES = 3
+"""How often a JSON text may be quoted as a JSON string."""
+_REQUEST_ID = re.compile(rb'"requestId\\*"\s*:\s*\\*"([!\x23-\x5b\x5d-\x7e]{1,128})\\*"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _logger = logging.getLogger("virtual_appointment")
 
@@ -61,7 +68,8 @@ class MessageUndecodable(ValueError):
     """The message holds no JSON in any form. The message of this error quotes nothing of it.
 
     Attributes:
-        request_id: The envelope's id, where only what is in the envelope cannot be read.
+        request_id: The envelope's id, where only what is in the envelope cannot be read; or the
+            request's own, where that is all that can be read.
     """
 
     def __init__(self, detail: str, *, request_id: str | None = None) -> None:
@@ -73,7 +81,8 @@ class MessageUndecodable(ValueError):
 class Incoming:
     """A decoded message: the request's document, and what the envelope says beside it.
 
-    `source`, a webhook source's name, and `history` come from envelopes of ours alone.
+    `source`, a webhook source's name, and `history` come from envelopes of ours alone. `items` are
+    the requests of a message that holds a list.
     """
 
     document: Document = field(repr=False)
@@ -81,6 +90,12 @@ class Incoming:
     traceparent: str | None = None
     source: str | None = None
     history: History = field(default_factory=History)
+    items: "tuple[Incoming, ...]" = field(default=(), repr=False)
+
+    @property
+    def correlation(self) -> Correlation:
+        """The request's id and context."""
+        return Correlation.of(self.document, default_request_id=self.default_request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,56 +117,40 @@ def read(body: bytes) -> Reading:
     """Read a message as far as it goes. Raises nothing."""
     try:
         incoming = decode(body)
-        correlation = Correlation.of(
-            incoming.document, default_request_id=incoming.default_request_id
-        )
-        return Reading(incoming=incoming, correlation=correlation)
     except MessageUndecodable as error:
         request_id, detail = error.request_id or "", str(error)
     except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter all the same
         _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - a traceback may quote it
         request_id, detail = "", "The message could not be read; the log says where."
-    nothing = Document(None, (FieldError("", detail),))
+    else:
+        return Reading(incoming=incoming, correlation=incoming.correlation)
     return Reading(
-        incoming=Incoming(document=nothing, default_request_id=request_id),
+        incoming=Incoming(document=_nothing(detail), default_request_id=request_id),
         correlation=Correlation(request_id=request_id),
         undecodable=InvalidRequest(detail),
     )
 
 
 def decode(body: bytes) -> Incoming:
-    """Read a request, bare or as the `data` of a CloudEvents or Event Grid envelope.
+    """Read a request or a list of them, bare or as the `data` of a CloudEvents or Event Grid event.
 
-    The text may be plain JSON or its base64, and JSON in a JSON string is read once more. Without
-    a request id of its own, a request gets the envelope's, else the hash of the message's bytes:
-    the same one if the message comes again.
+    The text may be plain JSON or its base64, and JSON in a JSON string is read as well. Without a
+    request id of its own, a request gets the envelope's, else the hash of the message's bytes, or
+    in a list the hash of its content: the same one if the message comes again.
 
     Raises:
         MessageUndecodable: if there is no JSON to be found.
     """
+    text = body
     try:
-        document = _unwrapped(strict_json.read(_json_text(body)))
-        value = document.value
-        if not isinstance(value, dict) or not _is_envelope(value):
-            return Incoming(document=document, default_request_id=digest(body))
+        text = _json_text(body)
+        text, document = _unquoted(text)
+        if isinstance(document.value, list):
+            documents = strict_json.read_list(text, most=_MOST_ITEMS, control_characters=True)
+            return _list(document, documents, default_request_id=digest(body))
+        return _single(document, default_request_id=digest(body), text=text)
     except NotJson as error:
-        raise MessageUndecodable(str(error)) from None
-    envelope_id, traceparent = value.get("id"), value.get("traceparent")
-    named = isinstance(envelope_id, str) and is_request_id(envelope_id)
-    traced = isinstance(traceparent, str) and is_traceparent(traceparent)
-    try:
-        data = _data(document, value)
-    except NotJson as error:
-        raise MessageUndecodable(
-            str(error), request_id=str(envelope_id) if named else None
-        ) from None
-    return Incoming(
-        document=data,
-        default_request_id=str(envelope_id) if named else digest(body),
-        traceparent=str(traceparent) if traced else None,
-        source=_read_source(value),
-        history=_read_history(value),
-    )
+        raise MessageUndecodable(str(error), request_id=_find_request_id(text)) from None
 
 
 def digest(body: bytes) -> str:
@@ -159,38 +158,117 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def _single(document: Document, *, default_request_id: str, text: bytes | None) -> Incoming:
+    """Read a request, or the event around it.
+
+    Args:
+        document: what was read.
+        default_request_id: the request's, unless it or the event has one.
+        text: what it was read from, where it stands alone.
+    """
+    value = document.value
+    if not isinstance(value, dict) or not _is_envelope(value):
+        return Incoming(document=document, default_request_id=default_request_id)
+    envelope_id, traceparent = value.get("id"), value.get("traceparent")
+    named = isinstance(envelope_id, str) and is_request_id(envelope_id)
+    traced = isinstance(traceparent, str) and is_traceparent(traceparent)
+    request_id = str(envelope_id) if named else default_request_id
+    try:
+        inside = _data(document, value, request_id=request_id, text=text)
+    except NotJson as error:
+        raise MessageUndecodable(str(error), request_id=request_id if named else None) from None
+    traceparent = str(traceparent) if traced else None
+    source = _read_source(value)
+    return replace(
+        inside,
+        traceparent=traceparent,
+        source=source,
+        history=_read_history(value),
+        items=tuple(replace(each, traceparent=traceparent, source=source) for each in inside.items),
+    )
+
+
+def _list(
+    document: Document, documents: Sequence[Document], *, default_request_id: str
+) -> Incoming:
+    """Read a list of requests: what is wrong with one of them is no matter of the others."""
+    items = []
+    for one in documents:
+        content = digest(json.dumps(one.value, sort_keys=True).encode())
+        try:
+            quoted = isinstance(one.value, str)
+            each = _unquoted(_json_text(str(one.value).encode()))[1] if quoted else one
+            item = _single(each, default_request_id=content, text=None)
+        except NotJson as error:
+            item = Incoming(document=_nothing(str(error)), default_request_id=content)
+        except MessageUndecodable as error:
+            request_id = error.request_id or content
+            item = Incoming(document=_nothing(str(error)), default_request_id=request_id)
+        items.append(item)
+    return Incoming(document=document, default_request_id=default_request_id, items=tuple(items))
+
+
+def _data(
+    envelope: Document, value: Mapping[str, Json], *, request_id: str, text: bytes | None
+) -> Incoming:
+    """Read what is in an envelope."""
+    data, encoded = value.get("data"), value.get("data_base64")
+    documents: Sequence[Document] = ()
+    if isinstance(encoded, str) or (isinstance(data, str) and not envelope.field_errors):
+        inner = _from_base64(encoded.encode()) if isinstance(encoded, str) else str(data).encode()
+        inner, document = _unquoted(_json_text(inner))
+        if isinstance(document.value, list):
+            documents = strict_json.read_list(inner, most=_MOST_ITEMS, control_characters=True)
+    else:
+        document = Document(data, envelope.field_errors)
+        if isinstance(data, list) and text is not None:
+            if len(data) > _MOST_ITEMS:
+                raise NotJson(f"The list holds {len(data):,} items; at most {_MOST_ITEMS:,} fit.")
+            _, documents = strict_json.read_parts(
+                text, member="data", most=_MOST_ITEMS, control_characters=True
+            )
+    return _list(document, documents, default_request_id=request_id)
+
+
+def _nothing(detail: str) -> Document:
+    return Document(None, (FieldError("", detail),))
+
+
 def _json_text(body: bytes) -> bytes:
     text = body.removeprefix(_BYTE_ORDER_MARK).strip()
-    if text[:1] in (b"{", b"[", b'"'):
-        return text
+    return text if text[:1] in (b"{", b"[", b'"') else _from_base64(text)
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Decode base64, in lines and without its padding if need be."""
+    joined = b"".join(text.split())
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(joined + b"=" * (-len(joined) % 4), validate=True)
     except binascii.Error:
-        raise MessageUndecodable("The message is neither JSON nor base64.") from None
+        raise NotJson("The text is neither JSON nor base64.") from None
 
 
-def _unwrapped(document: Document) -> Document:
-    """Read a JSON string that holds JSON, once."""
-    if isinstance(document.value, str) and not document.field_errors:
-        return strict_json.read(document.value.encode())
-    return document
+def _unquoted(text: bytes) -> tuple[bytes, Document]:
+    """Read JSON, in a JSON string if need be, and say from which text it was read in the end."""
+    document = strict_json.read(text, control_characters=True)
+    for _ in range(_MOST_QUOTES):
+        if not isinstance(document.value, str) or document.field_errors:
+            break
+        text = _json_text(document.value.encode())
+        document = strict_json.read(text, control_characters=True)
+    return text, document
+
+
+def _find_request_id(text: bytes) -> str | None:
+    """Find the request's id in a text that is not JSON, if there is exactly one."""
+    found = set(_REQUEST_ID.findall(text))
+    return found.pop().decode() if len(found) == 1 else None
 
 
 def _is_envelope(value: Mapping[str, Json]) -> bool:
     cloud_event = "specversion" in value and ("data" in value or "data_base64" in value)
     event_grid = "eventType" in value and "data" in value
     return cloud_event or event_grid
-
-
-def _data(envelope: Document, value: Mapping[str, Json]) -> Document:
-    encoded = value.get("data_base64")
-    if isinstance(encoded, str):
-        try:
-            data = base64.b64decode(encoded.encode(), validate=True)
-        except binascii.Error:
-            raise NotJson("The event's data_base64 is not base64.") from None
-        return strict_json.read(data)
-    return _unwrapped(Document(value.get("data"), envelope.field_errors))
 
 
 def write_outcome(

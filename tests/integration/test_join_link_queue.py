@@ -43,11 +43,20 @@ def _plain(request: dict[str, Any]) -> str:
     return json.dumps(request, ensure_ascii=False)
 
 
+def _padded(request: dict[str, Any]) -> str:
+    """Write a request whose base64 ends in padding."""
+    text = _plain(request)
+    return text if len(text.encode()) % 3 else f"{text} "
+
+
 FORMS: dict[str, Callable[[dict[str, Any]], str]] = {
     "plain": _plain,
     "plain with a byte order mark": lambda request: "\ufeff" + _plain(request),
     "base64": lambda request: _base64(_plain(request)),
+    "base64 in lines": lambda request: base64.encodebytes(_plain(request).encode()).decode(),
+    "base64 without its padding": lambda request: _base64(_padded(request)).rstrip("="),
     "JSON in a JSON string": lambda request: json.dumps(_plain(request)),
+    "JSON in a JSON string in another": lambda request: json.dumps(json.dumps(_plain(request))),
     "CloudEvents": lambda request: _plain(_cloud_event(request)),
     "CloudEvents in base64": lambda request: _base64(_plain(_cloud_event(request))),
     "Event Grid in base64": lambda request: _base64(_plain(_event_grid(request))),
@@ -74,6 +83,32 @@ def test_each_form_of_a_message_is_resolved(app: App, form: str) -> None:
         "attempts": 1,
         "source": None,
     }
+
+
+def test_a_list_is_answered_request_by_request(app: App) -> None:
+    """Each under its own id, whatever becomes of the others."""
+    first, second = app.request(), app.request()
+    invalid = app.request(userId="nobody")
+    meeting = app.meeting()
+    named = {"userId": meeting.organizer, "joinWebUrl": meeting.join_web_url}
+    event = {**_event_grid(named), "id": f"event-{uuid.uuid4().hex}"}
+
+    app.enqueue([first, invalid, event, second])
+
+    for request_id in (first["requestId"], event["id"], second["requestId"]):
+        assert app.result(request_id)["type"].endswith(".resolved")
+    assert app.result(invalid["requestId"])["data"]["code"] == "invalid_request"
+
+
+def test_a_line_feed_in_a_text_is_read(app: App) -> None:
+    """As flows write them, whose templates do not escape what they insert."""
+    request = app.request(context="SUBJECT")
+
+    app.enqueue(json.dumps(request).replace("SUBJECT", "Consultation\nRoom 2"))
+
+    event = app.result(request["requestId"])
+    assert event["type"].endswith(".resolved")
+    assert event["data"]["context"] == "Consultation\nRoom 2"
 
 
 def test_a_result_is_a_cloud_event_in_ascii_that_never_expires(app: App) -> None:

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from shared.meetings.models import Correlation, Outcome
 from shared.queues import messages
 from shared.queues.messages import MessageUndecodable, decode
 
-REQUEST = {"userId": "30000000-0000-4000-8000-000000000003", "onlineMeetingId": "MSo1 ü"}
+REQUEST = {"userId": "30000000-0000-4000-8000-000000000003", "onlineMeetingId": "MSo1 ü."}
 PLAIN = json.dumps(REQUEST, ensure_ascii=False).encode()
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CLOUD_EVENT = {
@@ -50,6 +52,11 @@ def as_json(value: object) -> bytes:
         base64.b64encode(PLAIN),
         base64.b64encode(b"\xef\xbb\xbf" + PLAIN),
         base64.b64encode(PLAIN) + b"\n",
+        base64.encodebytes(PLAIN),
+        re.sub(rb"(.{20})", rb"\1\r\n", base64.b64encode(PLAIN)),
+        base64.b64encode(PLAIN).rstrip(b"="),
+        as_json(as_json(PLAIN.decode()).decode()),
+        as_json(base64.b64encode(PLAIN).decode()),
         as_json(PLAIN.decode()),
         base64.b64encode(as_json(PLAIN.decode())),
         as_json(CLOUD_EVENT),
@@ -59,6 +66,10 @@ def as_json(value: object) -> bytes:
         as_json(
             {name: value for name, value in CLOUD_EVENT.items() if name != "data"}
             | {"data_base64": base64.b64encode(PLAIN).decode()}
+        ),
+        as_json(
+            {name: value for name, value in CLOUD_EVENT.items() if name != "data"}
+            | {"data_base64": base64.encodebytes(PLAIN).decode().rstrip("=\n")}
         ),
         as_json(EVENT_GRID),
         base64.b64encode(as_json(EVENT_GRID)),
@@ -116,7 +127,50 @@ def test_faults_in_a_message_are_left_to_whoever_judges_the_request() -> None:
     ]
 
 
-@pytest.mark.parametrize("data", [None, 1, [], "[1]"])
+@pytest.mark.parametrize("raw", ["\n", "\t", "\x00"])
+@pytest.mark.parametrize("wrap", [bytes, base64.b64encode, lambda text: as_json(text.decode())])
+def test_control_characters_in_texts_are_read_as_they_are(
+    raw: str, wrap: Callable[[bytes], bytes]
+) -> None:
+    """A flow's template puts a subject line into JSON without escaping it."""
+    text = json.dumps({**REQUEST, "context": "a | b"}).replace(" | ", raw).encode()
+    incoming = decode(wrap(text))
+    assert incoming.document.value == {**REQUEST, "context": f"a{raw}b"}
+    assert incoming.document.field_errors == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"requestId": "booking-1", "context": "Say "hello"", "userId": "a"}',
+        base64.b64encode(b'{"requestId": "booking-1", "context": {"a": 1}}')[:-6],
+        as_json('{"requestId" : "booking-1", "requestId":"booking-1", "context": }'),
+        as_json(CLOUD_EVENT | {"id": "booking-1", "data": '{"requestId": "other", }'}),
+    ],
+)
+def test_what_is_not_json_is_told_under_the_id_that_can_be_read(body: bytes) -> None:
+    """The envelope's, else the only one that stands in the text."""
+    with pytest.raises(MessageUndecodable) as raised:
+        decode(body)
+    assert raised.value.request_id == "booking-1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"requestId": "one", "context": {"requestId": "two"}, }',
+        b'{"requestId": "with blanks", }',
+        b'{"requestId": 7, }',
+    ],
+)
+def test_an_id_that_is_not_certain_is_none(body: bytes) -> None:
+    """Another request must not be told that it failed."""
+    with pytest.raises(MessageUndecodable) as raised:
+        decode(body)
+    assert raised.value.request_id is None
+
+
+@pytest.mark.parametrize("data", [None, 1, [], "[]"])
 def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> None:
     """What stands in it is refused later, with the event's id."""
     incoming = decode(as_json(CLOUD_EVENT | {"data": data}))
@@ -134,7 +188,7 @@ def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> 
         b"null",
         "{}".encode("utf-16"),
         base64.b64encode(b"hello"),
-        base64.b64encode(PLAIN)[:-3],
+        base64.b64encode(PLAIN)[:-4],
         base64.urlsafe_b64encode(b'{"a":"\xc3\xbf\xc3\xbf\xc3\xbe"}').replace(b"=", b""),
         b'"hello"',
         as_json(CLOUD_EVENT | {"data": "hello"}),
@@ -148,6 +202,77 @@ def test_what_holds_no_json_cannot_be_decoded(body: bytes) -> None:
     with pytest.raises(MessageUndecodable) as raised:
         decode(body)
     assert "hello" not in str(raised.value)
+
+
+FIRST, SECOND = {**REQUEST, "requestId": "q1"}, {"onlineMeetingId": "MSo2", "userId": "a@b.c"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        as_json([FIRST, SECOND]),
+        base64.b64encode(as_json([FIRST, SECOND])),
+        as_json(as_json([FIRST, SECOND]).decode()),
+        as_json([CLOUD_EVENT | {"data": FIRST}, SECOND]),
+        as_json([as_json(FIRST).decode(), SECOND]),
+        as_json(CLOUD_EVENT | {"data": [FIRST, SECOND]}),
+        as_json(CLOUD_EVENT | {"data": as_json([FIRST, SECOND]).decode()}),
+    ],
+)
+def test_a_list_is_read_request_by_request(body: bytes) -> None:
+    """Flows with Split On off post lists, bare, in one envelope, or each in its own."""
+    items = decode(body).items
+    assert [item.document.value for item in items] == [FIRST, SECOND]
+    assert items[0].correlation.request_id == "q1"
+
+
+def test_requests_of_a_list_have_ids_of_their_own_wherever_they_stand() -> None:
+    """Their own, the envelope's, or the hash of what they say: never the place in the list."""
+    third = CLOUD_EVENT | {"id": "event-3"}
+    before = decode(as_json([FIRST, SECOND, third])).items
+    reordered = dict(reversed(SECOND.items()))
+    after = decode(as_json([third, reordered, FIRST, FIRST])).items
+
+    ids = [item.correlation.request_id for item in before]
+    assert ids[0::2] == ["q1", "event-3"]
+    assert len(ids[1]) == 64
+    assert [item.correlation.request_id for item in after] == [ids[2], ids[1], ids[0], ids[0]]
+
+
+def test_a_list_in_an_envelope_keeps_its_trace() -> None:
+    """All of its requests belong to the one event."""
+    incoming = decode(as_json(CLOUD_EVENT | {"data": [FIRST, SECOND]}))
+    assert {item.traceparent for item in incoming.items} == {TRACEPARENT}
+    assert incoming.default_request_id == "event-1"
+
+
+@pytest.mark.parametrize(
+    "list_of", [lambda items: items, lambda items: b'{"specversion":"1","data":' + items + b"}"]
+)
+def test_what_is_wrong_with_one_request_of_a_list_is_told_of_that_one(
+    list_of: Callable[[bytes], bytes],
+) -> None:
+    """With pointers that lead into it."""
+    twice = b'{"requestId":"q2","userId":"a","userId":"b"}'
+    undecodable = as_json(CLOUD_EVENT | {"data": "hello"})
+    body = list_of(b"[" + b",".join([as_json(FIRST), twice, undecodable, b"7"]) + b"]")
+
+    first, second, third, fourth = decode(body).items
+
+    assert first.document.field_errors == ()
+    assert [error.pointer for error in second.document.field_errors] == ["/userId"]
+    assert second.correlation.request_id == "q2"
+    assert third.correlation.request_id == "event-1"
+    assert third.document.field_errors
+    assert fourth.document.value == 7
+
+
+@pytest.mark.parametrize("wrap", [list, lambda items: CLOUD_EVENT | {"data": items}])
+def test_a_list_that_is_too_long_is_undecodable(wrap: Callable[[list[Any]], Any]) -> None:
+    """So many requests that can be answered do not fit into a message."""
+    assert len(decode(as_json(wrap([{}] * 1000))).items) == 1000
+    with pytest.raises(MessageUndecodable, match=r"holds 1,001 items; at most 1,000 fit"):
+        decode(as_json(wrap([{}] * 1001)))
 
 
 BYTES = st.one_of(

@@ -212,3 +212,71 @@ def test_what_cannot_be_written_leaves_the_message(path: str) -> None:
     run(queues, delivery(body, dequeue_count=MAX_DEQUEUE_COUNT), error)
     assert queues.journal[-2:] == [DEAD_LETTERS, COMPLETE]
     assert queues.on(DEAD_LETTERS)[0].json["error"]["code"] == "queue_unavailable"
+
+
+def test_each_request_of_a_list_goes_its_own_way() -> None:
+    """Onto the queue again, one message each: none waits for another, or fails with it."""
+    queues = MemoryQueues()
+    valid = make_request()
+    invalid = make_request("booking-2", userId="nobody")
+    unnamed = {name: value for name, value in make_request().items() if name != "requestId"}
+    event = {"specversion": "1.0", "id": "event-1", "traceparent": TRACEPARENT, "data": unnamed}
+
+    resolver = run(queues, delivery(as_bytes([valid, invalid, event, 7])))
+
+    assert queues.journal == [REQUESTS, RESULTS, REQUESTS, RESULTS, COMPLETE]
+    assert resolver.requests == []
+    first, third = (messages.decode(one.text.encode()) for one in queues.on(REQUESTS))
+    assert first.document.value == valid
+    assert (third.document.value, third.traceparent) == (unnamed, TRACEPARENT)
+    assert third.correlation.request_id == "event-1"
+    second, fourth = (one.json for one in queues.on(RESULTS))
+    assert (second["id"], second["data"]["code"]) == ("booking-2", "invalid_request")
+    assert second["data"]["context"] == invalid["context"]
+    assert (len(fourth["id"]), fourth["data"]["code"]) == (64, "invalid_request")
+
+
+def test_a_list_that_comes_again_has_the_same_requests() -> None:
+    """The queue may break off in between: whoever reads results takes each id once."""
+    unnamed = {name: value for name, value in make_request().items() if name != "requestId"}
+    message = delivery(as_bytes([unnamed, make_request()]))
+    queues = MemoryQueues()
+
+    def break_off(_: object) -> None:
+        queues.away = {REQUESTS}
+
+    queues.on_send = break_off
+    with pytest.raises(MessageNotCompleted):
+        run(queues, message)
+    queues.away = set()
+    queues.on_send = lambda _: None
+    run(queues, message)
+
+    ids = [messages.decode(one.text.encode()).correlation.request_id for one in queues.on(REQUESTS)]
+    assert ids[0] == ids[1]
+    assert ids[2] == "booking-1"
+
+
+def test_on_its_last_delivery_each_request_of_a_list_is_answered() -> None:
+    """And one dead letter keeps the list, which can be put back as it is."""
+    queues = MemoryQueues(REQUESTS)
+    requests = [make_request("one"), make_request("two")]
+
+    run(queues, delivery(as_bytes(requests), dequeue_count=MAX_DEQUEUE_COUNT))
+
+    assert queues.journal == [RESULTS, RESULTS, DEAD_LETTERS, COMPLETE]
+    assert [one.json["id"] for one in queues.on(RESULTS)] == ["one", "two"]
+    letter = queues.on(DEAD_LETTERS)[0].json
+    assert json.loads(base64.b64decode(letter["original"])) == requests
+
+
+def test_a_message_that_is_not_json_is_answered_under_the_id_that_can_be_read() -> None:
+    """And not only kept: whoever waits for this booking hears of it."""
+    queues = MemoryQueues()
+
+    run(queues, delivery(b'{"requestId": "booking-1", "context": "Say "hello""}'))
+
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    (told,) = queues.on(RESULTS)
+    assert (told.json["id"], told.json["data"]["code"]) == ("booking-1", "invalid_request")
+    assert queues.on(DEAD_LETTERS)[0].json["error"]["requestId"] == "booking-1"
