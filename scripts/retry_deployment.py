@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Runs a command that deploys the code, again and again while new roles are still spreading.
+"""Runs a command that deploys, again and again while what it needs is still on its way.
 
-Needs the rights of that command; for a deployment, the Azure role Contributor on the app.
+Needs the rights of that command; for a deployment of code, the Azure role Contributor on the app.
 
     python scripts/retry_deployment.py azd deploy --no-prompt
 
 The first deployment into new resources is often refused (403), since Azure takes up to 30 minutes
-to make a role known everywhere, and neither azd nor az tries again. Any other failure ends it.
+to make a role known everywhere; or the deployment service is still starting (502, 503), or its name
+is not known yet. Neither azd nor az tries again. Any other failure ends it.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -22,14 +24,54 @@ from command_line import Parser
 PAUSES = (30, 60, 120, 240, 300, 300, 300)
 """Seconds between the tries: 22 minutes and a half in all."""
 
-_REFUSED = re.compile(r"\b403\b|Forbidden|InaccessibleStorage|AuthorizationPermissionMismatch")
-# Who is refused by the resource manager lacks a role, and waiting brings none.
-_FOR_GOOD = re.compile(r"does not have authorization to perform action")
+_FLAGS = re.IGNORECASE
+# Who is refused by the resource manager or by Graph lacks a role, and waiting brings none.
+_FOR_GOOD = re.compile(
+    r"does not have authorization to perform action"
+    r"|Insufficient privileges to complete the operation|Authorization_RequestDenied",
+    _FLAGS,
+)
+_OTHER_PYTHON = re.compile(
+    r"No matching distribution found for azure-functions\b"
+    r"|--platform-version 3\.(?!13\b)\d+"
+    r"|requires a different Python",
+    _FLAGS,
+)
+_PASSING = {
+    "Another deployment is under way": r"deployment (?:is )?(?:currently|already) in progress"
+    r"|another deployment is in progress|\bDeploymentActive\b",
+    "The deployment service's name is not known yet": r"no such host"
+    r"|Name or service not known|Temporary failure in name resolution|getaddrinfo failed"
+    r"|nodename nor servname provided|NameResolutionError|Could not resolve host",
+    "Entra does not know a new identity everywhere yet": r"Request_ResourceNotFound"
+    r"|queried reference-property objects are not present|NoBackingApplicationObject"
+    r"|does not reference a valid application object|Not a valid reference update"
+    r"|\bPrincipalNotFound\b",
+    "Refused: roles are still spreading": r"\b403\b|\bForbidden\b|InaccessibleStorage"
+    r"|AuthorizationPermissionMismatch",
+    "The deployment service is still starting": r"\b50[23]\b|Bad Gateway|Service Unavailable",
+}
+"""What may be over after a while, and how it shows. The first that fits is told."""
+
+_BUILD_HERE = """\
+
+The build in Azure took another Python than 3.13, which no new try changes. Build the package here,
+and deploy it as it is:
+
+  python scripts/build_package.py app.zip
+  python scripts/retry_deployment.py \\
+    az functionapp deployment source config-zip --resource-group {group} --name {app} \\
+    --src app.zip --build-remote false --timeout 600
+"""
 
 
-def is_passing(output: str) -> bool:
-    """Say whether a failed deployment may work when roles have spread."""
-    return bool(_REFUSED.search(output)) and not _FOR_GOOD.search(output)
+def reason_to_wait(output: str) -> str | None:
+    """Say why a failed command may work after a while; None where it will not."""
+    if _FOR_GOOD.search(output) or _OTHER_PYTHON.search(output):
+        return None
+    return next(
+        (reason for reason, sign in _PASSING.items() if re.search(sign, output, _FLAGS)), None
+    )
 
 
 def run(command: Sequence[str]) -> tuple[int, str]:
@@ -50,11 +92,15 @@ def deploy(
     """Run a command until it succeeds or fails for good, and return its exit code."""
     for pause in (*pauses, None):
         code, output = run(command)
-        if code == 0 or pause is None or not is_passing(output):
+        reason = reason_to_wait(output)
+        if code == 0 or pause is None or reason is None:
             break
-        print(f"Refused: roles are still spreading. Trying again in {pause:g} seconds ...")
-        sys.stdout.flush()
+        print(f"{reason}. Trying again in {pause:g} seconds ...", flush=True)
         sleep(pause)
+    if code and _OTHER_PYTHON.search(output):
+        group = os.environ.get("AZURE_RESOURCE_GROUP", '"$GROUP"')
+        app = os.environ.get("FUNCTION_APP_NAME", '"$APP"')
+        print(_BUILD_HERE.format(group=group, app=app), file=sys.stderr)
     return code
 
 

@@ -60,6 +60,14 @@ def python(version: str) -> Path:
     return interpreter
 
 
+def bare_python(version: str) -> str:
+    """Find a Python with pip and nothing beside, or skip the test."""
+    found = _find(version)
+    if found is None or _run(found, "-m", "pip", "--version").returncode:
+        pytest.skip(f"no Python {version} with pip on this machine")
+    return found
+
+
 def _find(version: str) -> str | None:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     places = [shutil.which(f"python{version}") or ""]

@@ -39,7 +39,9 @@ def test_without_the_azure_cli_it_says_to_install_it(tmp_path: Path) -> None:
     assert done.complained == "Install the Azure CLI, then run `az login`.\n"
 
 
-@pytest.mark.parametrize("script", [*SIGNED_IN, "make_connector.py", "retry_deployment.py"])
+@pytest.mark.parametrize(
+    "script", [*SIGNED_IN, "build_package.py", "make_connector.py", "retry_deployment.py"]
+)
 def test_a_wrong_call_is_answered_with_the_right_one(script: str, tmp_path: Path) -> None:
     """The usage, in front of what is wrong."""
     done = Administrator(tmp_path, {}).run(script)

@@ -17,6 +17,7 @@ from shared.webhooks.sources import read_sources
 from tests.unit.docs_pages import PAGES, ROOT, blocks, commands, lines, prose, spans, table
 
 HELPFUL = (
+    "scripts/build_package.py",
     "scripts/diagnose.py",
     "scripts/grant_graph_permissions.py",
     "scripts/make_connector.py",
