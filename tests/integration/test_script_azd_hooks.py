@@ -1,5 +1,6 @@
 """What `azd up` does between provisioning and the first link."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from dev.stand_ins.authority import Authority
 from dev.stand_ins.graph_directory import GRAPH, GraphDirectory, ServicePrincipal
 from shared.core import remediation
 from tests.integration.script_runs import ROOT, VERSIONS, Administrator
+from tests.unit.terminals import show
 
 TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
@@ -155,6 +157,164 @@ def test_a_failure_that_waiting_does_not_mend_ends_it(
     assert done.code == 1
     assert "ERROR: no such service" in done.said
     assert len(calls(operator)) == 1
+
+
+AZ = """\
+#!/bin/sh
+echo "az $*" >> {folder}/calls
+case "$*" in
+  *list-flexconsumption-locations*) printf 'West Europe\\nswedencentral\\n' ;;
+  *"provider show"*) cat {folder}/state ;;
+  *"provider register"* | *"vnet-integration remove"*) exit {code} ;;
+esac
+"""
+
+
+def with_az(operator: Administrator, *, code: int = 0, state: str = "NotRegistered") -> None:
+    """Give the operator an Azure CLI that notes how it was called."""
+    (operator.folder / "state").write_text(state, encoding="utf-8")
+    operator.command("az", AZ.format(folder=operator.folder, code=code))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("region", ["westeurope", "West Europe", "swedencentral"])
+def test_a_region_with_flex_consumption_passes(
+    version: str, region: str, operator: Administrator
+) -> None:
+    """However it is written; nothing is registered that the default does not need."""
+    with_az(operator)
+    operator.environment["AZURE_LOCATION"] = region
+
+    done = operator.run("azd_preprovision.py", version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    assert f"{region} offers Flex Consumption" in done.said
+    assert len(calls(operator)) == 1
+
+
+def test_a_region_without_flex_consumption_is_told_before_anything_is_made(
+    operator: Administrator,
+) -> None:
+    """With those that have it."""
+    with_az(operator)
+    operator.environment["AZURE_LOCATION"] = "westindia"
+
+    done = operator.run("azd_preprovision.py")
+
+    assert done.code == 1
+    assert done.complained.startswith("Nothing was made. westindia does not offer")
+    assert "swedencentral, westeurope" in done.complained
+
+
+def test_a_region_that_is_not_chosen_yet_is_advised_on(operator: Administrator) -> None:
+    """`azd provision` asks for it after this."""
+    with_az(operator)
+
+    done = operator.run("azd_preprovision.py")
+
+    assert (done.code, done.complained) == (0, "")
+    assert "Choose a region that offers Flex Consumption: swedencentral, westeurope." in done.said
+
+
+def test_without_a_sign_in_the_region_is_not_checked(operator: Administrator) -> None:
+    """The default can be provisioned with azd's own sign-in alone."""
+    operator.command("az", "#!/bin/sh\nexit 1\n")
+    operator.environment["AZURE_LOCATION"] = "westeurope"
+
+    done = operator.run("azd_preprovision.py")
+
+    assert done.code == 0
+    assert "The region was not checked." in done.said
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "registered"), [("Registered", 1, False), ("NotRegistered", 0, True)]
+)
+def test_the_hardened_variant_has_its_provider_registered_first(
+    state: str, code: int, registered: bool, operator: Administrator
+) -> None:
+    """In the subscription that is deployed to, and only where it is not there."""
+    with_az(operator, code=code, state=state)
+    operator.environment |= {
+        "AZURE_LOCATION": "westeurope",
+        "VNET_ENABLED": "true",
+        "AZURE_SUBSCRIPTION_ID": "SUBSCRIPTION",
+    }
+
+    done = operator.run("azd_preprovision.py")
+
+    assert (done.code, done.complained) == (0, "")
+    made = [call for call in calls(operator) if "provider register" in call]
+    assert bool(made) is registered
+    for call in made:
+        assert "--namespace Microsoft.App --wait --subscription SUBSCRIPTION" in call
+
+
+def test_a_provider_that_cannot_be_registered_is_told_before_anything_is_made(
+    operator: Administrator,
+) -> None:
+    """With the command for whoever can."""
+    with_az(operator, code=1)
+    operator.environment |= {"AZURE_LOCATION": "westeurope", "VNET_ENABLED": "true"}
+
+    done = operator.run("azd_preprovision.py")
+
+    assert done.code == 1
+    assert "az provider register --namespace Microsoft.App --wait" in done.complained
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_app_leaves_its_network_before_everything_is_deleted(
+    version: str, operator: Administrator
+) -> None:
+    """Azure deletes no subnet that the app has left a link on."""
+    with_az(operator)
+    operator.environment["VNET_ENABLED"] = "true"
+
+    done = operator.run("azd_predown.py", version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    (call,) = calls(operator)
+    assert call == (
+        "az functionapp vnet-integration remove --name func-clinic --resource-group rg-clinic"
+    )
+
+
+def test_nothing_is_deleted_while_the_app_is_in_its_network(operator: Administrator) -> None:
+    """A hook that fails stops azd."""
+    with_az(operator, code=1)
+    operator.environment["VNET_ENABLED"] = "true"
+
+    done = operator.run("azd_predown.py")
+
+    assert done.code == 1
+    assert "nothing was deleted" in done.complained
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0)])
+def test_somebody_at_a_terminal_is_asked_first(
+    answer: str, code: int, operator: Administrator
+) -> None:
+    """Without its network the app stops working, and azd asks its own question only later."""
+    with_az(operator)
+    path = f"{operator.folder}{os.pathsep}{os.environ['PATH']}"
+    settings = {**operator.environment, "VNET_ENABLED": "true", "PATH": path}
+
+    ended, shown = show("scripts/azd_predown.py", typed=f"{answer}\n", **settings)
+
+    assert ended == code
+    assert "`azd provision` puts it back. Go on? [y/N]" in shown
+    assert len(calls(operator)) == (code == 0)
+
+
+def test_without_a_network_there_is_nothing_to_leave(operator: Administrator) -> None:
+    """Nor for the Azure CLI to do."""
+    with_az(operator, code=1)
+
+    done = operator.run("azd_predown.py")
+
+    assert (done.code, done.said, done.complained) == (0, "", "")
+    assert calls(operator) == []
 
 
 def test_the_next_step_is_the_page_that_says_what_is_missing(operator: Administrator) -> None:

@@ -10,7 +10,10 @@ from tests.integration.script_runs import SCRIPTS, VERSIONS, Administrator
 
 CLIENT = "20000000-0000-4000-8000-000000000002"
 SIGNED_IN = ("diagnose.py", "grant_graph_permissions.py", "set_webhook_secret.py")
-HOOKS = ("azd_postprovision.py", "azd_postup.py", "azd_postdeploy.py")
+HOOKS = (
+    *("azd_preprovision.py", "azd_postprovision.py"),
+    *("azd_postup.py", "azd_postdeploy.py", "azd_predown.py"),
+)
 
 
 @pytest.mark.parametrize("script", [*SIGNED_IN, "dead_letters.py"])

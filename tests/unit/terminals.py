@@ -12,14 +12,16 @@ COLOUR = "\033["
 """How every change of colour begins."""
 
 
-def show(*arguments: str, **environment: str) -> tuple[int, str]:
+def show(*arguments: str, typed: str = "", **environment: str) -> tuple[int, str]:
     """Run Python on a terminal of its own; return its exit code, and all that was shown.
 
     Args:
         *arguments: What follows `python`.
+        typed: What somebody has typed ahead.
         **environment: What it finds there beside PATH and a terminal that knows colours.
     """
     ours, its = pytest.importorskip("pty", reason="there are none on Windows").openpty()
+    os.write(ours, typed.encode())
     with subprocess.Popen(  # noqa: S603 - this project's own commands
         [sys.executable, *arguments],
         cwd=ROOT,

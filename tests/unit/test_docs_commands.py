@@ -236,7 +236,7 @@ def test_the_azd_hooks_are_scripts_that_are_there() -> None:
     text = (ROOT / "azure.yaml").read_text(encoding="utf-8")
     hooks = re.findall(r"^    run: (\S+)$", text, re.MULTILINE)
 
-    assert len(hooks) == 3
+    assert len(hooks) == 5
     for hook in hooks:
         assert (ROOT / hook).is_file()
 
