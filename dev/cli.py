@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
         case "demo":
             from dev.demo import demo  # noqa: PLC0415
 
-            return demo()
+            return demo(host=options.host)
         case "serve":
             from dev.serve import serve, serve_by_func  # noqa: PLC0415
 
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python dev.py", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_layout
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    commands.add_parser(
+    demo = commands.add_parser(
         "demo",
         help="show the main job: requests go in, join links come out",
         **_told(
@@ -124,13 +124,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="booking systems of your own: the JSON of WEBHOOK_SOURCES (with the own host)",
     )
-    serve.add_argument(
-        "--host",
-        choices=("own", "func"),
-        default="own",
-        help="what runs the app: the project's own host (default), or func of Azure Functions "
-        "Core Tools",
-    )
+    for command in (demo, serve):
+        command.add_argument(
+            "--host",
+            choices=("own", "func"),
+            default="own",
+            help="what runs the app: the project's own host (default), or func of Azure Functions "
+            "Core Tools",
+        )
     commands.add_parser(
         "prepare",
         help="set up what the others need, and nothing else",

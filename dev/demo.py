@@ -11,7 +11,8 @@ from typing import Any
 import requests
 
 from dev import demo_webhooks
-from dev.local_run import FUNCTION_KEY, LocalRun
+from dev.func_host import FuncRun
+from dev.local_run import FUNCTION_KEY, LocalApp, LocalRun
 from dev.stand_ins.graph_faults import throttle
 from dev.terminal import COLUMNS, green, red, ticking, working, wrapped
 
@@ -23,15 +24,23 @@ class Step:
     """One thing to show: what it is, how it is done, and what has to come out."""
 
     title: str
-    run: Callable[[LocalRun], Mapping[str, Any]]
-    expected: Callable[[LocalRun, Mapping[str, Any]], bool]
+    run: Callable[[LocalApp], Mapping[str, Any]]
+    expected: Callable[[LocalApp, Mapping[str, Any]], bool]
 
 
-def demo() -> int:
-    """Show every step and return 0 if all came out right."""
+def demo(*, host: str = "own") -> int:
+    """Show every step and return 0 if all came out right.
+
+    Args:
+        host: What runs the app: the project's own host, or `func`.
+
+    Raises:
+        StartError: There is no func, or it has ended; or a part of what the app needs did not
+            start.
+    """
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
-            run = parts.enter_context(LocalRun())
+            run = parts.enter_context(FuncRun() if host == "func" else LocalRun())
         print(f"The app is up at {run.url}.", flush=True)
         wrong = [step.title for step in STEPS if not _show(step, run)]
     print()
@@ -42,7 +51,7 @@ def demo() -> int:
     return 0
 
 
-def _show(step: Step, run: LocalRun) -> bool:
+def _show(step: Step, run: LocalApp) -> bool:
     print(f"\n== {step.title}", flush=True)
     with ticking():
         answer = step.run(run)
@@ -89,7 +98,7 @@ def _cut(value: object) -> object:
 
 
 def _post(
-    run: LocalRun, body: Mapping[str, Any], *, path: str = "/api/join-link"
+    run: LocalApp, body: Mapping[str, Any], *, path: str = "/api/join-link"
 ) -> Mapping[str, Any]:
     print(_wrapped(f"   in:  POST {path} {_brief(body)}"))
     answer = requests.post(
@@ -103,7 +112,7 @@ def _post(
     return members
 
 
-def _enqueue(run: LocalRun, body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _enqueue(run: LocalApp, body: Mapping[str, Any]) -> Mapping[str, Any]:
     print(_wrapped(f"   in:  join-link-requests <- {_brief(body)}"))
     run.queue("join-link-requests").send_message(json.dumps(body))
     results = run.queue("join-link-results")
@@ -121,20 +130,20 @@ def _enqueue(run: LocalRun, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _by_ids(run: LocalRun) -> dict[str, Any]:
+def _by_ids(run: LocalApp) -> dict[str, Any]:
     clinic = run.clinic
     return {"userId": clinic.doctor.object_id, "onlineMeetingId": clinic.meeting.id}
 
 
-def _http(run: LocalRun) -> Mapping[str, Any]:
+def _http(run: LocalApp) -> Mapping[str, Any]:
     return _post(run, {**_by_ids(run), "context": {"booking": 1}})
 
 
-def _queue(run: LocalRun) -> Mapping[str, Any]:
+def _queue(run: LocalApp) -> Mapping[str, Any]:
     return _enqueue(run, {**_by_ids(run), "requestId": "booking-2"})
 
 
-def _teams_link(run: LocalRun) -> Mapping[str, Any]:
+def _teams_link(run: LocalApp) -> Mapping[str, Any]:
     clinic = run.clinic
     return _post(
         run,
@@ -145,7 +154,7 @@ def _teams_link(run: LocalRun) -> Mapping[str, Any]:
     )
 
 
-def _many(run: LocalRun) -> Mapping[str, Any]:
+def _many(run: LocalApp) -> Mapping[str, Any]:
     clinic = run.clinic
     meetings = (clinic.meeting, clinic.older_meeting, clinic.deleted_meeting)
     run.graph.clear()
@@ -164,21 +173,21 @@ def _many(run: LocalRun) -> Mapping[str, Any]:
     return {**answer, "calls": run.graph.count()}
 
 
-def _deleted(run: LocalRun) -> Mapping[str, Any]:
+def _deleted(run: LocalApp) -> Mapping[str, Any]:
     clinic = run.clinic
     return _post(
         run, {"userId": clinic.doctor.object_id, "onlineMeetingId": clinic.deleted_meeting.id}
     )
 
 
-def _no_policy(run: LocalRun) -> Mapping[str, Any]:
+def _no_policy(run: LocalApp) -> Mapping[str, Any]:
     clinic = run.clinic
     return _post(
         run, {"userId": clinic.locum.object_id, "onlineMeetingId": clinic.locum_meeting.id}
     )
 
 
-def _throttled(run: LocalRun) -> Mapping[str, Any]:
+def _throttled(run: LocalApp) -> Mapping[str, Any]:
     run.graph.order(throttle("1"))
     run.graph.clear()
     started = time.monotonic()
@@ -188,11 +197,11 @@ def _throttled(run: LocalRun) -> Mapping[str, Any]:
     return {**answer, "calls": run.graph.count()}
 
 
-def _is_link(run: LocalRun, answer: Mapping[str, Any]) -> bool:
+def _is_link(run: LocalApp, answer: Mapping[str, Any]) -> bool:
     return answer.get("virtualAppointmentJoinWebUrl") == run.graph.join_link(run.clinic.meeting)
 
 
-def _is_problem(code: str) -> Callable[[LocalRun, Mapping[str, Any]], bool]:
+def _is_problem(code: str) -> Callable[[LocalApp, Mapping[str, Any]], bool]:
     return lambda _, answer: answer.get("code") == code
 
 

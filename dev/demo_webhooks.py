@@ -15,19 +15,19 @@ from dev.booking_systems import (
     sign_as_calcom,
     sign_as_standard,
 )
-from dev.local_run import LocalRun
+from dev.local_run import LocalApp
 
 _WAIT = 30.0  # seconds for results on the queue
 _FLOW = 12
 
 
-def calcom(run: LocalRun) -> Mapping[str, Any]:
+def calcom(run: LocalApp) -> Mapping[str, Any]:
     """Post a signed Cal.com booking, and wait for its result."""
     answer = _post(run, "calcom", *_booking(run, SECRETS["webhook-calcom"]))
     return _result(run, answer)
 
 
-def standard(run: LocalRun) -> Mapping[str, Any]:
+def standard(run: LocalApp) -> Mapping[str, Any]:
     """Post an event of a home-made system, and wait for its result."""
     clinic = run.clinic
     data = {"userId": clinic.doctor.object_id, "joinMeetingId": clinic.meeting.join_meeting_id}
@@ -36,14 +36,14 @@ def standard(run: LocalRun) -> Mapping[str, Any]:
     return _result(run, _post(run, "clinic", body, headers))
 
 
-def forged(run: LocalRun) -> Mapping[str, Any]:
+def forged(run: LocalApp) -> Mapping[str, Any]:
     """Post a booking with somebody else's signature."""
     answer = _post(run, "calcom", *_booking(run, "a guess"))
     members: Mapping[str, Any] = answer.json()
     return members
 
 
-def rotated(run: LocalRun) -> Mapping[str, Any]:
+def rotated(run: LocalApp) -> Mapping[str, Any]:
     """Add a version of the secret, and let the sender change to it, while bookings flow."""
     old, new = SECRETS["webhook-calcom"], uuid.uuid4().hex
     answers = []
@@ -68,23 +68,23 @@ def rotated(run: LocalRun) -> Mapping[str, Any]:
     }
 
 
-def _booking(run: LocalRun, secret: str) -> tuple[bytes, dict[str, str]]:
+def _booking(run: LocalApp, secret: str) -> tuple[bytes, dict[str, str]]:
     body = calcom_booking(run.clinic.meeting, run.clinic.doctor)
     return body, sign_as_calcom(body, secret)
 
 
-def _address(run: LocalRun, source: str) -> str:
+def _address(run: LocalApp, source: str) -> str:
     return f"{run.url}/api/webhooks/{source}"
 
 
-def _post(run: LocalRun, source: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+def _post(run: LocalApp, source: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
     print(f"   in:  POST /api/webhooks/{source} ({len(body)} bytes, signed)")
     answer = requests.post(_address(run, source), data=body, headers=headers, timeout=30)
     print(f"   out: {answer.status_code} {answer.headers['Content-Type']}")
     return answer
 
 
-def _result(run: LocalRun, answer: requests.Response) -> Mapping[str, Any]:
+def _result(run: LocalApp, answer: requests.Response) -> Mapping[str, Any]:
     if answer.status_code != 202:
         members: Mapping[str, Any] = answer.json()
         return members
@@ -93,7 +93,7 @@ def _result(run: LocalRun, answer: requests.Response) -> Mapping[str, Any]:
     return result
 
 
-def _results(run: LocalRun, ids: Iterable[str]) -> list[Mapping[str, Any]]:
+def _results(run: LocalApp, ids: Iterable[str]) -> list[Mapping[str, Any]]:
     """Take the results of these requests off the queue; an empty one where none comes."""
     found: dict[str, Mapping[str, Any]] = {request_id: {} for request_id in ids}
     queue = run.queue("join-link-results")

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self
 
 from dev.errors import StartError
-from dev.local_run import ROOT, LocalAzure
+from dev.local_run import ROOT, LocalApp, LocalAzure
 
 PATIENCE = 15.0  # seconds that func has to end
 _PROGRESS = 10.0  # seconds between two words about how long it takes
@@ -103,6 +104,30 @@ class FuncHost:
                 return connection.getresponse().status
             except (OSError, HTTPException):
                 return None
+
+
+class FuncRun(LocalApp):
+    """The app in `func start`, and everything that it needs. A context manager.
+
+    Attributes:
+        func: The app; and those of LocalAzure.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(every_storage_service=True)
+        self.func: FuncHost
+
+    @property
+    def url(self) -> str:
+        """The app's address, without `/api`."""
+        return self.func.url
+
+    def _start(self, parts: ExitStack) -> None:
+        find_func()
+        super()._start(parts)
+        self.func = parts.enter_context(FuncHost(environment=environment_for_func(self)))
+        if not self.func.wait_until_up():
+            raise StartError(f"func has ended by itself, with exit code {self.func.exit_code}.")
 
 
 def find_func() -> str:

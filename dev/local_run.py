@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -156,7 +157,16 @@ class LocalAzure:
         )
 
 
-class LocalRun(LocalAzure):
+class LocalApp(LocalAzure, ABC):
+    """The app in some host, and everything that it needs. A context manager."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The app's address, without `/api`."""
+
+
+class LocalRun(LocalApp):
     """The app in the project's own host, and everything that it needs. A context manager.
 
     Args:

@@ -23,14 +23,15 @@ if code := os.environ.get("FUNC_EXIT"):
 
 sys.path.insert(0, str(Path.cwd()))
 from dev.host.host import Host  # noqa: E402 - not before the path is known
+from dev.local_run import FUNCTION_KEY, MASTER_KEY  # noqa: E402
 
 try:
     with Host(
         app=Path.cwd(),
         environment=os.environ,
         port=int(sys.argv[3]),
-        function_key="unchecked",
-        master_key="unchecked",
+        function_key=FUNCTION_KEY,  # func checks none
+        master_key=MASTER_KEY,
     ):
         threading.Event().wait()
 except KeyboardInterrupt:

@@ -89,6 +89,33 @@ def test_the_app_does_its_work_under_func(func: Func) -> None:
     assert environment["NO_PROXY"].split(",") == ["intranet.example", "127.0.0.1", "localhost"]
 
 
+def test_the_demo_comes_out_right_under_func(func: Func) -> None:
+    """The same calls, and none of the project's own host; CI does it with the real one."""
+    done = run_dev("demo", "--host", "func", environment=func.environment)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "came out right." in done.stdout
+    assert func.given["arguments"][0] == "start"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"PATH": ""}, "install Azure Functions Core Tools 4"),
+        ({"FUNC_EXIT": "3"}, "func has ended by itself, with exit code 3."),
+    ],
+)
+def test_the_demo_without_func_says_what_is_wrong(
+    environment: dict[str, str], message: str, func: Func
+) -> None:
+    """And is no success."""
+    done = run_dev("demo", "--host", "func", environment={**func.environment, **environment})
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_func_gets_every_setting_and_storage_for_its_own_locks(func: Func) -> None:
     """As environment variables; nothing is written into the checkout."""
     file = PROJECT / "local.settings.json"
@@ -137,17 +164,22 @@ def test_ctrl_c_or_a_closed_terminal_ends_func_too(func: Func, how: signal.Signa
     assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
 
 
-def test_without_func_one_line_says_what_to_install(tmp_path: Path) -> None:
-    """And that nothing of it is needed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dev", "serve", "--host", "func"],
+def run_dev(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of dev.py to its end."""
+    return subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-m", "dev", *arguments],
         cwd=PROJECT,
-        env={**os.environ, "PATH": str(tmp_path)},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
+
+
+def test_without_func_one_line_says_what_to_install(tmp_path: Path) -> None:
+    """And that nothing of it is needed."""
+    done = run_dev("serve", "--host", "func", environment={"PATH": str(tmp_path)})
 
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
