@@ -29,6 +29,7 @@ Each says more with --help, and Ctrl-C ends it at any time. Exit codes:
 """
 BENCHES = ("cold", "warm", "burst", "drain")
 """The measurements of `bench`, which is started as a program: nothing in dev imports it."""
+_LOCAL_RUN = ("demo", "serve", "soak", "bench")  # need nothing that is only for the checks
 _ROOT = Path(__file__).resolve().parents[1]
 _NEEDS = "Python 3.13 and Node 20 or newer; the network only the first time"
 
@@ -55,6 +56,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.print_help()
         parser.exit()
     return options
+
+
+def needs_checks(options: argparse.Namespace) -> bool:
+    """Tell whether a command needs more packages than the local run does."""
+    return options.command not in _LOCAL_RUN
 
 
 def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
@@ -205,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         help="pin the requirements anew, from the short lists (*.in)",
         **_told(
             "Pin every package to the newest version that fits: requirements.txt, "
-            "dev/requirements.txt, bench/requirements-*.txt.",
+            "dev/requirements-run.txt, dev/requirements.txt, bench/requirements-*.txt.",
             needs="Python 3.13, Node 20 or newer, and the network",
             takes="about ten seconds",
             examples=["lock"],

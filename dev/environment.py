@@ -1,7 +1,8 @@
 """The environment that the commands run in: .venv, and Azurite in dev/node_modules.
 
 Made once, brought up to date when the pinned versions change, made anew when it was
-interrupted. Standard library only: nothing else is there yet.
+interrupted. What only the checks need is most of it, and is installed when they are first run.
+Standard library only: nothing else is there yet.
 """
 
 import contextlib
@@ -16,11 +17,13 @@ from pathlib import Path
 
 from dev import cli, processes
 from dev.errors import StartError
-from dev.terminal import complain, ticking, working
+from dev.terminal import complain, working
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_NODE = 20
 LINES_SHOWN = 20  # of an installation that failed
+_UNFINISHED = "unfinished"
+_CHECKS = ".complete-for-checks"
 
 
 class SetUpError(StartError):
@@ -28,32 +31,40 @@ class SetUpError(StartError):
 
 
 class Stamp:
-    """A file that is there only when a folder was finished, and says what was put into it.
+    """A file in a folder that says what was installed into it.
 
     Args:
         folder: What is stamped.
-        sources: The files that decide what goes into it.
+        sources: The files that decide what is installed.
+        name: The file's name: one folder can have several stamps.
     """
 
-    def __init__(self, *, folder: Path, sources: Sequence[Path]) -> None:
-        self._file = folder / ".complete"
+    def __init__(self, *, folder: Path, sources: Sequence[Path], name: str = ".complete") -> None:
+        self._file = folder / name
         self._sources = sources
 
+    def is_current(self) -> bool:
+        """Tell whether everything is installed that the sources say now."""
+        return self.exists() and self._text() == self._digest()
+
     def exists(self) -> bool:
-        """Tell whether the folder was finished once, from whichever sources."""
+        """Tell whether an installation by this project's commands ever began here."""
         return self._file.exists()
 
-    def is_current(self) -> bool:
-        """Tell whether the folder was finished from the sources as they are now."""
-        return self.exists() and self._file.read_text(encoding="ascii") == self._digest()
+    def is_unfinished(self) -> bool:
+        """Tell whether an installation began and did not end: nobody knows what is there."""
+        return self._text() == _UNFINISHED
 
-    def remove(self) -> None:
-        """Say that the folder is not finished: whoever is interrupted now makes it anew."""
-        self._file.unlink(missing_ok=True)
+    def begin(self) -> None:
+        """Say that an installation begins."""
+        self._file.write_text(_UNFINISHED, encoding="ascii")
 
     def write(self) -> None:
-        """Say that the folder is finished."""
+        """Say that everything is installed."""
         self._file.write_text(self._digest(), encoding="ascii")
+
+    def _text(self) -> str | None:
+        return self._file.read_text(encoding="ascii") if self._file.exists() else None
 
     def _digest(self) -> str:
         digests = (hashlib.sha256(source.read_bytes()).hexdigest() for source in self._sources)
@@ -65,18 +76,25 @@ class Environment:
 
     Args:
         root: The checkout.
+        checks: Whether what only the checks need is wanted too.
     """
 
-    def __init__(self, *, root: Path) -> None:
+    def __init__(self, *, root: Path, checks: bool = False) -> None:
         self._root = root
+        self._checks = checks
         self._venv = root / ".venv"
         self._dev = root / "dev"
-        self._requirements = [root / "requirements.txt", self._dev / "requirements.txt"]
-        self._venv_stamp = Stamp(folder=self._venv, sources=self._requirements)
-        self._node_stamp = Stamp(
-            folder=self._dev / "node_modules",
-            sources=[self._dev / "package.json", self._dev / "package-lock.json"],
-        )
+        node_modules = self._dev / "node_modules"
+        self._requirements = [root / "requirements.txt", self._dev / "requirements-run.txt"]
+        self._packages = [self._dev / "package.json", self._dev / "package-lock.json"]
+        self._venv_stamps = [Stamp(folder=self._venv, sources=self._requirements)]
+        self._node_stamps = [Stamp(folder=node_modules, sources=self._packages)]
+        if checks:
+            self._requirements = [*self._requirements, self._dev / "requirements.txt"]
+            self._venv_stamps += [
+                Stamp(folder=self._venv, sources=self._requirements, name=_CHECKS)
+            ]
+            self._node_stamps += [Stamp(folder=node_modules, sources=self._packages, name=_CHECKS)]
 
     @property
     def python(self) -> Path:
@@ -84,42 +102,73 @@ class Environment:
         return programs(self._venv) / ("python.exe" if os.name == "nt" else "python")
 
     def prepare(self) -> None:
-        """Make what is missing or out of date; quick, and without a word, when nothing is.
+        """Install what is missing or out of date; quick, and without a word, when nothing is.
 
         Raises:
-            SetUpError: Node is missing or too old, or an installation failed.
+            SetUpError: Node is missing or too old, .venv is somebody's for another Python, or an
+                installation failed.
         """
         npm = _find_npm()
-        if self._is_ready():
+        if self._python_is_ready() and self._node_is_ready():
             return
-        # Somebody else may be at it in the same checkout, and be done before us.
+        # Another process may be setting up the same checkout, and be done before this one.
         with _only_one(self._root / ".dev" / "environment.lock"):
             if not self._python_is_ready():
                 self._install_python_packages()
-            if not self._node_stamp.is_current():
-                self._install_azurite(npm)
-
-    def _is_ready(self) -> bool:
-        return self._python_is_ready() and self._node_stamp.is_current()
+            if not self._node_is_ready():
+                self._install_node_packages(npm)
 
     def _python_is_ready(self) -> bool:
         # The Python that it was made from may have gone since.
-        return self._venv_stamp.is_current() and self.python.exists()
+        return all(stamp.is_current() for stamp in self._venv_stamps) and self.python.exists()
+
+    def _node_is_ready(self) -> bool:
+        return all(stamp.is_current() for stamp in self._node_stamps)
 
     def _install_python_packages(self) -> None:
-        if self._venv_stamp.exists() and self.python.exists():
-            self._venv_stamp.remove()
-            with working("Bringing .venv up to date"):
-                install_packages(self._venv, *self._requirements)
-        else:
-            with working("Setting up .venv (first time: about a minute)"):
-                make_venv(self._venv, *self._requirements)
-        self._venv_stamp.write()
+        known, usable = self._venv_stamps[0].exists(), self._is_usable()
+        told = "Bringing .venv up to date" if known and usable else "Setting up .venv"
+        extent = ", with what the checks need" if self._checks else ""
+        with working(f"{told}{extent} (at most a minute or two)"):
+            if not usable:
+                place = str(self._venv)
+                _install([sys.executable, "-m", "venv", "--clear", "--without-pip", place])
+            self._fill_venv()
 
-    def _install_azurite(self, npm: str) -> None:
+    def _is_usable(self) -> bool:
+        """Tell whether .venv can be added to: one of ours, or one that was made by hand.
+
+        Raises:
+            SetUpError: It was made by hand, for another Python.
+        """
+        stamp = self._venv_stamps[0]
+        if stamp.is_unfinished():
+            return False
+        here, found = _version(sys.executable), _version(str(self.python))
+        if found not in (here, "") and not stamp.exists():
+            raise SetUpError(
+                f"The folder .venv here is for Python {found}, and this project runs on exactly "
+                f"{here}. Remove .venv, or rename it, and run this again."
+            )
+        return found == here
+
+    def _fill_venv(self) -> None:
+        for stamp in self._venv_stamps:
+            stamp.begin()
+        # For a .venv that was made without; where pip is, it stays.
+        _install([str(self.python), "-m", "ensurepip", "--default-pip"])
+        install_packages(self._venv, *self._requirements)
+        for stamp in self._venv_stamps:
+            stamp.write()
+
+    def _install_node_packages(self, npm: str) -> None:
+        # npm removes what was there before, and with it the stamps.
+        extent = [] if self._checks else ["--omit=dev"]
+        command = [npm, "ci", "--no-progress", "--loglevel=error", "--prefer-offline", *extent]
         with working("Setting up Azurite, the storage emulator (first time: half a minute)"):
-            _install([npm, "ci", "--no-progress", "--loglevel=error"], folder=self._dev)
-        self._node_stamp.write()
+            _install(command, folder=self._dev)
+        for stamp in self._node_stamps:
+            stamp.write()
 
 
 def programs(venv: Path) -> Path:
@@ -156,6 +205,16 @@ def _install(command: Sequence[str], *, folder: Path = ROOT) -> None:
         raise SetUpError(f"This failed:\n  {' '.join(command)}\nIt ended with:\n{end}")
 
 
+def _version(python: str) -> str:
+    """Return which Python a program is, such as 3.13; nothing where there is none that runs."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
 def _find_npm() -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     advice = f"Install Node {OLDEST_NODE} or newer from nodejs.org."
@@ -181,15 +240,18 @@ def _only_one(path: Path) -> Iterator[None]:
         else:
             import fcntl  # noqa: PLC0415 - and only there elsewhere
 
-            with ticking("waiting until somebody else has set this up: "):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with working("Waiting until another process has set this up"):
+                    fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
     """Prepare the environment, then run `python -m dev` in it with the same arguments."""
-    cli.parse()  # help, and what is wrong with the arguments, need nothing to be set up
-    environment = Environment(root=ROOT)
+    options = cli.parse()  # help, and what is wrong with the arguments, need nothing to be set up
+    environment = Environment(root=ROOT, checks=cli.needs_checks(options))
     try:
         environment.prepare()
     except SetUpError as error:

@@ -8,7 +8,8 @@ from dev.terminal import working
 
 _LISTS = (
     "requirements",
-    "dev/requirements",
+    "dev/requirements-run",
+    "dev/requirements",  # after what it takes over the pins of
     *(f"bench/requirements-{name}" for name in ("ours", "requests", "msgraph")),
 )
 

@@ -1,4 +1,4 @@
-"""How the commands speak: 80 columns, colour on a terminal alone, and never silent for long.
+"""How the commands speak: 80 columns; colour, and a line that counts, on a terminal alone.
 
 Standard library only: dev/environment.py speaks before there is anything else.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 COLUMNS = 80
-_COUNTING, _LINES = 1.0, 5.0  # seconds from one sign of life to the next
+_COUNTING = 1.0  # seconds from one sign of life to the next
 
 
 def is_coloured() -> bool:
@@ -58,23 +58,20 @@ def complain(error: Exception) -> None:
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Say what is being done, and how long it has been going until the context ends."""
+    """Say what is being done; a terminal shows for how long, until the context ends."""
     print(f"{text} ...", flush=True)
     with ticking():
         yield
 
 
 @contextmanager
-def ticking(what: str = "") -> Iterator[None]:
-    """Say how long it has been going, until the context ends.
-
-    A terminal shows one line that counts; elsewhere, in a log, a line comes every few seconds.
-
-    Args:
-        what: What is said before the time.
-    """
+def ticking() -> Iterator[None]:
+    """Count the seconds in one line of the terminal, until the context ends; elsewhere nothing."""
+    if not _is_live():
+        yield
+        return
     over = threading.Event()
-    thread = threading.Thread(target=_tick, args=(what, over), name="ticking", daemon=True)
+    thread = threading.Thread(target=_tick, args=(over,), name="ticking", daemon=True)
     thread.start()
     try:
         yield
@@ -83,19 +80,17 @@ def ticking(what: str = "") -> Iterator[None]:
         thread.join()
 
 
-def _tick(what: str, over: threading.Event) -> None:
+def _tick(over: threading.Event) -> None:
     if os.name != "nt":  # Ctrl-C is for the main thread, which may just hold it back
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    live = _is_live()
     began = time.monotonic()
     line = ""
     with suppress(OSError):  # the terminal may go before the process does
-        while not over.wait(_COUNTING if live else _LINES):
-            line = f"   {what}{time.monotonic() - began:.0f} s"
+        while not over.wait(_COUNTING):
+            line = f"   {time.monotonic() - began:.0f} s"
             # Whoever else prints begins where the line begins, and overwrites it.
-            print(dim(line), end="\r" if live else "\n", flush=True)
-        if live:
-            print(" " * len(line), end="\r", flush=True)
+            print(dim(line), end="\r", flush=True)
+        print(" " * len(line), end="\r", flush=True)
 
 
 def _is_live() -> bool:

@@ -193,7 +193,7 @@ def checkout(folder: Path, *, finished: bool) -> dict[str, str]:
         made.mkdir(parents=True)
     for file in (PROJECT / "dev.py", *(PROJECT / "dev").glob("*.py")):
         shutil.copy(file, folder / file.relative_to(PROJECT))
-    for name in ("requirements.txt", "dev/requirements.txt"):
+    for name in ("requirements.txt", "dev/requirements-run.txt"):
         (folder / name).touch()
     for name, line in (("node", "echo v20.1.0"), ("npm", "sleep 60")):
         (tools / name).write_text(f"#!/bin/sh\n{line}\n", encoding="ascii")
@@ -201,5 +201,6 @@ def checkout(folder: Path, *, finished: bool) -> dict[str, str]:
     if finished:
         environment = Environment(root=folder)
         environment.python.symlink_to(sys.executable)
-        environment._venv_stamp.write()
+        for stamp in environment._venv_stamps:
+            stamp.write()
     return {"PATH": f"{tools}:{os.environ['PATH']}"}

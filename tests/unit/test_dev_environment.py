@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from dev import cli
 from dev.environment import Environment, SetUpError, Stamp, _only_one
 
 ROOT = Path(__file__).resolve().parents[2]
+MANNERS = (
+    "-qq",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--no-progress",
+    "--loglevel=error",
+    "--prefer-offline",
+    "--default-pip",
+)
 
 
 def make_tool(folder: Path, name: str, answer: str) -> None:
@@ -32,13 +42,17 @@ def test_a_folder_is_current_until_one_of_its_sources_changes(tmp_path: Path) ->
     source.write_text("one==1\n")
     stamp = Stamp(folder=tmp_path, sources=[source])
 
-    unfinished = stamp.is_current()
+    before = (stamp.exists(), stamp.is_current(), stamp.is_unfinished())
+    stamp.begin()
+    unfinished = (stamp.exists(), stamp.is_current(), stamp.is_unfinished())
     stamp.write()
-    finished = stamp.is_current()
+    finished = (stamp.exists(), stamp.is_current(), stamp.is_unfinished())
     source.write_text("one==2\n")
 
-    assert (unfinished, finished, stamp.is_current()) == (False, True, False)
-    assert stamp.exists()
+    assert before == (False, False, False)
+    assert unfinished == (True, False, True)
+    assert finished == (True, True, False)
+    assert not stamp.is_current()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="writes shell scripts")
@@ -67,53 +81,132 @@ def test_a_missing_or_old_node_is_one_clear_line(
 
 
 @pytest.fixture
-def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """An environment of a checkout where neither pip nor npm can run."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose .venv holds a Python that only writes down how it is called."""
     if os.name == "nt":
         pytest.skip("writes shell scripts")
     (tmp_path / "tools").mkdir()
     make_tool(tmp_path / "tools", "node", "v20.1.0")
-    make_tool(tmp_path / "tools", "npm", "must not run")
-    monkeypatch.setenv("PATH", str(tmp_path / "tools"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
     dev = tmp_path / "dev"
     for folder in (dev / "node_modules", tmp_path / ".venv" / "bin"):
         folder.mkdir(parents=True)
-    for source in ("requirements.txt", "dev/requirements.txt", "dev/package.json"):
-        (tmp_path / source).write_text("{}")
-    (dev / "package-lock.json").write_text("{}")
-    environment = Environment(root=tmp_path)
-    environment.python.write_text("#!/bin/sh\necho there is no network >&2\nexit 1\n")
-    environment.python.chmod(0o755)
-    environment._venv_stamp.write()
-    environment._node_stamp.write()
-    return environment
+    for name in ("requirements.txt", "dev/requirements-run.txt", "dev/requirements.txt"):
+        (tmp_path / name).touch()
+    for name in ("package.json", "package-lock.json"):
+        (dev / name).write_text("{}")
+    write_down(tmp_path / "tools" / "npm", tmp_path)
+    write_down(tmp_path / ".venv" / "bin" / "python", tmp_path)
+    return tmp_path
+
+
+def write_down(program: Path, place: Path, *, version: str = "3.13", code: int = 0) -> None:
+    """Make a program that says its version, and writes down what else it is asked to do."""
+    program.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = -c ] && echo {version} && exit\n'
+        f'echo "$(basename $0) $*" >> {place}/calls\n'
+        'case "$*" in *install*) '
+        f"echo there is no network >&2; exit {code};; esac\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+
+
+def calls(place: Path) -> list[str]:
+    """Give what was asked of pip and npm since the last time, without how quietly."""
+    file = place / "calls"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return [" ".join(word for word in line.split() if word not in MANNERS) for line in lines]
 
 
 def test_a_finished_environment_is_left_alone(
-    tmp_path: Path, finished: Environment, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither pip nor npm runs: the second time needs no network, and says nothing."""
-    finished.prepare()
+    Environment(root=place).prepare()
+    calls(place)
+    capsys.readouterr()
 
-    assert not (tmp_path / ".dev").exists()
+    Environment(root=place).prepare()
+
+    assert calls(place) == []
     assert capsys.readouterr().out == ""
 
 
-def test_an_update_that_fails_says_why_and_is_made_anew(
-    tmp_path: Path, finished: Environment, capsys: pytest.CaptureFixture[str]
+def test_what_only_the_checks_need_is_installed_when_they_are_first_run(place: Path) -> None:
+    """By then the local run has its own; after that, both are there."""
+    run = f"-r {place}/requirements.txt -r {place}/dev/requirements-run.txt"
+
+    Environment(root=place).prepare()
+    demo = calls(place)
+    Environment(root=place, checks=True).prepare()
+    checks = calls(place)
+    Environment(root=place).prepare()
+    Environment(root=place, checks=True).prepare()
+
+    assert demo == ["python -m ensurepip", f"python -m pip install {run}", "npm ci --omit=dev"]
+    assert checks == [
+        "python -m ensurepip",
+        f"python -m pip install {run} -r {place}/dev/requirements.txt",
+        "npm ci",
+    ]
+    assert calls(place) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("demo", False), ("serve", False), ("test", True), ("prepare", True), ("lock", True)],
+)
+def test_a_command_gets_what_it_needs(command: str, *, expected: bool) -> None:
+    """An editor, which has `prepare` run, runs the checks too."""
+    assert cli.needs_checks(cli.parse([command])) is expected
+
+
+def test_a_venv_that_was_made_by_hand_is_added_to(
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who knows which half of it was done?"""
-    (tmp_path / "requirements.txt").write_text("another==2")
+    """What somebody has put there stays."""
+    (place / ".venv" / "mine").touch()
+
+    Environment(root=place).prepare()
+
+    assert (place / ".venv" / "mine").exists()
+    assert capsys.readouterr().out.startswith("Setting up .venv (")
+
+
+def test_a_venv_of_another_python_made_by_hand_is_left_to_its_owner(place: Path) -> None:
+    """It says which one is there, which one is needed, and what to do."""
+    write_down(place / ".venv" / "bin" / "python", place, version="3.12")
 
     with pytest.raises(SetUpError) as caught:
-        finished.prepare()
+        Environment(root=place).prepare()
+
+    assert "for Python 3.12" in str(caught.value)
+    assert "exactly 3.13. Remove .venv" in str(caught.value)
+    assert calls(place) == []
+
+
+def test_an_update_that_fails_says_why_and_is_made_anew(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who knows which half of it was done?"""
+    environment = Environment(root=place)
+    environment.prepare()
+    (place / "requirements.txt").write_text("another==2")
+    write_down(environment.python, place, code=1)
+    capsys.readouterr()
+
+    with pytest.raises(SetUpError) as caught:
+        environment.prepare()
 
     first, command, *_, last = str(caught.value).splitlines()
-    assert capsys.readouterr().out == "Bringing .venv up to date ...\n"
+    assert capsys.readouterr().out == "Bringing .venv up to date (at most a minute or two) ...\n"
     assert first == "This failed:"
-    assert command.startswith(f"  {finished.python} -m pip install -qq ")
+    assert command.startswith(f"  {environment.python} -m pip install -qq ")
     assert last == "there is no network"
-    assert not finished._venv_stamp.exists()
+    assert not environment._is_usable()
 
 
 def test_only_one_sets_up_at_a_time(tmp_path: Path) -> None:

@@ -1,41 +1,80 @@
-"""The short list of what the deployed app needs says neither more nor less than it imports."""
+"""The short lists say neither more nor less than what is imported."""
 
 import ast
 import sys
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEPLOYED = [ROOT / "function_app.py", *sorted((ROOT / "shared").rglob("*.py"))]
-REQUIRED = {
-    line.partition("[")[0].strip()
-    for line in (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
-    if line and not line.startswith("#")
-}
+OWN = {"shared", "dev", *sys.stdlib_module_names}
 
 
-def imported_modules() -> set[str]:
-    """Give what the deployed modules import from elsewhere, wherever in them they do."""
+def required(name: str) -> set[str]:
+    """Give the packages of a short list, without those of the list that it continues."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {
+        line.partition("[")[0].strip().lower()
+        for line in lines
+        if line and not line.startswith(("#", "-"))
+    }
+
+
+def pins(name: str) -> set[str]:
+    """Give the packages of a long list, each with its version."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if "==" in line}
+
+
+def imported_modules(paths: Iterable[Path]) -> set[str]:
+    """Give what modules import from elsewhere, wherever in them they do."""
     names: set[str] = set()
-    for path in DEPLOYED:
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module or "")
-    own = {"shared", *sys.stdlib_module_names}
-    return {name for name in names if name.partition(".")[0] not in own}
+    return {name for name in names if name.partition(".")[0] not in OWN}
 
 
 def distribution(module: str) -> str:
     """Name the package that a module comes with."""
     if module.startswith("azure."):  # which many packages share: each is named after its modules
-        names = {name for name in REQUIRED if f"{module}.".startswith(name.replace("-", ".") + ".")}
-        return names.pop() if names else module
+        names = required("requirements.in")
+        found = {name for name in names if f"{module}.".startswith(name.replace("-", ".") + ".")}
+        return found.pop() if found else module
     (name,) = set(packages_distributions()[module.partition(".")[0]])
-    return name
+    return name.lower()
 
 
-def test_what_is_imported_is_required_and_nothing_else_is() -> None:
+def test_what_the_app_imports_is_required_and_nothing_else_is() -> None:
     """What only came with another package could leave with its next version."""
-    assert {distribution(module) for module in imported_modules()} == REQUIRED
+    deployed = [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
+
+    assert {distribution(module) for module in imported_modules(deployed)} == required(
+        "requirements.in"
+    )
+
+
+def test_what_the_local_run_imports_is_required_and_nothing_else_is() -> None:
+    """A demo, the first time, waits for each package."""
+    tools = {"layers.py"}  # a check
+    local_run = [
+        path
+        for path in (ROOT / "dev").rglob("*.py")
+        if path.name not in tools and "node_modules" not in path.parts
+    ]
+
+    names = {distribution(module) for module in imported_modules(local_run)}
+
+    assert names - required("requirements.in") == required("dev/requirements-run.in")
+
+
+def test_each_list_has_the_versions_of_the_one_that_it_continues() -> None:
+    """The checks run what the local run does, and that what is deployed."""
+    app, run, checks = map(
+        pins, ("requirements.txt", "dev/requirements-run.txt", "dev/requirements.txt")
+    )
+
+    assert app < run < checks
