@@ -43,6 +43,13 @@ def join_links(req: func.HttpRequest) -> func.HttpResponse:
     return _response(http.join_links(application, req.headers, req.get_body()))
 
 
+@app.function_name("request_join_link")
+@app.route("join-link-requests", methods=["POST"], auth_level=CALLERS)
+def request_join_link(req: func.HttpRequest) -> func.HttpResponse:
+    """Accept one request for later."""
+    return _response(http.request_join_link(application, req.headers, req.get_body()))
+
+
 @app.function_name("webhooks")
 @app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def webhook(req: func.HttpRequest) -> func.HttpResponse:

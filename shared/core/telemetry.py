@@ -16,6 +16,7 @@ Trigger = Literal["http", "queue", "webhook"]
 
 EVENTS = frozenset(
     {
+        "join_link.accepted",
         "join_link.resolved",
         "join_link.failed",
         "join_link.retried",

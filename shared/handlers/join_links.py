@@ -13,6 +13,7 @@ from shared.core.errors import (
 from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
 from shared.core.strict_json import Document, Json, NotJson
+from shared.core.telemetry import Event
 from shared.handlers.responses import (
     JSON,
     HttpResponse,
@@ -20,15 +21,18 @@ from shared.handlers.responses import (
     outcome_response,
     problem_response,
     read_client_request_id,
+    read_traceparent,
 )
 from shared.identity.bearer_tokens import Caller
-from shared.meetings.models import Correlation, Outcome
+from shared.meetings.authorization import authorize_for_later
+from shared.meetings.models import ME, Correlation, JoinRequest, Outcome
 from shared.meetings.resolver import Attempt
+from shared.queues.client import REQUESTS
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_BYTES_OF_MANY = 1024 * 1024
 MOST_REQUESTS = 100
-_REQUESTS = "requests"
+_MANY = "requests"
 
 
 def join_link(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
@@ -97,6 +101,55 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     return json_response(200, {"results": results}, client_request_id=client_request_id)
 
 
+def request_join_link(
+    application: Application, headers: Mapping[str, str], body: bytes
+) -> HttpResponse:
+    """Answer `POST /api/join-link-requests`: put a request on the queue, and give its id.
+
+    Raises nothing.
+
+    Args:
+        application: the app, valid or with invalid settings.
+        headers: by name, in any case.
+        body: as it came.
+    """
+    from shared.queues import messages  # noqa: PLC0415 - a plain link does not need them
+
+    headers = {name.lower(): value for name, value in headers.items()}
+    client_request_id = read_client_request_id(headers)
+    correlation = Correlation(request_id=make_request_id())
+    deadline = Deadline(seconds=0)
+    try:
+        services = application.services()
+        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        authorize_for_later(_authenticate(services, headers, deadline))
+        document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
+        correlation = Correlation.of(document, default_request_id=correlation.request_id)
+        _check_for_later(document, correlation.request_id)
+        message = messages.write_request(
+            document.value,
+            request_id=correlation.request_id,
+            traceparent=read_traceparent(headers),
+        )
+        services.queues.send(REQUESTS, message)
+    except Exception as error:  # noqa: BLE001 - as above
+        outcome = Outcome.of(correlation, error)
+        _emit(outcome, deadline, RequestStats(), client_request_id)
+        return outcome_response(outcome, client_request_id=client_request_id)
+    telemetry.emit(
+        Event(
+            event="join_link.accepted",
+            trigger="http",
+            duration_ms=deadline.elapsed_ms(),
+            request_id=correlation.request_id,
+            client_request_id=client_request_id,
+        )
+    )
+    return json_response(
+        202, {"requestId": correlation.request_id}, client_request_id=client_request_id
+    )
+
+
 def health(application: Application) -> HttpResponse:
     """Answer `GET /api/health`: whether the app has loaded and its settings are valid.
 
@@ -138,8 +191,23 @@ def _authenticate(
     return services.sign_in.check(headers, deadline=deadline)
 
 
+def _check_for_later(document: Document, request_id: str) -> None:
+    """Check a request as if its caller were not there, as is so when it is tried."""
+    try:
+        JoinRequest.from_document(document, request_id=request_id)
+    except InvalidRequest as error:
+        if all(field_error.pointer != "/userId" for field_error in error.field_errors):
+            raise
+        raise InvalidRequest(
+            error.detail,
+            fix=f"{error.fix} The app asks Graph later, as itself and not for whoever sent the "
+            f"request. So it has to name the organizer: `{ME}`, or nobody, does not.",
+            field_errors=error.field_errors,
+        ) from None
+
+
 def _read_many(body: bytes) -> tuple[Document, list[Document]]:
-    return strict_json.read_parts(body, member=_REQUESTS, most=MOST_REQUESTS)
+    return strict_json.read_parts(body, member=_MANY, most=MOST_REQUESTS)
 
 
 def _check_envelope(envelope: Document) -> None:
@@ -149,10 +217,10 @@ def _check_envelope(envelope: Document) -> None:
             errors.add("The body must be one JSON object.")
     else:
         for name in envelope.value:
-            if name != _REQUESTS:
+            if name != _MANY:
                 errors.add("There is no such member.", name)
-        if envelope.value.get(_REQUESTS) != []:
-            errors.add("Must be a list of requests.", _REQUESTS)
+        if envelope.value.get(_MANY) != []:
+            errors.add("Must be a list of requests.", _MANY)
     if errors:
         raise InvalidRequest(
             errors.summary("the whole"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.core.errors import ServiceError
-from shared.core.identifiers import is_request_id
+from shared.core.identifiers import is_request_id, is_traceparent
 from shared.core.problem_details import MEDIA_TYPE, retry_after_header, to_problem
 from shared.core.strict_json import Json
 from shared.identity.bearer_tokens import challenge
@@ -32,6 +32,16 @@ def read_client_request_id(headers: Mapping[str, str]) -> str | None:
     """
     value = headers.get(_CLIENT_REQUEST_ID, "")[:128]
     return value if is_request_id(value) else None
+
+
+def read_traceparent(headers: Mapping[str, str]) -> str | None:
+    """Read the caller's trace (W3C Trace Context), if it is one.
+
+    Args:
+        headers: by name in lower case.
+    """
+    value = headers.get("traceparent", "")
+    return value if is_traceparent(value) else None
 
 
 def json_response(

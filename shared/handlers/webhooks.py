@@ -15,7 +15,6 @@ from shared.app import Application, Services
 from shared.core import errors, telemetry
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import InvalidRequest, MeetingMissing, SignatureInvalid, to_service_error
-from shared.core.identifiers import is_traceparent
 from shared.core.strict_json import Document, Json
 from shared.core.telemetry import Event
 from shared.handlers.join_links import MAX_BODY_BYTES
@@ -25,6 +24,7 @@ from shared.handlers.responses import (
     outcome_response,
     problem_response,
     read_client_request_id,
+    read_traceparent,
 )
 from shared.meetings.models import Correlation, JoinRequest, Outcome
 from shared.queues import messages
@@ -185,7 +185,7 @@ def _accept(
         document.value,
         request_id=request_id,
         source=source.name,
-        traceparent=_traceparent(webhook.headers),
+        traceparent=read_traceparent(webhook.headers),
     )
     services.queues.send(REQUESTS, message)
     return _Outcome(_accepted(webhook, {"status": "accepted", "requestId": request_id}), event)
@@ -215,7 +215,7 @@ def _publish_outcome(
         time=webhook.now(),
         attempts=0,
         source=source.name,
-        traceparent=_traceparent(webhook.headers),
+        traceparent=read_traceparent(webhook.headers),
     )
     services.queues.send(RESULTS, message)
 
@@ -262,8 +262,3 @@ def _request_id(source: str, delivery_id: str | None, body: bytes) -> str:
     """Give the same id to a delivery that comes again."""
     named = body if delivery_id is None else delivery_id.encode("utf-8", "replace")
     return f"{source}-{hashlib.sha256(named).hexdigest()[:32]}"
-
-
-def _traceparent(headers: Mapping[str, str]) -> str | None:
-    value = headers.get("traceparent", "")
-    return value if is_traceparent(value) else None

@@ -49,5 +49,24 @@ def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
     )
 
 
+def authorize_for_later(caller: Caller | None) -> None:
+    """Let through who may ask for any organizer's meeting, for that is how it is asked later.
+
+    Args:
+        caller: as of `authorize`.
+
+    Raises:
+        Forbidden: for a person whose scope opens their own meetings only.
+    """
+    if caller is None or not caller.is_person or caller.holds_app_role:
+        return
+    raise Forbidden(
+        f"The scope {SCOPE} opens your own meetings, and only while you are signed in: a request "
+        "for later is tried without you.",
+        fix="Ask for the link at once, with POST /api/join-link. Or an administrator assigns the "
+        f"app role {APP_ROLE} to you; then get a new token.",
+    )
+
+
 def _organizer_in_link(request: JoinRequest) -> str | None:
     return parse_teams_link(request.join_web_url).organizer_id if request.join_web_url else None

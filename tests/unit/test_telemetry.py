@@ -37,6 +37,7 @@ def test_the_names_of_the_fields_are_pinned() -> None:
 def test_the_names_of_the_events_are_pinned() -> None:
     """As are the fields'."""
     assert {
+        "join_link.accepted",
         "join_link.resolved",
         "join_link.failed",
         "join_link.retried",

@@ -37,6 +37,7 @@ def functions_of_a_faulty_app() -> Iterator[dict[str, Function]]:
 ROUTES = {
     "join_link": ("join-link", ["POST"], "FUNCTION"),
     "join_links": ("join-links", ["POST"], "FUNCTION"),
+    "request_join_link": ("join-link-requests", ["POST"], "FUNCTION"),
     "webhooks": ("webhooks/{source}", ["POST"], "ANONYMOUS"),
     "health": ("health", ["GET"], "ANONYMOUS"),
     "diagnostics": ("diagnostics", ["POST"], "FUNCTION"),
