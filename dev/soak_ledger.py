@@ -1,6 +1,5 @@
 """The books of a soak run: what was asked, what came back, and whether they agree."""
 
-import base64
 import json
 import threading
 from collections import Counter
@@ -100,7 +99,7 @@ class Ledger:
         request_id = letter["error"].get("requestId")
         with self._lock:
             if letter["reason"] == "undecodable":
-                text = base64.b64decode(letter["original"]).decode()
+                text = str(letter["original"])
                 self._undecodable.add(text)
                 self._open.discard(text)
             else:

@@ -69,13 +69,14 @@ class Letter:
         return error if isinstance(error, dict) else {}
 
     def original(self) -> str | None:
-        """Give the whole message to put back, or None where it is not whole."""
+        """Give the whole message to put back, or None where it is not whole, or no text."""
+        text = self.members.get("original")
         try:
-            original = base64.b64decode(self.members["original"], validate=True)
-            text = original.decode()
-        except (KeyError, TypeError, UnicodeDecodeError, binascii.Error):
+            if not isinstance(text, str):
+                text = base64.b64decode(self.members["originalBase64"], validate=True).decode()
+            digest = hashlib.sha256(text.encode()).hexdigest()
+        except (KeyError, TypeError, UnicodeError, binascii.Error):
             return None
-        digest = hashlib.sha256(original).hexdigest()
         return text if digest == self.members.get("originalSha256") else None
 
 
@@ -260,6 +261,7 @@ def _show(queue: QueueClient, options: argparse.Namespace) -> int:
         shown = {"id": letter.id, **letter.members}
         if (original := letter.original()) is not None:
             shown["original"] = original
+            shown.pop("originalBase64", None)
         print(json.dumps(shown, indent=2))
     return 0
 

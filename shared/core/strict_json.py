@@ -16,7 +16,8 @@ from shared.core.field_errors import FieldError, FieldErrors
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
-MAX_DEPTH = 32
+MAX_DEPTH = 64
+"""Room for a request, which has a limit of its own, in an envelope or two."""
 _MAX_INTEGER = 2**53 - 1
 _MAX_DIGITS = 17
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -55,7 +56,7 @@ def read(data: bytes, *, control_characters: bool = False) -> Document:
         NotJson: if it is none; everything milder is in the document's field errors.
     """
     parsed = _parsed(data, control_characters=control_characters)
-    return parsed if isinstance(parsed, Document) else _document(parsed)
+    return parsed if isinstance(parsed, Document) else check(parsed)
 
 
 def read_list(data: bytes, *, most: int, control_characters: bool = False) -> list[Document]:
@@ -74,7 +75,7 @@ def read_list(data: bytes, *, most: int, control_characters: bool = False) -> li
         raise NotJson("The text is not a JSON list.")
     if len(parsed) > most:
         raise NotJson(f"The list holds {len(parsed):,} items; at most {most:,} fit.")
-    return [_document(item) for item in parsed]
+    return [check(item) for item in parsed]
 
 
 def read_parts(
@@ -113,10 +114,11 @@ def read_parts(
         errors.add(f"Holds {len(parts):,} requests; at most {most} fit.", member)
         parts = []
     value = _checked(parsed, None, 0, errors)
-    return Document(value, tuple(errors)), [_document(part) for part in parts]
+    return Document(value, tuple(errors)), [check(part) for part in parts]
 
 
-def _document(parsed: object) -> Document:
+def check(parsed: object) -> Document:
+    """Hold a value that something else has made, such as a mapping, to the same rules."""
     errors = FieldErrors()
     value = _checked(parsed, None, 0, errors)
     return Document(value, tuple(errors))
@@ -165,8 +167,7 @@ def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> J
     """Check a value and everything in it; what is invalid becomes None, or is left out."""
     match value:
         case dict() | list() if depth >= MAX_DEPTH:
-            _complain(errors, f"Nested more than {MAX_DEPTH} deep.", place)
-            return None
+            detail = f"Nested more than {MAX_DEPTH} deep."
         case dict():
             return _checked_members(value.items(), place, depth, errors)
         case _RepeatedMembers():
@@ -177,12 +178,13 @@ def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> J
                 for index, item in enumerate(value)
             ]
         case str() | int() | float() | None:
-            if detail := _scalar_error(value):
-                _complain(errors, detail, place)
-                return None
-            return value
-        case _:  # pragma: no cover - the parser makes nothing else
-            raise AssertionError(type(value))
+            if not (error := _scalar_error(value)):
+                return value
+            detail = error
+        case _:  # the parser makes nothing else, but JMESPath has values of its own
+            detail = "This is no JSON value."
+    _complain(errors, detail, place)
+    return None
 
 
 def _scalar_error(value: float | str | None) -> str | None:

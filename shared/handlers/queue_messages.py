@@ -121,8 +121,10 @@ class _MessageProcessor:
         Raises:
             ServiceError: where nothing follows from it but that the message has to come again.
         """
-        if self._reading.undecodable is not None:
-            self._dead_letter(Reason.UNDECODABLE, self._reading.undecodable)
+        if (unread := self._reading.error) is not None:
+            if unread.retry is Retry.HOST:
+                raise unread
+            self._dead_letter(Reason.UNDECODABLE, unread)
             return
         if self._incoming.items:
             self._split()

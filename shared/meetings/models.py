@@ -16,6 +16,8 @@ from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 ME = "me"
 """The `userId` of a person who asks for a meeting of their own."""
 MAX_CONTEXT_BYTES = 4096
+MAX_DEPTH = 32
+"""Of a request: its own object is one level."""
 MEETING_REFERENCES = ("onlineMeetingId", "joinWebUrl", "joinMeetingId")
 """The members that name a meeting, the one that takes the fewest calls to Graph first."""
 _MAX_LENGTHS = {
@@ -125,7 +127,7 @@ class Correlation:
         valid = isinstance(request_id, str) and is_request_id(request_id)
         return cls(
             request_id=str(request_id) if valid else default_request_id,
-            context=context if _length(context) <= MAX_CONTEXT_BYTES else None,
+            context=context if _context_error(context) is None else None,
         )
 
 
@@ -246,12 +248,25 @@ def _check_reference(
 
 
 def _check_context(context: Json, errors: FieldErrors) -> None:
-    if (length := _length(context)) > MAX_CONTEXT_BYTES:
-        errors.add(f"Is {length:,} bytes long; at most {MAX_CONTEXT_BYTES:,} fit.", "context")
+    if (detail := _context_error(context)) is not None:
+        errors.add(detail, "context")
 
 
-def _length(context: Json) -> int:
+def _context_error(context: Json) -> str | None:
     if context is None:
-        return 0
+        return None
     text = json.dumps(context, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode("utf-8", "replace"))
+    if (length := len(text.encode("utf-8", "replace"))) > MAX_CONTEXT_BYTES:
+        return f"Is {length:,} bytes long; at most {MAX_CONTEXT_BYTES:,} fit."
+    if _depth(context) >= MAX_DEPTH:
+        return f"Is nested more than {MAX_DEPTH - 1} deep."
+    return None
+
+
+def _depth(value: Json) -> int:
+    """Count the levels of lists and objects."""
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0

@@ -7,15 +7,15 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.core.errors import ServiceError
+from shared.core.errors import InvalidRequest, ServiceError
 from shared.core.problem_details import to_problem
 from shared.core.strict_json import Json
+from shared.meetings.models import JoinRequest
 from shared.queues import messages
 from shared.queues.messages import Incoming
-from shared.queues.retry_policy import History
 
-MOST_ORIGINAL_BYTES = 40_000
-"""In base64, and with the rest of the dead letter beside it, this many fit into a message."""
+MOST_ORIGINAL = 52_000
+"""ASCII characters for the original: with the rest of the dead letter it fits into a message."""
 
 _LEFT_OUT = frozenset({"message", "errors"})
 """Of the problem: what is said twice, and what could be long; the original shows it as well."""
@@ -57,12 +57,16 @@ class DeadLetter:
     traceparent: str | None
 
     def to_message(self) -> str:
-        """Write it as a queue message. Of a longer original only the beginning is kept."""
+        """Write it as a queue message (ASCII JSON).
+
+        The original is a text; in base64 where it is none, or is too long with its escapes. Of one
+        that is too long even so, only the beginning is kept.
+        """
         problem = to_problem(self.error, request_id=self.request_id)
         members: dict[str, Json] = {
             "reason": self.reason,
             "error": {name: problem[name] for name in problem if name not in _LEFT_OUT},
-            "original": base64.b64encode(self.original[:MOST_ORIGINAL_BYTES]).decode(),
+            **_written(self.original),
             "originalLength": len(self.original),
             "originalSha256": hashlib.sha256(self.original).hexdigest(),
             "messageId": self.message_id,
@@ -74,18 +78,29 @@ class DeadLetter:
         return json.dumps(members, separators=(",", ":"))
 
 
+def _written(original: bytes) -> dict[str, Json]:
+    try:
+        text = original.decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is not None and len(json.dumps(text)) <= MOST_ORIGINAL:
+        return {"original": text}
+    return {"originalBase64": base64.b64encode(original[: MOST_ORIGINAL // 4 * 3]).decode()}
+
+
 def restorable(body: bytes, incoming: Incoming) -> bytes:
     """Give the message that would try a request anew, from the start.
 
-    That is the message itself, unless it tells of earlier tries, or is too long for a dead letter
-    and gets shorter by being written compactly.
+    It holds the request as it was read, with no blanks around it and no earlier tries. Where there
+    is no valid request, it is the message itself.
 
     Args:
         body: the message.
         incoming: what was read in it.
     """
-    begins_anew = incoming.history == History()
-    if incoming.document.field_errors or (begins_anew and len(body) <= MOST_ORIGINAL_BYTES):
+    try:
+        JoinRequest.from_document(incoming.document, request_id=incoming.default_request_id)
+    except InvalidRequest:
         return body
     return messages.write_request(
         incoming.document.value,

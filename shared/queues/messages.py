@@ -1,8 +1,9 @@
 """Queue messages: what workflows put in, in each of its forms, and what this app writes.
 
 The app puts requests on the request queue in an envelope of its own: CloudEvents 1.0 (structured
-JSON, ASCII) with what a request has been through as extension attributes. It is read back like any
-other envelope. Outcomes are CloudEvents, too.
+JSON, ASCII) with what a request has been through as extension attributes, and with a version, since
+messages outlive a deployment by days. It is read back like any other envelope. Outcomes are
+CloudEvents, too.
 """
 
 import base64
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared.core import strict_json
-from shared.core.errors import CODES, InvalidRequest, describe
+from shared.core.errors import CODES, InternalError, InvalidRequest, ServiceError, describe
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
@@ -30,6 +31,8 @@ MAX_DEQUEUE_COUNT = 5
 
 _TYPE = "virtual-appointment.join-link"
 REQUESTED = f"{_TYPE}.requested"
+VERSION = 1
+"""Of the app's own envelope: another one for what an earlier app would misread."""
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
 _MOST_ATTEMPTS = 10**9
@@ -77,6 +80,10 @@ class MessageUndecodable(ValueError):
         self.request_id = request_id
 
 
+class VersionUnknown(MessageUndecodable):
+    """A later version of the app has written this message: that one can read it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """A decoded message: the request's document, and what the envelope says beside it.
@@ -105,29 +112,35 @@ class Reading:
     Attributes:
         incoming: What was decoded; without a request where nothing could be.
         correlation: The request's id and context. The id is empty where none can be found.
-        undecodable: Why nothing could be decoded.
+        error: Why nothing could be decoded.
     """
 
     incoming: Incoming
     correlation: Correlation
-    undecodable: InvalidRequest | None = None
+    error: ServiceError | None = None
 
 
 def read(body: bytes) -> Reading:
     """Read a message as far as it goes. Raises nothing."""
+    error: ServiceError
     try:
         incoming = decode(body)
-    except MessageUndecodable as error:
-        request_id, detail = error.request_id or "", str(error)
+    except VersionUnknown as newer:
+        request_id = newer.request_id or ""
+        error = InternalError(
+            str(newer), fix="Deploy the later version again, then replay the dead letter."
+        )
+    except MessageUndecodable as undecodable:
+        request_id, error = undecodable.request_id or "", InvalidRequest(str(undecodable))
     except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter all the same
         _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - a traceback may quote it
-        request_id, detail = "", "The message could not be read; the log says where."
+        request_id, error = "", InvalidRequest("The message could not be read; the log says where.")
     else:
         return Reading(incoming=incoming, correlation=incoming.correlation)
     return Reading(
-        incoming=Incoming(document=_nothing(detail), default_request_id=request_id),
+        incoming=Incoming(document=_nothing(error.detail), default_request_id=request_id),
         correlation=Correlation(request_id=request_id),
-        undecodable=InvalidRequest(detail),
+        error=error,
     )
 
 
@@ -140,6 +153,7 @@ def decode(body: bytes) -> Incoming:
 
     Raises:
         MessageUndecodable: if there is no JSON to be found.
+        VersionUnknown: if the envelope is ours, and of another version.
     """
     text = body
     try:
@@ -173,6 +187,11 @@ def _single(document: Document, *, default_request_id: str, text: bytes | None) 
     named = isinstance(envelope_id, str) and is_request_id(envelope_id)
     traced = isinstance(traceparent, str) and is_traceparent(traceparent)
     request_id = str(envelope_id) if named else default_request_id
+    if value.get("type") == REQUESTED and value.get("version", VERSION) != VERSION:
+        raise VersionUnknown(
+            "A later version of the app has written this message.",
+            request_id=request_id if named else None,
+        )
     try:
         inside = _data(document, value, request_id=request_id, text=text)
     except NotJson as error:
@@ -317,7 +336,7 @@ def write_request(
 ) -> str:
     """Write a request as a message.
 
-    One that is valid takes at most half of a message, however its characters are escaped.
+    One that is valid fits, however its characters are escaped.
 
     Args:
         value: the request's JSON.
@@ -329,6 +348,7 @@ def write_request(
     event: dict[str, Json] = {
         "specversion": "1.0",
         "type": REQUESTED,
+        "version": VERSION,
         "id": request_id,
         "source": _source_uri(source),
         "datacontenttype": "application/json",
@@ -351,10 +371,14 @@ def _source_uri(source: str | None) -> str:
     return _QUEUE if source is None else _WEBHOOKS + source
 
 
+def _is_ours(envelope: Mapping[str, Json]) -> bool:
+    return envelope.get("type") == REQUESTED and envelope.get("version") == VERSION
+
+
 def _read_source(envelope: Mapping[str, Json]) -> str | None:
     """Find the webhook source's name in an envelope; in one of ours only."""
     uri = envelope.get("source")
-    if envelope.get("type") != REQUESTED or not isinstance(uri, str):
+    if not _is_ours(envelope) or not isinstance(uri, str):
         return None
     name = uri.removeprefix(_WEBHOOKS)
     return name if name != uri and is_source_name(name) else None
@@ -364,13 +388,12 @@ def _read_history(envelope: Mapping[str, Json]) -> History:
     """Find what a request has been through; what makes no sense was never written by us."""
     match envelope:
         case {
-            "type": str(kind),
             "attempts": int(attempts),
             "repeats": int(repeats),
             "lasterror": str(last_error),
             "firstseen": (int() | float()) as first_seen,
         } if (
-            kind == REQUESTED
+            _is_ours(envelope)
             and 1 <= repeats <= attempts <= _MOST_ATTEMPTS
             and last_error in CODES
             and 0 <= first_seen < math.inf

@@ -112,10 +112,11 @@ class Mapper:
         if expression is None:
             return None
         try:
-            value: Json = expression.search(payload)
+            found = expression.search(payload)
         except Exception:  # noqa: BLE001 - TypeError and others escape it on odd payloads
             return None
-        return value
+        # It makes values that JSON does not have, such as to_number of "nan".
+        return strict_json.check(found).value
 
 
 def compile_expression(text: str) -> "ParsedResult":

@@ -1,6 +1,5 @@
 """Retries, dead letters and poison messages in the running app, on real queues."""
 
-import base64
 import json
 import time
 from typing import Any
@@ -50,6 +49,18 @@ def test_a_throttled_request_is_resolved_after_the_wait_that_was_asked_for(app: 
     assert count(app, REQUESTS) == 0
 
 
+def test_the_apps_own_envelope_spoils_no_request(app: App) -> None:
+    """Nested as deep as is taken, throttled at its first try, and resolved at its second."""
+    app.run.graph.order(throttle("1"))
+    request = app.request(context=json.loads("[" * 31 + "]" * 31))
+
+    app.enqueue(request)
+
+    event = app.result(request["requestId"])
+    assert event["type"].endswith(".resolved")
+    assert (event["data"]["attempts"], event["data"]["context"]) == (2, request["context"])
+
+
 def test_a_missing_policy_costs_a_delay_and_is_told_at_once(app: App) -> None:
     """The message waits 15 minutes; whoever can fix it hears of it now."""
     locum = app.organizer(covered=False)
@@ -97,7 +108,7 @@ def test_an_undecodable_message_is_a_dead_letter_at_once(app: App) -> None:
 
     letter = dead_letter(app)
     assert (letter["reason"], letter["dequeueCount"], letter["attempts"]) == ("undecodable", 1, 1)
-    assert base64.b64decode(letter["original"]).decode() == text
+    assert letter["original"] == text
     assert eventually(lambda: count(app, REQUESTS) == 0)
     assert count(app, RESULTS) == 0
 
@@ -119,7 +130,7 @@ def test_what_kills_the_process_ends_as_a_dead_letter(fresh_app: FreshApp) -> No
     assert letter["reason"] == "host_gave_up"
     assert letter["error"]["code"] == "internal_error"
     assert letter["attempts"] == 5
-    assert json.loads(base64.b64decode(letter["original"])) == request
+    assert json.loads(letter["original"])["data"] == request
     event = app.result(request["requestId"])
     assert event["type"].endswith(".failed")
     assert event["data"]["context"] == request["context"]

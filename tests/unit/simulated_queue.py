@@ -1,6 +1,5 @@
 """A host that gives out messages in memory, on a clock of its own."""
 
-import base64
 import heapq
 import itertools
 import json
@@ -52,7 +51,7 @@ class Simulation:
 
     def replay(self, dead_letter: Any) -> None:  # noqa: ANN401 - JSON is anything
         """Put a dead letter's original back, as scripts/dead_letters.py does."""
-        self._push(base64.b64decode(dead_letter["original"]).decode(), 0, inserted_on=self.now)
+        self._push(str(dead_letter["original"]), 0, inserted_on=self.now)
 
     def run(self) -> None:
         """Go on until the request queue is empty."""

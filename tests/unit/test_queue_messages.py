@@ -85,6 +85,7 @@ def test_what_a_request_has_been_through_travels_with_it() -> None:
     event = {
         "specversion": "1.0",
         "type": "virtual-appointment.join-link.requested",
+        "version": 1,
         "id": "cal-1",
         "source": "/virtual-appointment/webhooks/cal",
         "traceparent": TRACEPARENT,
@@ -96,7 +97,7 @@ def test_what_a_request_has_been_through_travels_with_it() -> None:
     resolver = run(queues, retried(queues))
 
     again = queues.on(REQUESTS)[0].json
-    assert (again["attempts"], again["repeats"]) == (2, 1)
+    assert (again["version"], again["attempts"], again["repeats"]) == (1, 2, 1)
     assert (again["lasterror"], again["firstseen"]) == ("graph_unavailable", START - 60)
     assert again["data"] == request
     result = queues.on(RESULTS)[0].json

@@ -293,6 +293,24 @@ def test_no_payload_makes_a_mapping_fail(payload: dict[str, Json], name: str) ->
     assert mapper.read(payload).members.keys() <= FIELDS
 
 
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("[to_number('nan')]", [None]),
+        ("[to_number('1e999')]", [None]),
+        ("[to_number('9007199254740993')]", [None]),
+        ("[to_number('9007199254740991')]", [2**53 - 1]),
+        ("[to_number('-0.5')]", [-0.5]),
+        ("[&name]", [None]),
+        ("[`NaN`]", [None]),
+    ],
+)
+def test_what_a_mapping_makes_is_json(expression: str, found: Json) -> None:
+    """JMESPath has numbers and values that no message could carry; in their place stands null."""
+    mapping = {**OWN["mapping"], "context": expression}  # type: ignore[dict-item]
+    assert source(mapping=mapping).mapper.read({"url": LONG}).members["context"] == found
+
+
 def with_scheme(kind: str, **options: object) -> dict[str, object]:
     """Make a source of one's own that signs in this way."""
     return {**OWN, "scheme": {"type": kind, **options}}

@@ -31,6 +31,21 @@ def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
     assert left.id == other
 
 
+def test_an_original_in_base64_is_put_back_as_the_text_it_was(
+    letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whose escapes took too much room."""
+    original = '{"context": "grün"}'
+    encoded = base64.b64encode(original.encode()).decode()
+    letter = write_dead_letter(letters, original, original=None, originalBase64=encoded)
+
+    assert script.main(["show", letter]) == 0
+    assert json.loads(capsys.readouterr().out)["original"] == original
+    assert script.main(["replay", letter]) == 0
+
+    assert contents(requests) == [original]
+
+
 def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient) -> None:
     """After the policy was granted, say."""
     for number in range(40):
@@ -69,8 +84,8 @@ def test_a_cut_original_is_left_where_it_is(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half a request would be another one."""
-    cut = base64.b64encode(b"x" * 40_000).decode()
-    letter = write_dead_letter(letters, "y" * 50_000, original=cut)
+    cut = base64.b64encode(b"y" * 39_000).decode()
+    letter = write_dead_letter(letters, "y" * 60_000, original=None, originalBase64=cut)
 
     script.main(["list"])
     assert "not whole" in capsys.readouterr().out
