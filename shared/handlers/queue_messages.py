@@ -5,6 +5,7 @@ result, the message that tries it again later, or its dead letter. Being cut off
 duplicate and never a request.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -208,10 +209,12 @@ class _MessageProcessor:
             self._emit("join_link.retried", error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Answer each request whose id is known, and then write the dead letter.
+        """Answer each request whose id is known, and then write its dead letter.
 
         In this order: if the second write fails, the first is repeated, and whoever reads answers
         takes each once. On the last delivery the dead letter counts for more than the answer.
+
+        Of a list each request has its own: the whole of it might not fit into one.
         """
         requests = self._incoming.items or (self._incoming,)
         try:
@@ -221,19 +224,23 @@ class _MessageProcessor:
         except QueueUnavailable:
             if not self._message.is_last:
                 raise
-        dead_letter = DeadLetter(
-            reason=reason,
-            error=error,
-            request_id=None if self._incoming.items else self._correlation.request_id or None,
-            original=dead_letters.restorable(self._message.body, self._incoming),
-            message_id=self._message.message_id,
-            dequeue_count=self._message.dequeue_count,
-            first_seen=self._incoming.history.arrived(self._message.inserted_on),
-            attempts=self._attempts,
-            traceparent=self._incoming.traceparent,
-        )
-        self._queues.send(DEAD_LETTERS, dead_letter.to_message())
-        self._emit("join_link.dead_lettered", error, note=reason)
+        for each in requests:
+            request_id = each.correlation.request_id
+            alone = each is self._incoming
+            body = self._message.body if alone else json.dumps(each.document.value).encode()
+            dead_letter = DeadLetter(
+                reason=reason,
+                error=error,
+                request_id=request_id or None,
+                original=dead_letters.restorable(body, each),
+                message_id=self._message.message_id,
+                dequeue_count=self._message.dequeue_count,
+                first_seen=self._incoming.history.arrived(self._message.inserted_on),
+                attempts=self._attempts,
+                traceparent=each.traceparent,
+            )
+            self._queues.send(DEAD_LETTERS, dead_letter.to_message())
+            self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
     def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
         """Write an outcome: of the message, or of one request in its list."""

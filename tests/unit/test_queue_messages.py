@@ -259,16 +259,20 @@ def test_a_list_that_comes_again_has_the_same_requests() -> None:
 
 
 def test_on_its_last_delivery_each_request_of_a_list_is_answered() -> None:
-    """And one dead letter keeps the list, which can be put back as it is."""
+    """And kept by itself: a full message of them would not fit into one dead letter."""
     queues = MemoryQueues(REQUESTS)
-    requests = [make_request("one"), make_request("two")]
+    requests = [make_request(f"booking-{n}", context='"' * 2000) for n in range(14)]
+    requests.append({"requestId": "booking-14", "userId": 7})
 
     run(queues, delivery(as_bytes(requests), dequeue_count=MAX_DEQUEUE_COUNT))
 
-    assert queues.journal == [RESULTS, RESULTS, DEAD_LETTERS, COMPLETE]
-    assert [one.json["id"] for one in queues.on(RESULTS)] == ["one", "two"]
-    letter = queues.on(DEAD_LETTERS)[0].json
-    assert json.loads(base64.b64decode(letter["original"])) == requests
+    assert queues.journal == [RESULTS] * 15 + [DEAD_LETTERS] * 15 + [COMPLETE]
+    ids = [f"booking-{n}" for n in range(15)]
+    assert [one.json["id"] for one in queues.on(RESULTS)] == ids
+    letters = [one.json for one in queues.on(DEAD_LETTERS)]
+    assert [letter["error"]["requestId"] for letter in letters] == ids
+    kept = [messages.decode(letter["original"].encode()).document.value for letter in letters]
+    assert kept == requests
 
 
 def test_a_message_that_is_not_json_is_answered_under_the_id_that_can_be_read() -> None:
