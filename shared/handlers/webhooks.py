@@ -6,15 +6,22 @@ to those who read the results.
 """
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import replace
 from dataclasses import dataclass
 
 from shared.app import Application, Services
 from shared.core import errors, telemetry
 from shared.core.deadline import Deadline, RequestStats
-from shared.core.errors import InvalidRequest, MeetingMissing, SignatureInvalid, to_service_error
+from shared.core.errors import (
+    InvalidRequest,
+    MeetingMissing,
+    ServiceError,
+    SignatureInvalid,
+    to_service_error,
+)
 from shared.core.strict_json import Document, Json
 from shared.core.telemetry import Event
 from shared.handlers.join_links import MAX_BODY_BYTES
@@ -30,7 +37,7 @@ from shared.meetings.models import Correlation, JoinRequest, Outcome
 from shared.queues import messages
 from shared.queues.client import REQUESTS, RESULTS
 from shared.webhooks import mapping
-from shared.webhooks.mapping import BodyUndecodable, Booking
+from shared.webhooks.mapping import BodyUndecodable
 from shared.webhooks.signatures import SECRET_MAY_BE_NEWER
 from shared.webhooks.sources import Source, Sources
 
@@ -38,15 +45,59 @@ VAULT_SECONDS = 5.0
 REPLY_SECONDS = 7.0
 """Of the ten that senders wait: when an inline reply has to be there, or go by the queue."""
 
+MOST_EVENTS = 100
+"""Of one list: as many as can be put on the queue while a sender waits."""
+
 _UNKNOWN_SOURCE = "unknown_source"
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What the sender is told, and the event that tells the operator."""
+    """What the sender is told, and the events that tell the operator."""
 
     answer: HttpResponse
-    event: Event
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What a booking event asks for."""
+
+    document: Document
+    correlation: Correlation
+    notes: tuple[str, ...]
+
+    @property
+    def event(self) -> Event:
+        """The event that tells of it."""
+        note = " ".join(self.notes) or None
+        return Event(event="webhook.accepted", request_id=self.correlation.request_id, note=note)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ignored:
+    """Why a booking event asks for nothing. The id is that of what the result queue got."""
+
+    reason: str
+    detail: str
+    notes: tuple[str, ...] = ()
+    request_id: str | None = None
+
+    @property
+    def event(self) -> Event:
+        """The event that tells of it."""
+        note = " ".join([self.reason, *self.notes])
+        return Event(event="webhook.ignored", request_id=self.request_id, note=note)
+
+    @property
+    def members(self) -> dict[str, Json]:
+        """What its sender is told. It always learns that the signature was right."""
+        members: dict[str, Json] = {
+            "status": "ignored",
+            "reason": self.reason,
+            "detail": f"The signature is valid. {self.detail}",
+        }
+        return members if self.request_id is None else {**members, "requestId": self.request_id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +143,16 @@ def receive(
         ending = _receive(services, source, webhook)
     except Exception as error:  # noqa: BLE001 - the sender gets an answer, and tries again
         ending = _refusal(error, webhook)
-    telemetry.emit(
-        replace(
-            ending.event,
-            trigger="webhook",
-            source=name,
-            duration_ms=webhook.deadline.elapsed_ms(),
-            client_request_id=webhook.client_request_id,
+    for event in ending.events:
+        telemetry.emit(
+            replace(
+                event,
+                trigger="webhook",
+                source=name,
+                duration_ms=webhook.deadline.elapsed_ms(),
+                client_request_id=webhook.client_request_id,
+            )
         )
-    )
     return ending.answer
 
 
@@ -118,14 +170,21 @@ def _receive(services: Services, name: str, webhook: _WebhookRequest) -> _Outcom
     source = sources.valid.get(name)
     if source is None:
         raise SignatureInvalid(_UNKNOWN_SOURCE)
-    delivery_id = _authenticate(services, source, webhook)
+    signed_id = _authenticate(services, source, webhook)
+    delivery = _Delivery(services=services, source=source, webhook=webhook)
+    identity = webhook.body if signed_id is None else signed_id
+    taken: _Request | _Ignored
     try:
         payload = mapping.decode(webhook.headers.get("content-type", ""), webhook.body)
     except BodyUndecodable:
-        return _ignored(webhook, "undecodable", *_what_an_empty_body_means(webhook))
-    if not source.mapper.is_for_us(payload):
-        return _ignored(webhook, "not_for_us")
-    return _accept(services, source, webhook, source.mapper.read(payload), delivery_id)
+        taken = delivery.undecodable(identity)
+    else:
+        if isinstance(payload, list):
+            return _answer_list(delivery, payload)
+        taken = delivery.read(payload, identity)
+    if isinstance(taken, _Ignored):
+        return _Outcome(_accepted(webhook, taken.members), (taken.event,))
+    return _answer(delivery, taken)
 
 
 def _authenticate(services: Services, source: Source, webhook: _WebhookRequest) -> str | None:
@@ -148,89 +207,149 @@ def _authenticate(services: Services, source: Source, webhook: _WebhookRequest) 
     return source.scheme.verify(newer, webhook.headers, webhook.body, webhook.now())
 
 
-def _accept(
-    services: Services,
-    source: Source,
-    webhook: _WebhookRequest,
-    booking: Booking,
-    signed_id: str | None,
-) -> _Outcome:
-    """Queue the request, or answer it at once, or tell why it is none."""
-    request_id = _request_id(source.name, booking.delivery_id or signed_id, webhook.body)
-    document = Document({"requestId": request_id, **booking.members})
-    correlation = Correlation.of(document, default_request_id=request_id)
-    try:
-        _check(document, booking, request_id)
-    except (MeetingMissing, InvalidRequest) as error:
-        outcome = Outcome.of(correlation, error)
-        _publish_outcome(services, source, webhook, outcome)
-        return _ignored(webhook, error.code, request_id=request_id)
-    event = Event(event="webhook.accepted", request_id=request_id)
-    if source.replies_inline:
-        seconds = min(services.settings.graph_timeout_seconds, webhook.deadline.remaining())
-        deadline, stats = Deadline(seconds=seconds), RequestStats()
-        outcome = services.resolver.attempt(
-            document,
-            correlation,
-            deadline=deadline,
-            stats=stats,
-            max_tries=1,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """What one source has posted, with a valid signature."""
+
+    services: Services
+    source: Source
+    webhook: _WebhookRequest
+
+    def read(self, payload: Json, identity: str | bytes) -> _Request | _Ignored:
+        """Read a booking event. If it makes no request, those who read the results are told.
+
+        Args:
+            payload: the event.
+            identity: what names it, unless its mapping finds a delivery id.
+        """
+        mapper = self.source.mapper
+        if (condition := mapper.failed_condition(payload)) is not None:
+            detail = f"The event is not for this app: the source's condition {condition} decides."
+            return _Ignored(reason="not_for_us", detail=detail, notes=(condition,))
+        booking = mapper.read(payload)
+        request_id = _request_id(self.source.name, booking.delivery_id or identity)
+        document = Document({"requestId": request_id, **booking.members})
+        correlation = Correlation.of(document, default_request_id=request_id)
+        try:
+            if booking.missing is not None:
+                raise _missing(booking.missing, self.source)
+            JoinRequest.from_document(document, request_id=request_id)
+        except (MeetingMissing, InvalidRequest) as error:
+            return self._failed(error.code, error, correlation)
+        notes = tuple(f"{name}_left_out" for name in booking.left_out)
+        return _Request(document=document, correlation=correlation, notes=notes)
+
+    def read_item(self, item: Json) -> _Request | _Ignored:
+        """Read one booking event of a list.
+
+        It is named by what it says, where it has no delivery id: the same event may come again in
+        another list.
+        """
+        identity = json.dumps(item, sort_keys=True)
+        try:
+            payload = mapping.decode_json(item.encode()) if isinstance(item, str) else item
+        except BodyUndecodable:
+            payload = None
+        if not isinstance(payload, dict):
+            return self.undecodable(identity)
+        return self.read(payload, identity)
+
+    def undecodable(self, identity: str | bytes) -> _Ignored:
+        """Tell those who read the results about an event that cannot be read."""
+        if not self.webhook.body:
+            notes = _what_an_empty_body_means(self.webhook)
+            return _Ignored(reason="undecodable", detail="There is no body.", notes=notes)
+        error = InvalidRequest(
+            "What the booking system posted cannot be read: it is no JSON object, no list of them "
+            "and no form.",
+            fix="Look at what the booking system sends, and at a template that it may use for it.",
         )
-        tried = telemetry.outcome_event("webhook", None, deadline, stats, request_id=request_id)
-        if outcome.error is None:
-            answer = outcome_response(outcome, client_request_id=webhook.client_request_id)
-            return _Outcome(answer, tried)
-        event = replace(tried, event=event.event, note=f"inline_{outcome.error.code}")
-    message = messages.write_request(
-        document.value,
-        request_id=request_id,
-        source=source.name,
-        traceparent=read_traceparent(webhook.headers),
-    )
-    services.queues.send(REQUESTS, message)
-    return _Outcome(_accepted(webhook, {"status": "accepted", "requestId": request_id}), event)
+        correlation = Correlation(request_id=_request_id(self.source.name, identity))
+        return self._failed("undecodable", error, correlation)
+
+    def enqueue(self, request: _Request) -> None:
+        """Put a request on the queue.
+
+        Raises:
+            QueueUnavailable: if that could not be done.
+        """
+        message = messages.write_request(
+            request.document.value,
+            request_id=request.correlation.request_id,
+            source=self.source.name,
+            traceparent=read_traceparent(self.webhook.headers),
+        )
+        self.services.queues.send(REQUESTS, message)
+
+    def _failed(self, reason: str, error: ServiceError, correlation: Correlation) -> _Ignored:
+        message = messages.write_outcome(
+            Outcome.of(correlation, error),
+            time=self.webhook.now(),
+            attempts=0,
+            source=self.source.name,
+            traceparent=read_traceparent(self.webhook.headers),
+        )
+        self.services.queues.send(RESULTS, message)
+        return _Ignored(reason=reason, detail=error.detail, request_id=correlation.request_id)
 
 
-def _check(document: Document, booking: Booking, request_id: str) -> None:
-    if booking.missing == "meeting":
-        raise MeetingMissing(
-            "The booking names no Teams meeting.",
-            fix="Look at the booking: has it got its Teams link yet? If it has, correct the "
-            "source's mapping.",
-        )
-    if booking.missing == "organizer":
-        raise MeetingMissing(
+def _missing(what: str, source: Source) -> MeetingMissing:
+    if what == "organizer":
+        return MeetingMissing(
             "The booking names no organizer, and its Teams link does not either.",
             fix="Give the source a mapping for the organizer, or a defaultUserId.",
         )
-    JoinRequest.from_document(document, request_id=request_id)
-
-
-def _publish_outcome(
-    services: Services, source: Source, webhook: _WebhookRequest, outcome: Outcome
-) -> None:
-    """Tell the readers of the results about an event that makes no request."""
-    message = messages.write_outcome(
-        outcome,
-        time=webhook.now(),
-        attempts=0,
-        source=source.name,
-        traceparent=read_traceparent(webhook.headers),
+    return MeetingMissing(
+        "The booking names no Teams meeting: its Teams link was not there when the booking system "
+        "posted.",
+        fix=source.link_missing,
     )
-    services.queues.send(RESULTS, message)
 
 
-def _ignored(
-    webhook: _WebhookRequest, reason: str, *notes: str, request_id: str | None = None
-) -> _Outcome:
-    members: dict[str, Json] = {"status": "ignored", "reason": reason}
-    if request_id is not None:
-        members["requestId"] = request_id
-    note = " ".join([reason, *notes])
-    return _Outcome(
-        _accepted(webhook, members),
-        Event(event="webhook.ignored", request_id=request_id, note=note),
-    )
+def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
+    """Answer at once, if the source wants that and Graph gives the link; else queue."""
+    webhook, event = delivery.webhook, request.event
+    if delivery.source.replies_inline:
+        services = delivery.services
+        seconds = min(services.settings.graph_timeout_seconds, webhook.deadline.remaining())
+        deadline, stats = Deadline(seconds=seconds), RequestStats(notes=list(request.notes))
+        outcome = services.resolver.attempt(
+            request.document, request.correlation, deadline=deadline, stats=stats, max_tries=1
+        )
+        if outcome.error is not None:
+            stats.notes.append(f"inline_{outcome.error.code}")
+        tried = telemetry.outcome_event(
+            "webhook", None, deadline, stats, request_id=outcome.request_id
+        )
+        if outcome.error is None:
+            answer = outcome_response(outcome, client_request_id=webhook.client_request_id)
+            return _Outcome(answer, (tried,))
+        event = replace(tried, event=event.event)
+    delivery.enqueue(request)
+    members: dict[str, Json] = {
+        "status": "accepted",
+        "requestId": request.correlation.request_id,
+    }
+    return _Outcome(_accepted(webhook, members), (event,))
+
+
+def _answer_list(delivery: _Delivery, items: Sequence[Json]) -> _Outcome:
+    """Take up each booking event of a list; all of them go by the queue."""
+    if len(items) > MOST_EVENTS:
+        raise errors.PayloadTooLarge(
+            f"The list holds {len(items):,} events; at most {MOST_EVENTS} are taken at once."
+        )
+    taken = [delivery.read_item(item) for item in items]
+    ignored = [each for each in taken if isinstance(each, _Ignored)]
+    for each in taken:
+        if isinstance(each, _Request):
+            delivery.enqueue(each)
+    members: dict[str, Json] = {"status": "accepted"}
+    if len(ignored) == len(taken):
+        members = ignored[0].members
+        members.pop("requestId", None)
+    members["requestIds"] = [each.event.request_id for each in taken]
+    return _Outcome(_accepted(delivery.webhook, members), tuple(each.event for each in taken))
 
 
 def _accepted(webhook: _WebhookRequest, members: Mapping[str, Json]) -> HttpResponse:
@@ -246,19 +365,19 @@ def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
         known = SignatureInvalid("The request does not carry a valid signature of this source.")
     return _Outcome(
         problem_response(known, client_request_id=webhook.client_request_id),
-        Event(event="webhook.refused", code=known.code, note=note),
+        (Event(event="webhook.refused", code=known.code, note=note),),
     )
 
 
-def _what_an_empty_body_means(webhook: _WebhookRequest) -> list[str]:
+def _what_an_empty_body_means(webhook: _WebhookRequest) -> tuple[str, ...]:
     """Name the body that is missing for want of Content-Length: the host hands over none then."""
     if webhook.body:
-        return []
+        return ()
     lost = "content-length" not in webhook.headers
-    return ["body_without_content_length" if lost else "body_empty"]
+    return ("body_without_content_length" if lost else "body_empty",)
 
 
-def _request_id(source: str, delivery_id: str | None, body: bytes) -> str:
+def _request_id(source: str, identity: str | bytes) -> str:
     """Give the same id to a delivery that comes again."""
-    named = body if delivery_id is None else delivery_id.encode("utf-8", "replace")
+    named = identity if isinstance(identity, bytes) else identity.encode("utf-8", "replace")
     return f"{source}-{hashlib.sha256(named).hexdigest()[:32]}"

@@ -5,15 +5,17 @@ finds nothing there, whatever jmespath raises.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from shared.core import strict_json
+from shared.core.errors import InvalidRequest
 from shared.core.identifiers import is_user_principal_name
-from shared.core.strict_json import Json, NotJson
-from shared.meetings.models import MEETING_REFERENCES
+from shared.core.strict_json import Document, Json, NotJson
+from shared.meetings.models import MEETING_REFERENCES, JoinRequest
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 
 if TYPE_CHECKING:
@@ -26,8 +28,15 @@ _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
 
 
+_MOST_QUOTES = 3
+"""How often a JSON text may be quoted as a JSON string."""
+_LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
+_PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
+"""A valid request, to judge one optional member by."""
+
+
 class BodyUndecodable(ValueError):
-    """The body is neither a JSON object nor a form."""
+    """The body is neither a JSON object, nor a list, nor a form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +47,13 @@ class Booking:
         delivery_id: What names this delivery among others, if anything does.
         members: Of the request, its id excepted.
         missing: `meeting` or `organizer`, where there is none.
+        left_out: Optional members of which there were invalid ones, such as `language`.
     """
 
     delivery_id: str | None
     members: Mapping[str, Json] = field(repr=False)
     missing: str | None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +62,34 @@ class Mapper:
 
     Attributes:
         expressions: By the field's name.
+        conditions: Those of `when`, by their names; all of them have to hold.
         organizers: Object ids by e-mail address in lower case.
         default_user_id: The organizer where an event names none.
     """
 
     expressions: "Mapping[str, ParsedResult]" = field(repr=False)
+    conditions: "Mapping[str, ParsedResult]" = field(default_factory=dict, repr=False)
     organizers: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_user_id: str | None = None
 
-    def is_for_us(self, payload: Json) -> bool:
-        """Say whether the source wants this event to be taken up; without `when`, all are."""
-        return "when" not in self.expressions or not _is_nothing(self._find("when", payload))
+    def failed_condition(self, payload: Json) -> str | None:
+        """Name the first condition that this event does not meet; None if it is to be taken up."""
+        for name, condition in self.conditions.items():
+            if _is_nothing(_search(condition, payload)):
+                return name
+        return None
 
     def read(self, payload: Json) -> Booking:
         """Find the meeting, its organizer, and what goes with them."""
         found = {name: self._text(name, payload) for name in MEETING_REFERENCES}
         reference = next((name for name in MEETING_REFERENCES if found[name] is not None), None)
         organizer = self._organizer(payload, found["joinWebUrl"])
-        members = {
-            "userId": organizer,
-            "language": self._text("language", payload),
+        optional = {
+            "language": _language_tag(self._text("language", payload)),
             "context": self._find("context", payload),
         }
+        left_out = tuple(name for name in optional if not _is_valid({name: optional[name]}))
+        members = {"userId": organizer, **optional, **dict.fromkeys(left_out)}
         if reference is not None:
             members[reference] = found[reference]
         missing = "meeting" if reference is None else "organizer" if organizer is None else None
@@ -80,6 +97,7 @@ class Mapper:
             delivery_id=_delivery_id(self._find("deliveryId", payload)),
             members={name: value for name, value in members.items() if value is not None},
             missing=missing,
+            left_out=left_out,
         )
 
     def _organizer(self, payload: Json, join_web_url: Json) -> Json:
@@ -109,14 +127,7 @@ class Mapper:
 
     def _find(self, name: str, payload: Json) -> Json:
         expression = self.expressions.get(name)
-        if expression is None:
-            return None
-        try:
-            found = expression.search(payload)
-        except Exception:  # noqa: BLE001 - TypeError and others escape it on odd payloads
-            return None
-        # It makes values that JSON does not have, such as to_number of "nan".
-        return strict_json.check(found).value
+        return None if expression is None else _search(expression, payload)
 
 
 def compile_expression(text: str) -> "ParsedResult":
@@ -146,33 +157,53 @@ def compile_expression(text: str) -> "ParsedResult":
     return compiled
 
 
-def decode(content_type: str, body: bytes) -> Json:
-    """Read a body as a flat object of texts, if it is a form, else as JSON.
+def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
+    """Read a body as a flat object of texts, if it is a form, else as a JSON object or list.
 
-    Parts of a JSON text that are invalid (see `strict_json`) are left out: what a booking system
-    posts beside the meeting is not for us to judge.
+    JSON that is quoted as a JSON string is read as well, and so are control characters inside
+    strings: flows write both. Parts of a JSON text that are invalid (see `strict_json`) are left
+    out: what a booking system posts beside the meeting is not for us to judge.
 
     Raises:
-        BodyUndecodable: if it is neither.
+        BodyUndecodable: if it is none of them.
     """
-    if content_type.partition(";")[0].strip().lower() == _FORM:
-        try:
-            pairs = parse_qsl(
-                body.decode(),
-                keep_blank_values=True,
-                errors="strict",
-                max_num_fields=_MOST_FORM_FIELDS,
-            )
-        except ValueError:
-            raise BodyUndecodable from None
-        return dict(reversed(pairs))  # of a repeated field, the first counts
+    form = content_type.partition(";")[0].strip().lower() == _FORM
+    if form and body.lstrip()[:1] not in (b"{", b"["):  # some announce JSON as a form
+        return _decode_form(body)
+    value = decode_json(body)
+    if isinstance(value, dict) or (isinstance(value, list) and value):
+        return value
+    raise BodyUndecodable
+
+
+def decode_json(text: bytes) -> Json:
+    """Read JSON, in a JSON string if need be.
+
+    Raises:
+        BodyUndecodable: if it is none.
+    """
     try:
-        value = strict_json.read(body).value
+        value = strict_json.read(text, control_characters=True).value
+        for _ in range(_MOST_QUOTES):
+            if not isinstance(value, str):
+                break
+            value = strict_json.read(value.encode(), control_characters=True).value
     except NotJson:
         raise BodyUndecodable from None
-    if not isinstance(value, dict):
-        raise BodyUndecodable
     return value
+
+
+def _decode_form(body: bytes) -> dict[str, Json]:
+    try:
+        pairs = parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_FORM_FIELDS,
+        )
+    except ValueError:
+        raise BodyUndecodable from None
+    return dict(reversed(pairs))  # of a repeated field, the first counts
 
 
 def _calls(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - jmespath's tree
@@ -199,6 +230,30 @@ def _link_organizer(join_web_url: Json) -> str | None:
         )
     except NotATeamsLink:
         return None
+
+
+def _search(expression: "ParsedResult", payload: Json) -> Json:
+    try:
+        found = expression.search(payload)
+    except Exception:  # noqa: BLE001 - TypeError and others escape it on odd payloads
+        return None
+    # It makes values that JSON does not have, such as to_number of "nan".
+    return strict_json.check(found).value
+
+
+def _language_tag(locale: Json) -> Json:
+    """Write a locale such as de_DE.UTF-8 as a language tag."""
+    if not isinstance(locale, str):
+        return locale
+    return _LOCALE_EXTRAS.sub("", locale).replace("_", "-") or None
+
+
+def _is_valid(optional: Mapping[str, Json]) -> bool:
+    try:
+        JoinRequest.from_document(Document({**_PROBE, **optional}), request_id="probe")
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _is_nothing(value: Json) -> bool:

@@ -6,36 +6,53 @@ whatever a source gives itself takes a preset's place, member by member.
 
 from collections.abc import Mapping
 
-_TEAMS = "type(@)=='string' && starts_with(@, 'https://teams.')"
+_TEAMS = (
+    "type(@) == 'string' && (contains(@, 'teams.microsoft.')"
+    " || contains(@, 'teams.cloud.microsoft') || contains(@, 'teams.live.com'))"
+)
+"""Holds for a text with a Teams link in it, whatever it is wrapped in."""
+
+_CALCOM_LINKS = "[payload.metadata.videoCallUrl, payload.videoCallData.url, payload.location]"
+_CALENDLY_LINKS = "payload.scheduled_event.location.[join_url, location]"
+_BOOKINGS_LINK = "JoinWebURL || JoinWebUrl || joinWebUrl || anonymousJoinWebUrl"
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     # https://cal.com/docs/developing/guides/automation/webhooks, version 2021-10-20, with the
     # default payload. The link can be missing when the booking is made; `location` can be one, or
-    # the token `integrations:office365_video`.
+    # the token `integrations:office365_video`. Its own test is a booking without an id.
     "calcom": {
         "scheme": {"type": "body-hmac", "header": "X-Cal-Signature-256", "encoding": "hex"},
         "mapping": {
-            "when": (
-                'contains(`["BOOKING_CREATED", "BOOKING_RESCHEDULED"]`, triggerEvent)'
-                " && (!(payload.videoCallData.type)"  # `!` binds closer than a dot
-                " || payload.videoCallData.type == 'office365_video')"
-            ),
+            "when": {
+                "default_payload": "triggerEvent && payload",
+                "test": "triggerEvent != 'PING' && (payload.uid || payload.type != 'Test')",
+                "event": 'contains(`["BOOKING_CREATED", "BOOKING_RESCHEDULED"]`, triggerEvent)',
+                "teams": (
+                    "payload.location == 'integrations:office365_video'"
+                    " || payload.videoCallData.type == 'office365_video'"
+                    f" || {_CALCOM_LINKS}[?{_TEAMS}]"
+                ),
+            },
             "deliveryId": "[triggerEvent, payload.uid, createdAt]",
             "organizer": "payload.organizer.email",
             "onlineMeetingId": "[payload.videoCallData][?type=='office365_video'].id | [0]",
-            "joinWebUrl": (
-                "[payload.metadata.videoCallUrl, payload.videoCallData.url, payload.location]"
-                f"[?{_TEAMS}] | [0]"
-            ),
+            "joinWebUrl": f"{_CALCOM_LINKS}[?{_TEAMS}] | [0]",
             "language": "payload.attendees[0].language.locale",
             "context": (
-                "payload.{bookingId: uid, start: startTime, end: endTime,"
+                "payload.{bookingId: uid, replaces: rescheduleUid, start: startTime, end: endTime,"
                 " attendees: attendees[:10].{name: name, email: email}}"
             ),
         },
+        "linkMissing": (
+            "Cal.com posts a booking once, at times before its Teams link is there. Look at the "
+            "booking in Cal.com. If it has its Teams link by now, send the link and the organizer "
+            "to POST /api/join-link or to the queue. If it gets none, connect Teams in Cal.com "
+            "again."
+        ),
     },
     # https://developer.calendly.com/api-docs: webhook signatures, and the invitee payload. The
-    # conference's own id is not documented to be Graph's, so the link alone is used.
+    # conference's own id is not documented to be Graph's, so the link alone is used. A location of
+    # any other type can be a text that somebody typed, with a link in it.
     "calendly": {
         "scheme": {
             "type": "timestamped",
@@ -43,31 +60,57 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
             "toleranceSeconds": 180,
         },
         "mapping": {
-            "when": (
-                "event == 'invitee.created'"
-                " && payload.scheduled_event.location.type == 'microsoft_teams_conference'"
-            ),
+            "when": {
+                "event": "event == 'invitee.created'",
+                "teams": (
+                    "payload.scheduled_event.location.type == 'microsoft_teams_conference'"
+                    f" || payload.scheduled_event.location.[location][?{_TEAMS}]"
+                ),
+            },
             "deliveryId": "[payload.uri, event]",
             "organizer": "payload.scheduled_event.event_memberships[0].user_email",
-            "joinWebUrl": "payload.scheduled_event.location.join_url",
+            "joinWebUrl": f"{_CALENDLY_LINKS}[?{_TEAMS}] | [0]",
             "context": (
-                "payload.{bookingId: uri, start: scheduled_event.start_time,"
-                " end: scheduled_event.end_time, attendees: [{name: name, email: email}]}"
+                "payload.{bookingId: uri, replaces: old_invitee, start: scheduled_event.start_time,"
+                " end: scheduled_event.end_time,"
+                " attendees: [{name: name, email: email}][?name || email] || `null`}"
             ),
         },
+        "linkMissing": (
+            "Calendly posts a booking once, at times before its Teams link is there. Ask Calendly "
+            "for the event (GET on the address in context.bookingId, up to /invitees). When its "
+            "location has a join_url, send that and the organizer to POST /api/join-link or to "
+            "the queue. "
+            "If its location's status is failed, connect Teams in Calendly again."
+        ),
     },
     # A Power Automate flow passes on what the Bookings connector's trigger gave it; it cannot
     # sign. Who organizes the meetings is not documented: the link says, or `defaultUserId`.
+    # Graph has a form of its own, which says as well whether there should be a link:
+    # https://learn.microsoft.com/graph/api/resources/bookingappointment
     "msbookings": {
         "scheme": {"type": "token", "header": "X-Webhook-Token"},
         "mapping": {
-            "joinWebUrl": "JoinWebURL || joinWebUrl",
+            "when": {
+                "teams": (
+                    f"{_BOOKINGS_LINK} || IsLocationOnline == `true` || isLocationOnline == `true`"
+                )
+            },
+            "joinWebUrl": _BOOKINGS_LINK,
             "context": (
-                "{bookingId: SelfServiceAppointmentId || Id || id,"
+                "{bookingId: SelfServiceAppointmentId || Id || id, replaces: `null`,"
                 " start: StartTime || startDateTime.dateTime,"
-                " attendees: [{name: CustomerName, email: CustomerEmail}]}"
+                " end: EndTime || endDateTime.dateTime,"
+                " attendees: customers[:10].{name: name, email: emailAddress}"
+                " || [{name: CustomerName || customerName,"
+                " email: CustomerEmail || customerEmailAddress}][?name || email] || `null`}"
             ),
         },
+        "linkMissing": (
+            "The appointment is online, and has no Teams link yet. Let the flow wait, and get the "
+            "appointment again before it posts it. If it never has one, look at the service in "
+            "Bookings: its online meetings must be switched on."
+        ),
     },
     # For a system of one's own: the request's members as the event's `data`.
     "standard": {

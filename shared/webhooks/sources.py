@@ -4,10 +4,11 @@ A field error disables its source and no other. Its pointer leads into the sourc
 and no text quotes a value of it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from shared.core.configuration import ConfigurationReader
 from shared.core.field_errors import FieldError
@@ -29,6 +30,9 @@ from shared.webhooks.signatures import (
     Timestamped,
 )
 
+if TYPE_CHECKING:
+    from jmespath.parser import ParsedResult
+
 _MEMBERS = frozenset(
     {"preset", "scheme", "secret", "mapping", "reply", "organizers", "defaultUserId"}
 )
@@ -39,6 +43,11 @@ _OPTIONS = {
     "token": frozenset({"header", "prefix"}),
 }
 _MOST_TOLERANCE_SECONDS = 3600
+_CONDITION_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_LINK_MISSING = (
+    "Look at the booking. If it has its Teams link by now, send the link and the organizer to "
+    "POST /api/join-link or to the queue. If the event held the link, correct the source's mapping."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,7 @@ class Source:
         secret: The name of its secret in Key Vault.
         mapper: Where the meeting stands in what it posts.
         replies_inline: Whether its caller waits for the link.
+        link_missing: What to do where a booking for Teams has no Teams link.
     """
 
     name: str
@@ -58,6 +68,7 @@ class Source:
     secret: str
     mapper: Mapper
     replies_inline: bool
+    link_missing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,7 @@ class _SourceReader(ConfigurationReader):
             secret=self._secret_name(merged, "secret"),
             mapper=self._mapper(merged),
             replies_inline=self._choice(merged, "reply", ("queue", "inline")) == "inline",
+            link_missing=str(merged.get("linkMissing", _LINK_MISSING)),
         )
 
     def _with_preset(self, given: Mapping[str, object]) -> Mapping[str, object]:
@@ -153,25 +165,45 @@ class _SourceReader(ConfigurationReader):
     def _mapper(self, merged: Mapping[str, object]) -> Mapper:
         mapping = self._object(merged.get("mapping"), "mapping")
         self._refuse_others(mapping, FIELDS, "mapping")
-        expressions = {}
-        for name, text in mapping.items():
-            if text is None:  # takes a preset's expression away
-                continue
-            try:
-                if not isinstance(text, str):
-                    raise ValueError("Must be a JMESPath expression.")  # noqa: TRY301 - as below
-                expressions[name] = compile_expression(text)
-            except ValueError as error:
-                self._complain(str(error), "mapping", name)
+        expressions = {name: text for name, text in mapping.items() if name != "when"}
         if not any(mapping.get(name) is not None for name in MEETING_REFERENCES):
             self._complain(
                 f"Must say where one of {', '.join(MEETING_REFERENCES)} stands.", "mapping"
             )
         return Mapper(
-            expressions=expressions,
+            expressions=self._compiled(expressions, "mapping"),
+            conditions=self._conditions(mapping.get("when")),
             organizers=self._organizers(merged.get("organizers")),
             default_user_id=self._user_id(merged.get("defaultUserId")),
         )
+
+    def _conditions(self, when: object) -> "dict[str, ParsedResult]":
+        """Read one condition, or an object of several with a name each."""
+        if not isinstance(when, dict):
+            return self._compiled({"when": when}, "mapping")
+        for name in when:
+            if not _CONDITION_NAME.fullmatch(name):
+                self._complain(
+                    "A condition's name must be 1 to 40 letters, digits, hyphens and underscores.",
+                    *("mapping", "when", name),
+                )
+        return self._compiled(when, "mapping", "when")
+
+    def _compiled(
+        self, expressions: Mapping[str, object], *place: str
+    ) -> "dict[str, ParsedResult]":
+        """Compile expressions; null takes a preset's away."""
+        compiled = {}
+        for name, text in expressions.items():
+            if text is None:
+                continue
+            try:
+                if not isinstance(text, str):
+                    raise ValueError("Must be a JMESPath expression.")  # noqa: TRY301 - as below
+                compiled[name] = compile_expression(text)
+            except ValueError as error:
+                self._complain(str(error), *place, name)
+        return compiled
 
     def _organizers(self, value: object) -> dict[str, str]:
         organizers = self._object(value, "organizers")

@@ -34,7 +34,8 @@ def log() -> Iterator[LogWatch]:
 
 
 @contextmanager
-def _app(log: LogWatch, settings: dict[str, str | None], **options: Any) -> Iterator[App]:  # noqa: ANN401
+def running_app(log: LogWatch, settings: dict[str, str | None], **options: Any) -> Iterator[App]:  # noqa: ANN401
+    """Run an app; what it logs is watched."""
     settings = {"GRAPH_TIMEOUT_SECONDS": "2", **QUICK_QUEUES, **settings}
     with LocalRun(settings=settings, on_log=log.lines.append, **options) as run:
         log.forbid("the storage key", run.azurite.connection_string.split("AccountKey=")[1][:40])
@@ -50,7 +51,7 @@ def _app(log: LogWatch, settings: dict[str, str | None], **options: Any) -> Iter
 @pytest.fixture(scope="session")
 def shared_app(log: LogWatch) -> Iterator[App]:
     """The app that most tests share."""
-    with _app(log, {}) as app:
+    with running_app(log, {}) as app:
         yield app
 
 
@@ -68,7 +69,7 @@ def fresh_app(log: LogWatch) -> Iterator[FreshApp]:
     with ExitStack() as apps:
 
         def make(settings: dict[str, str | None] | None = None, **options: Any) -> App:  # noqa: ANN401
-            return apps.enter_context(_app(log, settings or {}, **options))
+            return apps.enter_context(running_app(log, settings or {}, **options))
 
         yield make
 

@@ -1,7 +1,6 @@
 """Sources: what WEBHOOK_SOURCES may say, and what a source finds in a booking event."""
 
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,14 +14,18 @@ from shared.webhooks.mapping import FIELDS, BodyUndecodable, decode
 from shared.webhooks.presets import PRESETS
 from shared.webhooks.signatures import BodyHmac, SharedToken, Standard, Timestamped
 from shared.webhooks.sources import Source, read_sources
+from tests.unit import bookings
+from tests.unit.bookings import Case, Place
 
-BOOKINGS = Path(__file__).parent / "vectors" / "bookings"
 DOCTOR = "11111111-1111-4111-8111-111111111111"
 DEFAULT = "22222222-2222-4222-8222-222222222222"
 IN_LINK = "33333333-3333-4333-8333-333333333333"
 SHORT = "https://teams.microsoft.com/meet/23456789012345?p=a"
 CONTEXT = quote(json.dumps({"Tid": DEFAULT, "Oid": IN_LINK}))
 LONG = f"https://teams.microsoft.com/l/meetup-join/19%3ameeting_x%40thread.v2/0?context={CONTEXT}"
+PLACE = Place(
+    link=SHORT, long_link=LONG, meeting_id="MSoxMTExMTExMQ==", organizer="Dr.Meyer@clinic.example"
+)
 OWN = {
     "scheme": "standard",
     "secret": "own",
@@ -55,7 +58,7 @@ def places(value: object, name: str = "own") -> list[str]:
 
 def booking(preset: str) -> Any:  # noqa: ANN401
     """Read what a system posts."""
-    return json.loads((BOOKINGS / f"{preset}.json").read_text("utf-8"))
+    return PLACE.fill(bookings.read(preset))
 
 
 def preset(name: str, **members: Any) -> Source:  # noqa: ANN401
@@ -83,6 +86,7 @@ EXPECTED: dict[str, dict[str, Json]] = {
         "language": "de",
         "context": {
             "bookingId": "bFJeNb2uX8ANpT3JL5EfXw",
+            "replaces": None,
             "start": "2026-11-23T09:00:00Z",
             "end": "2026-11-23T09:30:00Z",
             "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
@@ -93,6 +97,7 @@ EXPECTED: dict[str, dict[str, Json]] = {
         "joinWebUrl": SHORT,
         "context": {
             "bookingId": "https://api.calendly.com/scheduled_events/EEEE/invitees/IIII",
+            "replaces": None,
             "start": "2026-11-23T09:00:00.000000Z",
             "end": "2026-11-23T09:30:00.000000Z",
             "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
@@ -103,7 +108,9 @@ EXPECTED: dict[str, dict[str, Json]] = {
         "joinWebUrl": booking("msbookings")["JoinWebURL"],
         "context": {
             "bookingId": "AAMk-appointment",
+            "replaces": None,
             "start": "2026-11-23T09:00:00Z",
+            "end": None,
             "attendees": [{"name": "Zoë", "email": "zoe@patient.example"}],
         },
     },
@@ -120,7 +127,7 @@ EXPECTED: dict[str, dict[str, Json]] = {
 def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
     """And what it finds makes a valid request."""
     mapper = preset(name).mapper
-    assert mapper.is_for_us(booking(name))
+    assert mapper.failed_condition(booking(name)) is None
 
     found = mapper.read(booking(name))
 
@@ -139,41 +146,25 @@ def test_cal_com_s_link_serves_where_there_is_no_id() -> None:
     event["payload"]["location"] = LONG
     assert mapper.read(event).members["joinWebUrl"] == LONG
 
-    event["payload"]["location"] = "integrations:office365_video"
-    assert mapper.is_for_us(event)
-    assert mapper.read(event).missing == "meeting"
 
+@pytest.mark.parametrize("case", bookings.cases(), ids=str)
+def test_a_preset_tells_what_is_for_teams(case: Case) -> None:
+    """From what is not for it, by the condition that decides, and from what lacks its link."""
+    mapper = preset(case.system).mapper
+    event, expect = case.event(PLACE), PLACE.fill(case.expect)
 
-@pytest.mark.parametrize(
-    ("name", "path", "value"),
-    [
-        ("calcom", "triggerEvent", "BOOKING_CANCELLED"),
-        ("calcom", "payload.videoCallData.type", "zoom_video"),
-        ("calendly", "event", "invitee.canceled"),
-        ("calendly", "payload.scheduled_event.location.type", "physical"),
-    ],
-)
-def test_a_preset_leaves_what_is_not_for_us(name: str, path: str, value: str) -> None:
-    """Cancellations, and appointments that take place elsewhere."""
-    event = booking(name)
-    *parents, last = path.split(".")
-    place = event
-    for parent in parents:
-        place = place[parent]
-    place[last] = value
+    assert mapper.failed_condition(event) == expect.get("ignored")
 
-    assert not preset(name).mapper.is_for_us(event)
-
-
-def test_calendly_s_link_may_not_be_there_yet() -> None:
-    """The event is for us all the same: somebody has to hear of it."""
-    event = booking("calendly")
-    location = event["payload"]["scheduled_event"]["location"]
-    location.pop("join_url")
-    location["status"] = "processing"
-    mapper = preset("calendly").mapper
-    assert mapper.is_for_us(event)
-    assert mapper.read(event).missing == "meeting"
+    if "ignored" not in expect:
+        found = mapper.read(event)
+        assert found.missing == expect.get("missing")
+        members = {name: found.members.get(name) for name in expect.get("members", ())}
+        assert members == expect.get("members", {})
+        assert found.left_out == tuple(expect.get("left_out", ()))
+        context = found.members["context"]
+        assert isinstance(context, dict)
+        assert context.keys() == {"bookingId", "replaces", "start", "end", "attendees"}
+        assert context.items() >= expect.get("context", {}).items()
 
 
 def test_what_a_source_says_overrides_its_preset() -> None:
@@ -272,7 +263,43 @@ def test_an_event_is_for_us_where_when_holds(
 ) -> None:
     """As JMESPath sees truth; an expression that fails does not hold."""
     mapping = {**OWN["mapping"], "when": when}  # type: ignore[dict-item]
-    assert source(mapping=mapping).mapper.is_for_us(payload) is for_us
+    failed = source(mapping=mapping).mapper.failed_condition(payload)
+    assert failed == (None if for_us else "when")
+
+
+def test_of_several_conditions_the_first_that_does_not_hold_decides() -> None:
+    """By its name, so that the log says why an event was left alone."""
+    when = {"booked": "kind == 'booked'", "video": "place == 'video'", "gone": None}
+    mapper = source(mapping={**OWN["mapping"], "when": when}).mapper  # type: ignore[dict-item]
+    assert mapper.failed_condition({"kind": "booked", "place": "video"}) is None
+    assert mapper.failed_condition({"kind": "booked", "place": "here"}) == "video"
+    assert mapper.failed_condition({}) == "booked"
+
+
+@pytest.mark.parametrize(
+    ("members", "expected", "left_out"),
+    [
+        ({"language": "de_DE"}, {"language": "de-DE"}, ()),
+        ({"language": "pt_BR.UTF-8@x"}, {"language": "pt-BR"}, ()),
+        ({"language": " fr "}, {"language": "fr"}, ()),
+        ({"language": ""}, {}, ()),
+        ({"language": "C."}, {}, ("language",)),
+        ({"language": ["de"]}, {}, ("language",)),
+        ({"language": "x" * 65}, {}, ("language",)),
+        ({"context": "x" * 4094}, {"context": "x" * 4094}, ()),
+        ({"context": "x" * 4095}, {}, ("context",)),
+        ({"context": None}, {}, ()),
+        ({"language": 7, "context": "x" * 5000}, {}, ("language", "context")),
+    ],
+)
+def test_what_is_optional_is_left_out_where_it_is_invalid(
+    members: dict[str, Json], expected: dict[str, Json], left_out: tuple[str, ...]
+) -> None:
+    """The booking counts for more."""
+    mapper = source(mapping={**OWN["mapping"], "language": "language"}).mapper  # type: ignore[dict-item]
+    found = mapper.read({"user": DOCTOR, "id": "MSo1", **members})
+    assert found.members == {"userId": DOCTOR, "onlineMeetingId": "MSo1", **expected}
+    assert found.left_out == left_out
 
 
 _JSON = st.recursive(
@@ -289,7 +316,7 @@ _PATHS = st.sampled_from(
 def test_no_payload_makes_a_mapping_fail(payload: dict[str, Json], name: str) -> None:
     """Whatever stands in it."""
     mapper = source().mapper if name == "own" else preset(name).mapper
-    mapper.is_for_us(payload)
+    mapper.failed_condition(payload)
     assert mapper.read(payload).members.keys() <= FIELDS
 
 
@@ -354,6 +381,9 @@ FAULTY: list[tuple[object, list[str]]] = [
     (with_mapping(joinWebUrl="starts_with(a)"), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl="join()"), ["/mapping/joinWebUrl"]),
     (with_mapping(when="a"), ["/mapping"]),
+    (with_mapping(joinWebUrl="a", when=7), ["/mapping/when"]),
+    (with_mapping(joinWebUrl="a", when={"x": "a["}), ["/mapping/when/x"]),
+    (with_mapping(joinWebUrl="a", when={"a b": "a"}), ["/mapping/when/a b"]),
 ]
 
 
@@ -400,13 +430,37 @@ def test_a_json_body_may_be_announced_as_anything() -> None:
     assert isinstance(decode("", deep), dict)
 
 
+@pytest.mark.parametrize("quotes", [1, 2, 3])
+@pytest.mark.parametrize("value", [{"a": "Zoë"}, [{"a": 1}, {"a": 2}]])
+def test_json_that_is_quoted_as_a_string_is_read(value: Json, quotes: int) -> None:
+    """A flow that passes a body on as a text quotes it once more, each time."""
+    text = json.dumps(value)
+    for _ in range(quotes):
+        text = json.dumps(text)
+    assert decode("application/json", text.encode()) == value
+
+
+def test_a_control_character_inside_a_string_is_read() -> None:
+    """Templates insert a subject line as it is."""
+    assert decode("application/json", b'{"a": "one\ntwo\t"}') == {"a": "one\ntwo\t"}
+
+
+def test_json_that_is_announced_as_a_form_is_read() -> None:
+    """Cal.com announces a template so that it cannot read itself."""
+    form = "application/x-www-form-urlencoded"
+    assert decode(form, b' {"a": "b&c=d"}') == {"a": "b&c=d"}
+
+
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
         ("application/json", b""),
         ("application/json", b"{"),
-        ("application/json", b"[1]"),
+        ("application/json", b"[]"),
+        ("application/json", b"7"),
         ("application/json", b'"text"'),
+        ("application/json", b'"7"'),
+        ("application/x-www-form-urlencoded", b"{"),
         ("application/json", b"\xff"),
         ("application/json", b"[" * 20_000),
         ("application/x-www-form-urlencoded", b"a=%FF"),
@@ -414,7 +468,9 @@ def test_a_json_body_may_be_announced_as_anything() -> None:
         ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1001)),
     ],
 )
-def test_what_is_no_object_cannot_be_decoded(content_type: str, body: bytes) -> None:
+def test_what_is_neither_an_object_nor_a_list_cannot_be_decoded(
+    content_type: str, body: bytes
+) -> None:
     """Nothing, broken JSON, other values, other encodings, floods."""
     with pytest.raises(BodyUndecodable):
         decode(content_type, body)

@@ -1,0 +1,162 @@
+"""What booking systems really post, from the signature to the result queue."""
+
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from dev.booking_systems import SECRETS, sign_as_calcom
+from tests.integration.app_under_test import RESULTS, App, LogWatch
+from tests.integration.conftest import running_app
+from tests.unit import bookings
+from tests.unit.bookings import Case, Place
+
+SECRET = SECRETS["webhook-calcom"]
+SOURCES = {
+    **{
+        name: {"preset": name, "secret": "webhook-calcom"}
+        for name in ("calcom", "calendly", "msbookings")
+    },
+    "grid": {
+        "scheme": {"type": "token", "header": "X-Token"},
+        "secret": "webhook-calcom",
+        "mapping": {"joinWebUrl": "data.link", "organizer": "data.who"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shared(log: LogWatch) -> Iterator[App]:
+    """One app with every preset for all the tests of this module."""
+    with running_app(log, {"WEBHOOK_SOURCES": json.dumps(SOURCES)}) as app:
+        yield app
+
+
+@pytest.fixture
+def app(shared: App) -> App:
+    """The app, with an empty result queue."""
+    shared.run.queue(RESULTS).clear_messages()
+    return shared
+
+
+def sign(source: str, body: bytes) -> dict[str, str]:
+    """Sign as the source's system does."""
+    if source == "calcom":
+        return sign_as_calcom(body, SECRET)
+    if source == "calendly":
+        now = str(int(time.time()))
+        signature = hmac.new(SECRET.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+        return {"Calendly-Webhook-Signature": f"t={now},v1={signature}"}
+    return {"X-Webhook-Token": SECRET, "X-Token": SECRET}
+
+
+def post(app: App, source: str, event: object) -> requests.Response:
+    """Post as a booking system does: bytes as they are, else JSON."""
+    body = event if isinstance(event, bytes) else json.dumps(event, ensure_ascii=False).encode()
+    app.log.forbid("a webhook's secret", SECRET)
+    return app.session.post(
+        f"{app.run.url}/api/webhooks/{source}",
+        data=body,
+        headers={"Content-Type": "application/json", **sign(source, body)},
+        timeout=30,
+    )
+
+
+def place(app: App) -> tuple[Place, str]:
+    """Make a meeting with a short link and one with a long link; give the first one's join link."""
+    organizer = app.organizer()
+    meeting, other = app.meeting(organizer), app.meeting(organizer, long_link=True)
+    colleague = app.organizer().user_principal_name
+    words = Place(
+        link=meeting.join_web_url,
+        long_link=other.join_web_url,
+        meeting_id=meeting.id,
+        organizer=organizer.user_principal_name,
+        colleague=colleague,
+    )
+    return words, app.run.graph.join_link(meeting)
+
+
+def is_empty(app: App) -> bool:
+    """Say whether nothing is on the result queue."""
+    return not app.run.queue(RESULTS).peek_messages()
+
+
+@pytest.mark.parametrize("case", bookings.cases(), ids=str)
+def test_a_booking_ends_as_its_sender_expects(app: App, case: Case) -> None:
+    """With its link; or told, because the link is missing; or left alone, which is no failure."""
+    words, link = place(app)
+
+    answer = post(app, case.system, case.event(words))
+
+    told = answer.json()
+    assert answer.status_code == 202
+    if "ignored" in case.expect:
+        assert (told["status"], told["reason"]) == ("ignored", "not_for_us")
+        assert told["detail"].startswith("The signature is valid.")
+        assert "requestId" not in told
+        assert is_empty(app)
+    elif "missing" in case.expect:
+        assert (told["status"], told["reason"]) == ("ignored", "meeting_missing")
+        data = app.result(told["requestId"])["data"]
+        assert data["code"] == "meeting_missing"
+        assert "was not there when the booking system posted" in data["detail"]
+        assert data["fix"]
+    else:
+        data = app.result(told["requestId"])["data"]
+        assert data["virtualAppointmentJoinWebUrl"]
+        assert data["context"].items() >= case.expect.get("context", {}).items()
+        if "LONG LINK" not in case.expect.get("members", {}).values():
+            assert data["virtualAppointmentJoinWebUrl"].startswith(link)
+
+
+def test_a_list_is_taken_up_event_by_event(app: App) -> None:
+    """As Event Grid posts: each has its own id, which a second delivery repeats in any order."""
+    words, _ = place(app)
+    events: list[Any] = [
+        {
+            "id": uuid.uuid4().hex,
+            "eventType": "booked",
+            "data": {"link": words.link, "who": words.organizer},
+        },
+        {"id": uuid.uuid4().hex, "eventType": "booked", "data": {"link": words.long_link}},
+    ]
+
+    first = post(app, "grid", events)
+    again = post(app, "grid", events[::-1])
+
+    assert (first.status_code, first.json()["status"]) == (202, "accepted")
+    ids = first.json()["requestIds"]
+    assert len(set(ids)) == 2
+    assert again.json()["requestIds"] == ids[::-1]
+    for request_id in ids:
+        assert app.result(request_id)["type"].endswith(".resolved")
+
+
+@pytest.mark.parametrize("quotes", [1, 2])
+def test_a_body_that_is_quoted_as_a_string_is_read(app: App, quotes: int) -> None:
+    """As a flow posts it that passes its trigger's body on as a text."""
+    words, _ = place(app)
+    body: Any = {"SelfServiceAppointmentId": "A3", "JoinWebURL": words.long_link}
+    for _ in range(quotes):
+        body = json.dumps(body)
+
+    answer = post(app, "msbookings", body)
+
+    data = app.result(answer.json()["requestId"])["data"]
+    assert data["virtualAppointmentJoinWebUrl"]
+    assert data["context"]["bookingId"] == "A3"
+
+
+def test_what_is_not_json_is_told(app: App) -> None:
+    """A template that does not escape what it inserts must not lose a booking unseen."""
+    answer = post(app, "calcom", b'{"triggerEvent": "BOOKING_CREATED", "title": "With "quotes""}')
+
+    assert (answer.status_code, answer.json()["reason"]) == (202, "undecodable")
+    assert app.result(answer.json()["requestId"])["data"]["code"] == "invalid_request"
