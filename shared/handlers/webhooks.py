@@ -48,6 +48,8 @@ REPLY_SECONDS = 7.0
 MOST_EVENTS = 100
 """Of one list: as many as can be put on the queue while a sender waits."""
 
+_LEFT_OUT = {"language": "language_left_out", "context": "context_left_out"}
+"""What the event says of an optional member that was not valid."""
 _UNKNOWN_SOURCE = "unknown_source"
 
 
@@ -236,7 +238,7 @@ class _Delivery:
             JoinRequest.from_document(document, request_id=request_id)
         except (MeetingMissing, InvalidRequest) as error:
             return self._failed(error.code, error, correlation)
-        notes = tuple(f"{name}_left_out" for name in booking.left_out)
+        notes = tuple(_LEFT_OUT[name] for name in booking.left_out)
         return _Request(document=document, correlation=correlation, notes=notes)
 
     def read_item(self, item: Json) -> _Request | _Ignored:

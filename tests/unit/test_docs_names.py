@@ -112,7 +112,7 @@ def defined_in_shared() -> frozenset[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_code_that_is_named_is_one(page: str) -> None:
-    """Of an error, a reason, a check, a function, a module, or a note of an event."""
+    """Of an error, a reason, a check, a function, a module, a note of an event, or a preset."""
     known = {
         *CODES,
         *Reason,
@@ -122,6 +122,7 @@ def test_a_code_that_is_named_is_one(page: str) -> None:
         *defined_in_shared(),
         *literals("shared/handlers/webhooks.py"),
         *literals("shared/webhooks/signatures.py"),
+        *CODE_LIKE.findall(read("shared/webhooks/presets.py")),
         "virtual_appointment",  # the logger
     }
 
