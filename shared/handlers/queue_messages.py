@@ -1,9 +1,4 @@
-"""One message of the request queue, from its arrival until it may be deleted.
-
-A message is completed, by returning, only after what follows from it is safely written: its
-result, the message that tries it again later, or its dead letter. Being cut off in between costs a
-duplicate and never a request.
-"""
+"""One message of the request queue: a request is tried once, and what follows from it written."""
 
 import json
 import random
@@ -20,20 +15,14 @@ from shared.core.errors import (
     QueueUnavailable,
     Retry,
     ServiceError,
-    to_service_error,
 )
+from shared.handlers.processing import Draw, MessageProcessor
 from shared.meetings.models import JoinRequest, Outcome
-from shared.queues import dead_letters, messages, retry_policy
+from shared.queues import dead_letters, messages
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.dead_letters import DeadLetter, Reason
 from shared.queues.messages import MAX_DEQUEUE_COUNT, Incoming, QueueMessage, read
 from shared.queues.retry_policy import End
-
-_HOUR = 3600.0
-
-
-class MessageNotCompleted(Exception):
-    """Fails the invocation, so that the host gives the message again. Holds a code, no more."""
 
 
 def process(
@@ -41,7 +30,7 @@ def process(
     message: QueueMessage,
     *,
     now: Callable[[], float] = time.time,
-    draw: Callable[[float, float], float] = random.uniform,
+    draw: Draw = random.uniform,
 ) -> None:
     """Try a request once. When this returns, the host may delete the message.
 
@@ -49,19 +38,12 @@ def process(
         services: what it takes.
         message: the message.
         now: seconds since the epoch.
-        draw: draws a number between two bounds.
+        draw: for the delay before the next try.
 
     Raises:
         MessageNotCompleted: if the message has to come again.
     """
-    processor = _MessageProcessor(services, message, tries=message.dequeue_count, now=now)
-    try:
-        processor.try_once(draw)
-    except Exception as error:  # noqa: BLE001 - on its last delivery a message must not be lost
-        fault = to_service_error(error)
-        if not message.is_last:
-            raise processor.not_completed(fault) from None
-        processor.dead_letter(Reason.FAILED_ON_LAST_DELIVERY, fault)
+    _RequestProcessor(services, message, tries=message.dequeue_count, now=now).process(draw)
 
 
 def process_poison(
@@ -81,7 +63,7 @@ def process_poison(
     Raises:
         MessageNotCompleted: if the message has to come again.
     """
-    _MessageProcessor(services, message, tries=MAX_DEQUEUE_COUNT, now=now).dead_letter(
+    _RequestProcessor(services, message, tries=MAX_DEQUEUE_COUNT, now=now).dead_letter(
         Reason.HOST_GAVE_UP,
         InternalError(
             f"The request was given out {MAX_DEQUEUE_COUNT} times. Each time the process ended "
@@ -91,8 +73,8 @@ def process_poison(
     )
 
 
-class _MessageProcessor:
-    """A message, read as far as it can be, and what may become of it.
+class _RequestProcessor(MessageProcessor):
+    """A message of the request queue, read as far as it can be.
 
     Args:
         services: what it takes.
@@ -104,24 +86,15 @@ class _MessageProcessor:
     def __init__(
         self, services: Services, message: QueueMessage, *, tries: int, now: Callable[[], float]
     ) -> None:
-        self._settings = services.settings
-        self._resolver = services.resolver
-        self._queues = services.queues
-        self._message = message
-        self._now = now
-        self._deadline = Deadline(seconds=self._settings.graph_timeout_seconds)
+        super().__init__(services, message, now=now)
+        self._deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
         self._stats = RequestStats()
         self._reading = read(message.body)
         self._incoming = self._reading.incoming
         self._correlation = self._reading.correlation
         self._attempts = self._incoming.history.attempts + tries
 
-    def try_once(self, draw: Callable[[float, float], float]) -> None:
-        """Try the request, and write what follows from it.
-
-        Raises:
-            ServiceError: where nothing follows from it but that the message has to come again.
-        """
+    def _try_once(self, draw: Draw) -> None:
         if (unread := self._reading.error) is not None:
             if unread.retry is Retry.HOST:
                 raise unread
@@ -130,7 +103,7 @@ class _MessageProcessor:
         if self._incoming.items:
             self._split()
             return
-        outcome = self._resolver.attempt(
+        outcome = self._services.resolver.attempt(
             self._incoming.document,
             self._correlation,
             deadline=self._deadline,
@@ -144,22 +117,6 @@ class _MessageProcessor:
             raise error
         else:
             self._try_later(outcome, error, draw)
-
-    def dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Answer and write the dead letter.
-
-        Raises:
-            MessageNotCompleted: if that could not be done: the message has to come again.
-        """
-        try:
-            self._dead_letter(reason, error)
-        except Exception as fault:  # noqa: BLE001 - the host must be told, and nothing quoted
-            raise self.not_completed(to_service_error(fault)) from None
-
-    def not_completed(self, fault: ServiceError) -> MessageNotCompleted:
-        """Report that the message has to come again, and make the exception that says so."""
-        self._emit("join_link.retried", fault)
-        return MessageNotCompleted(fault.code)
 
     def _split(self) -> None:
         """Put each request of a list on the queue by itself, or answer it where it is not valid."""
@@ -178,21 +135,8 @@ class _MessageProcessor:
                 )
                 self._queues.send(REQUESTS, message)
 
-    def _try_later(
-        self, outcome: Outcome, error: ServiceError, draw: Callable[[float, float], float]
-    ) -> None:
-        history = self._incoming.history.after(
-            error,
-            deliveries=self._message.dequeue_count,
-            inserted_on=self._message.inserted_on,
-        )
-        step = retry_policy.plan(
-            error,
-            history,
-            now=self._now(),
-            retry_seconds=self._settings.queue_retry_hours * _HOUR,
-            draw=draw,
-        )
+    def _try_later(self, outcome: Outcome, error: ServiceError, draw: Draw) -> None:
+        step, history = self._plan(error, self._incoming.history, draw)
         if step is End.FINAL:
             self._answer(outcome)
         elif step is End.TIME_SPENT:
@@ -206,7 +150,7 @@ class _MessageProcessor:
                 history=history,
             )
             self._queues.send(REQUESTS, again, delay=step)
-            self._emit("join_link.retried", error)
+            self._emit_retried(error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
         """Answer each request whose id is known, and then write its dead letter.
@@ -255,6 +199,9 @@ class _MessageProcessor:
         self._queues.send(RESULTS, written)
         final = "join_link.resolved" if outcome.error is None else "join_link.failed"
         self._emit(final, outcome.error, request_id=outcome.request_id)
+
+    def _emit_retried(self, error: ServiceError) -> None:
+        self._emit("join_link.retried", error)
 
     def _emit(
         self,

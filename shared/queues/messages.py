@@ -11,7 +11,6 @@ import binascii
 import hashlib
 import json
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from copy import replace
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared.core import strict_json
-from shared.core.errors import CODES, InternalError, InvalidRequest, ServiceError, describe
+from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
@@ -35,7 +34,6 @@ VERSION = 1
 """Of the app's own envelope: another one for what an earlier app would misread."""
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
-_MOST_ATTEMPTS = 10**9
 _MOST_ITEMS = 1000
 """More requests that could be answered do not fit into a message."""
 _MOST_QUOTES = 3
@@ -357,12 +355,7 @@ def write_request(
     if traceparent is not None:
         event["traceparent"] = traceparent
     if history is not None:
-        event |= {
-            "attempts": history.attempts,
-            "repeats": history.repeats,
-            "lasterror": history.last_error,
-            "firstseen": history.first_seen,
-        }
+        event |= history.to_members()
     return json.dumps(event, separators=(",", ":"))
 
 
@@ -385,21 +378,5 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
 
 
 def _read_history(envelope: Mapping[str, Json]) -> History:
-    """Find what a request has been through; what makes no sense was never written by us."""
-    match envelope:
-        case {
-            "attempts": int(attempts),
-            "repeats": int(repeats),
-            "lasterror": str(last_error),
-            "firstseen": (int() | float()) as first_seen,
-        } if (
-            _is_ours(envelope)
-            and 1 <= repeats <= attempts <= _MOST_ATTEMPTS
-            and last_error in CODES
-            and 0 <= first_seen < math.inf
-        ):
-            return History(
-                attempts=attempts, repeats=repeats, last_error=last_error, first_seen=first_seen
-            )
-        case _:
-            return History()
+    """Find what a request has been through; in an envelope of ours only."""
+    return History.from_members(envelope) if _is_ours(envelope) else History()

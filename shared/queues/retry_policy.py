@@ -4,11 +4,14 @@ Nothing waits in here: a delayed retry is a hidden queue message.
 """
 
 import enum
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
-from shared.core.errors import Retry, ServiceError
+from shared.core.errors import CODES, Retry, ServiceError
 from shared.core.retry_after import MAX_SECONDS
+from shared.core.strict_json import Json
 
 SHORTEST_DELAY = 5.0
 LONGEST_DELAY = 15 * 60.0
@@ -17,6 +20,7 @@ FEW_DELAYS = (30.0, 120.0, 300.0)
 """Between a few tries, within ten minutes: a new meeting is known everywhere by then."""
 LEAST_TRIES = 5
 """Had even by a message that came while the app was stopped, so that its time is spent."""
+_MOST_ATTEMPTS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,35 @@ class History:
     repeats: int = 0
     last_error: str | None = None
     first_seen: float | None = None
+
+    @classmethod
+    def from_members(cls, members: Mapping[str, Json]) -> Self:
+        """Read it from a message; what makes no sense was never written, and counts for nothing."""
+        match members:
+            case {
+                "attempts": int(attempts),
+                "repeats": int(repeats),
+                "lasterror": str() | None as last_error,
+                "firstseen": (int() | float()) as first_seen,
+            } if 0 <= first_seen < math.inf:
+                tried = 1 <= repeats <= attempts <= _MOST_ATTEMPTS and last_error in CODES
+                if tried or (attempts, repeats, last_error) == (0, 0, None):
+                    return cls(
+                        attempts=attempts,
+                        repeats=repeats,
+                        last_error=last_error,
+                        first_seen=first_seen,
+                    )
+        return cls()
+
+    def to_members(self) -> dict[str, Json]:
+        """Write it, as members of a message."""
+        return {
+            "attempts": self.attempts,
+            "repeats": self.repeats,
+            "lasterror": self.last_error,
+            "firstseen": self.first_seen,
+        }
 
     def arrived(self, inserted_on: float) -> float:
         """Say when the request first arrived, given when this message was put on the queue.

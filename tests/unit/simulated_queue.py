@@ -7,7 +7,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.handlers.queue_messages import MessageNotCompleted, process
+from shared.handlers.processing import MessageNotCompleted
+from shared.handlers.queue_messages import process
 from shared.meetings.resolver import Resolver
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage

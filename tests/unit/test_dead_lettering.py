@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import errors
-from shared.handlers.queue_messages import MessageNotCompleted, process_poison
+from shared.handlers.processing import MessageNotCompleted
+from shared.handlers.queue_messages import process_poison
 from shared.queues import messages
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage

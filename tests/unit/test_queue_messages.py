@@ -9,7 +9,7 @@ import pytest
 
 from shared.core import errors
 from shared.core.errors import ServiceError
-from shared.handlers.queue_messages import MessageNotCompleted
+from shared.handlers.processing import MessageNotCompleted
 from shared.queues import messages
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
 from shared.queues.messages import MAX_DEQUEUE_COUNT
