@@ -59,7 +59,7 @@ param(
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 
-# What to do, and nothing else: a test reads this function and runs it against every case.
+# What to do, and nothing else: a test takes this function by itself and tries every case.
 function Select-PolicyStep {
     param(
         [string] $Scope,

@@ -18,7 +18,9 @@ from tests.unit.docs_pages import PAGES, ROOT, blocks, commands, lines, prose, s
 
 HELPFUL = (
     "scripts/build_package.py",
+    "scripts/deployment_parameters.py",
     "scripts/diagnose.py",
+    "scripts/github_variables.py",
     "scripts/grant_graph_permissions.py",
     "scripts/make_connector.py",
     "scripts/retry_deployment.py",

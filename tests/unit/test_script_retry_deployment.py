@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from scripts.retry_deployment import PAUSES, deploy, reason_to_wait
+from tests.unit.docs_pages import spans, table
 
 REFUSED = "ERROR: BlobUploadFailedException: (403) This request is not authorized"
 OTHER_PYTHON = """\
@@ -95,6 +96,23 @@ def test_a_build_by_another_python_ends_with_the_commands_that_need_none(
     assert "python scripts/build_package.py app.zip" in said
     assert names in said
     assert "--src app.zip --build-remote false" in said
+
+
+WRONG = table("docs/deploy.md", "What can go wrong")
+
+
+@pytest.mark.parametrize(("message", "what_to_do"), [(row[0], row[2]) for row in WRONG])
+def test_what_the_documentation_says_of_a_message_is_what_happens(
+    message: str, what_to_do: str
+) -> None:
+    """Where nothing is to be done, it is tried again; where something is, it is not."""
+    waits = [reason_to_wait(sign) is not None for sign in spans(message)]
+
+    if what_to_do == "nothing":
+        assert waits
+        assert all(waits)
+    elif "again" not in what_to_do:  # by hand, what azd does without the script
+        assert not any(waits)
 
 
 def test_the_pauses_reach_as_far_as_roles_may_take() -> None:
