@@ -11,7 +11,6 @@ from shared.core.field_errors import FieldError, pointer
 from shared.core.http_client import HttpClient
 from shared.core.settings import Settings
 from shared.core.telemetry import Event
-from shared.core.tls import default_ca_bundle, without_ca_bundle
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("virtual_appointment")
 _LEAST_POOL = 32
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""The names that requests and curl use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,11 @@ class Application:
         try:
             return Services.from_settings(settings, self.environment)
         except SettingsInvalid:
-            return Services.from_settings(settings, without_ca_bundle(self.environment))
+            # The only fault that is left is in a bundle of certificate authorities.
+            without = {
+                name: self.environment[name] for name in {*self.environment} - {*_CA_BUNDLES}
+            }
+            return Services.from_settings(settings, without)
 
 
 def _report_invalid_sources(sources: "Sources") -> None:
@@ -172,10 +177,9 @@ def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
 
 
 def _http_client(environment: Mapping[str, str]) -> HttpClient:
+    ca_bundle = next(filter(None, map(environment.get, _CA_BUNDLES)), None)
     try:
-        return HttpClient(
-            pool_size=_pool_size(environment), ca_bundle=default_ca_bundle(environment)
-        )
+        return HttpClient(pool_size=_pool_size(environment), ca_bundle=ca_bundle)
     except OSError:
         field_error = FieldError(
             "REQUESTS_CA_BUNDLE", "Is no file or folder of certificate authorities."

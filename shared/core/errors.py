@@ -309,6 +309,16 @@ class InternalError(ServiceError):
     retry = Retry.HOST
 
 
+def root_cause(error: BaseException) -> str:
+    """Name the type of the innermost exception: why there is no answer, told without a URL.
+
+    The libraries of HTTP wrap what they meet, some as the cause and some as an argument.
+    """
+    inner = [error.__cause__, getattr(error, "inner_exception", None), *error.args]  # azure-core's
+    wrapped = next((one for one in inner if isinstance(one, BaseException)), None)
+    return type(error).__name__ if wrapped is None else root_cause(wrapped)
+
+
 def describe(error: BaseException) -> str:
     """Name an exception's type and the places it came through, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,66 +1,125 @@
-"""HTTPS by `requests`, driven for a process with many threads.
+"""HTTPS for the whole process, by the public interfaces of `requests` and urllib3.
 
-One `ssl.SSLContext` serves all connections: by default requests loads the bundle of certificate
-authorities again for every new one, which costs 24 ms of CPU each. One pool, as large as the
-number of threads. Redirects are not followed: a token goes to the host it was asked for and to no
-other.
+One `ssl.SSLContext` serves all connections: by itself requests loads the bundle of certificate
+authorities for every new one, which costs 24 ms of CPU. Nothing is tried twice, redirected or
+decompressed, and no cookie is kept.
 """
 
+import http.client
+import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from shared.core.connections import ConnectionFailed, DeadlineExceeded, PlainPool, TlsPool
-from shared.core.http_wire import Response
+from shared.core.errors import root_cause
 from shared.core.tls import make_context
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import RequestsTransport
 
-_MOST_HOSTS = 32
-"""More than the app speaks to, so that each has one pool."""
-_POOL_CLASSES = {"http": PlainPool, "https": TlsPool}
+MAX_BODY_BYTES = 1024 * 1024
+# What urllib3 sends as it stands. It would encode anything else, perhaps for the second time.
+_TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
+# Of the call that this thread makes; None where another library uses the session.
+_deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
+type Headers = Mapping[str, str]
+"""A response's headers, found by names in any case."""
 
 
-class _SharedContextAdapter(HTTPAdapter):
-    """Gives every connection the one context, and decides nothing about it per request."""
+class NoResponse(Exception):
+    """There is no response. `reason` names the innermost exception's type: texts hold URLs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ConnectionFailed(NoResponse):
+    """No connection, or it broke before the whole response was there."""
+
+
+class DeadlineExceeded(NoResponse):
+    """The deadline came first."""
+
+
+class ResponseTooLarge(NoResponse):
+    """The body is longer than any that makes sense; the rest was not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response, whole."""
+
+    status: int
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class _Socket(ssl.SSLSocket):
+    """Gives each wait what is left of the call's time: urllib3 gives all of it to each."""
+
+    def do_handshake(self, *args: Any) -> None:
+        # A close without TLS's own is an error then, and not the end of a body (RFC 9112, 9.8).
+        self.suppress_ragged_eofs = False
+        self._limit()
+        super().do_handshake(*args)
+
+    def send(self, *args: Any) -> int:
+        if self.pending():
+            raise ConnectionResetError("the server sent what nobody asked for")
+        self._limit()
+        return super().send(*args)
+
+    def read(self, *args: Any) -> Any:  # by recv and recv_into
+        self._limit()
+        return super().read(*args)
+
+    def _limit(self) -> None:
+        if (deadline := _deadline.get()) is not None:
+            self.settimeout(_seconds_until(deadline))
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    def connect(self) -> None:
+        """Share the call's time among the host's addresses: urllib3 gives all of it to each."""
+        if (deadline := _deadline.get()) is not None:
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            self.timeout = _seconds_until(deadline) / len(addresses)
+        super().connect()
+
+
+class _Adapter(HTTPAdapter):
+    """Gives every connection the one context, which verifies whatever a request says."""
 
     def __init__(self, context: ssl.SSLContext, *, pool_size: int) -> None:
         self._context = context
-        super().__init__(pool_connections=_MOST_HOSTS, pool_maxsize=pool_size)
+        # More pools than the app speaks to hosts, so that each has one.
+        super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, proxy_ssl_context=self._context, **kwargs)
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = _POOL_CLASSES
-        return manager
+    def build_connection_pool_key_attributes(self, request: Any, *_: Any, **__: Any) -> Any:
+        host, _tls = super().build_connection_pool_key_attributes(request, verify=True)
+        return host, {"ssl_context": self._context}
 
-    def build_connection_pool_key_attributes(
-        self,
-        request: requests.PreparedRequest,
-        verify: bool | str | None,  # noqa: ARG002 - the context verifies, always
-        cert: Any = None,  # noqa: ANN401, ARG002
-    ) -> tuple[Any, Any]:
-        parts = urllib3.util.parse_url(request.url or "")
-        return {"scheme": parts.scheme, "host": parts.host, "port": parts.port}, {}
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ANN401
-        """Nothing per connection: the context verifies, always."""
+    def cert_verify(self, *_: Any) -> None:
+        """Do nothing: requests would load its own bundle into the context, each time."""
 
 
 class HttpClient:
     """The process's one way out.
 
     Args:
-        pool_size: connections kept; no fewer than there are threads.
+        pool_size: connections kept for each host; no fewer than there are threads.
         ca_bundle: certificate authorities to trust instead of the platform's; a file or a folder.
 
     Raises:
@@ -68,23 +127,22 @@ class HttpClient:
     """
 
     def __init__(self, *, pool_size: int, ca_bundle: str | None = None) -> None:
-        self._adapter = _SharedContextAdapter(make_context(ca_bundle), pool_size=pool_size)
+        context = make_context(ca_bundle)
+        context.sslsocket_class = _Socket
+        self._adapter = _Adapter(context, pool_size=pool_size)
         self.session = requests.Session()
         """For libraries that take one (azure-core); same context, same pools."""
         self.session.mount("https://", self._adapter)
         self.session.mount("http://", self._adapter)
-        self._pools: dict[str, PlainPool] = {}
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def azure_transport(
         self, *, connect_seconds: float, read_seconds: float
     ) -> "RequestsTransport":
-        """Give the Azure SDK's clients this client's session, context and pools.
+        """Give the Azure SDK's clients this client's session.
 
-        The timeouts go to the transport: a client would pass them on only to one of its own.
-
-        Args:
-            connect_seconds: for each connection that is opened.
-            read_seconds: for each wait for data.
+        The timeouts, for each connection that is opened and for each wait for data, go to the
+        transport: a client would pass them on only to one of its own.
         """
         from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - 60 ms
 
@@ -96,60 +154,87 @@ class HttpClient:
         )
 
     def get(self, url: str, *, headers: Mapping[str, str], deadline: float) -> Response:
-        """Send one GET and read its whole answer by the deadline (of `time.monotonic`).
-
-        The URL goes out as it is, so that what its maker encoded stays encoded.
+        """Send one GET and read its whole response by the deadline (of `time.monotonic`).
 
         Raises:
-            ValueError: if the request cannot be written so.
-            ConnectionFailed: before or in the middle of the answer.
+            ValueError: if the URL would not go out exactly as it is, or a header not at all.
+            ConnectionFailed: before or in the middle of the response.
             DeadlineExceeded: when the deadline came first.
-            ResponseTooLarge: past MAX_RESPONSE_BYTES.
+            ResponseTooLarge: past MAX_BODY_BYTES.
         """
-        return self._send("GET", url, headers, b"", deadline)
+        return self._send("GET", url, headers, None, deadline)
 
     def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Response:
         """Send one POST; for the rest as `get`."""
-        sent = {**headers, "Content-Length": str(len(body))}
-        return self._send("POST", url, sent, body, deadline)
+        return self._send("POST", url, headers, body, deadline)
 
     def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        deadline: float,
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> Response:
-        if time.monotonic() >= deadline:
-            raise DeadlineExceeded
+        text = "".join([*headers, *headers.values()])
+        if not (text.isascii() and text.isprintable()):  # and is not quoted: it may be a token
+            raise ValueError("a header holds what must not stand there")
+        before = _deadline.set(deadline)
         try:
-            pool, host, target = self._route(url)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise ConnectionFailed(type(error).__name__) from None
-        # Compressed, a small answer could become a huge one.
-        sent = {"Host": host, "Accept-Encoding": "identity", **headers}
-        return pool.exchange(method, target, headers=sent, body=body, deadline=deadline)
+            pool, target = self._route(url)
+            # At its end a connection whose response was read whole is kept, and any other closed.
+            with pool.urlopen(
+                method,
+                target,
+                body,
+                dict(headers),
+                timeout=urllib3.Timeout(total=_seconds_until(deadline)),
+                retries=False,  # by default three, after as long as a Retry-After says
+                redirect=False,
+                preload_content=False,  # it would be read whole, however long
+                decode_content=False,
+            ) as response:
+                if response.status < 200:  # the final one would be the next call's
+                    raise http.client.BadStatusLine("")
+                return Response(response.status, response.headers, _read(response, deadline))
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            late = time.monotonic() >= deadline
+            raise (DeadlineExceeded if late else ConnectionFailed)(root_cause(error)) from None
+        finally:
+            _deadline.reset(before)
 
-    def _route(self, url: str) -> tuple[PlainPool, str, str]:
-        """Find the pool that leads to a host, by way of the environment's proxy, if any.
-
-        Host and target are given with it, as they go out. A URL's host is one of the settings'
-        roots: in ASCII, and without a user's name.
+    def _route(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
+        """Find the pool that leads to a host, by the environment's proxy, if any; and the target.
 
         Once per host: requests works it out anew for every call, which costs as much as the call.
+        Plain HTTP is for loopback addresses, to which no proxy leads.
         """
-        scheme, _, host, *_ = url.split("/", 3)
+        scheme, _, host, *_rest = url.split("/", 3)
         origin = f"{scheme}//{host}"
+        target = url[len(origin) :] or "/"
+        if not _TARGET.fullmatch(target):
+            raise ValueError("a URL's target would not go out as it is")
         if origin not in self._pools:
-            request = requests.Request("GET", url).prepare()
+            secure = scheme == "https:"
             pool = self._adapter.get_connection_with_tls_context(
-                request, verify=True, proxies=requests.utils.get_environ_proxies(url)
+                requests.Request("GET", origin).prepare(),
+                verify=True,
+                proxies=requests.utils.get_environ_proxies(origin) if secure else {},
             )
-            assert isinstance(pool, PlainPool)  # noqa: S101 - see _POOL_CLASSES
+            if secure:
+                pool.ConnectionCls = _Connection
             self._pools[origin] = pool
-        pool = self._pools[origin]
-        through_proxy = pool.proxy is not None and scheme == "http:"
-        return pool, host, url if through_proxy else url[len(origin) :] or "/"
+        return self._pools[origin], target
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    body = bytearray()
+    while part := response.read1(65_536):  # `read` would wait until a part is full
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise ResponseTooLarge(ResponseTooLarge.__name__)
+        _seconds_until(deadline)
+    return bytes(body)
+
+
+def _seconds_until(deadline: float) -> float:
+    if (left := deadline - time.monotonic()) <= 0:
+        raise TimeoutError
+    return left

@@ -9,7 +9,7 @@ from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from shared.core.http_wire import Headers, Response
+from shared.core.http_client import Headers, Response
 
 LARGEST = 20
 """Calls that Graph takes in one batch."""

@@ -14,11 +14,16 @@ from dataclasses import dataclass, field
 from itertools import batched
 
 from shared.core import errors
-from shared.core.connections import ConnectionFailed, DeadlineExceeded
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import ServiceError
-from shared.core.http_client import HttpClient
-from shared.core.http_wire import Response, ResponseTooLarge
+from shared.core.http_client import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    HttpClient,
+    NoResponse,
+    Response,
+    ResponseTooLarge,
+)
 from shared.core.identifiers import make_request_id
 from shared.core.settings import GRAPH_ROOT
 from shared.graph import batch, error_mapping
@@ -225,7 +230,7 @@ class GraphClient:
                 return [
                     self._http.get(self._base + call.path, headers=headers, deadline=deadline.at)
                 ]
-            except (ConnectionFailed, DeadlineExceeded, ResponseTooLarge) as error:
+            except NoResponse as error:
                 return [error]
         batches = list(batched(calls, batch.LARGEST, strict=False))
         if len(batches) == 1:
@@ -252,7 +257,7 @@ class GraphClient:
                 body=batch.write(items),
                 deadline=deadline.at,
             )
-        except (ConnectionFailed, DeadlineExceeded, ResponseTooLarge) as error:
+        except NoResponse as error:
             return [error] * len(items)
         return batch.read(envelope, count=len(items))
 

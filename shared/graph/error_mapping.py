@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core import errors, remediation
-from shared.core.http_wire import Headers
+from shared.core.http_client import Headers
 from shared.core.retry_after import parse_retry_after
 
 

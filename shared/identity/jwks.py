@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from shared.core.connections import ConnectionFailed, DeadlineExceeded
 from shared.core.deadline import Deadline
 from shared.core.errors import IdentityUnavailable
-from shared.core.http_client import HttpClient
-from shared.core.http_wire import ResponseTooLarge
+from shared.core.http_client import HttpClient, NoResponse
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -84,7 +82,7 @@ class SigningKeys:
         headers = {"Accept": "application/json"}
         try:
             answer = self._http.get(self._url, headers=headers, deadline=until)
-        except (ConnectionFailed, DeadlineExceeded, ResponseTooLarge):
+        except NoResponse:
             return {}
         return _read(answer.body) if answer.status == 200 else {}
 

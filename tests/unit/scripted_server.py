@@ -43,6 +43,17 @@ def cut(data: bytes) -> Reply:
     return lambda connection: connection.sendall(data)
 
 
+def end(data: bytes) -> Reply:
+    """Send some bytes, then end the connection as TLS ends one, and not by a cut."""
+
+    def reply(connection: socket.socket) -> None:
+        connection.sendall(data)
+        if isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()
+
+    return reply
+
+
 def keep_silent(connection: socket.socket) -> None:
     """Answer nothing until the caller gives up."""
     connection.recv(1)

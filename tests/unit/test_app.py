@@ -1,8 +1,11 @@
 """The app put together: what is shared by all of it, and what fits what."""
 
+from pathlib import Path
+
 import pytest
 
 from shared.app import Services
+from shared.core.errors import SettingsInvalid
 from shared.core.settings import Settings
 
 APP = "72f988bf-0000-4000-8000-000000000002"
@@ -29,6 +32,15 @@ def test_there_is_a_connection_for_every_thread(threads: str | None, connections
     transport = services({**BY_IDENTITY, **environment}).http
 
     assert transport._adapter._pool_maxsize == connections
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_environment_may_name_the_authorities_to_trust(name: str, tmp_path: Path) -> None:
+    """By the names that requests and curl use; the former's counts first."""
+    missing = str(tmp_path / "none.pem")
+    with pytest.raises(SettingsInvalid):
+        services({**BY_IDENTITY, name: missing})
+    services({**BY_IDENTITY, "CURL_CA_BUNDLE": missing, "REQUESTS_CA_BUNDLE": str(tmp_path)})
 
 
 @pytest.mark.parametrize("client_id", [None, APP])

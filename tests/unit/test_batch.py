@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.http_wire import Response
+from shared.core.http_client import Response
 from shared.graph import batch
 from shared.graph.batch import BatchRefused, NotABatch
 

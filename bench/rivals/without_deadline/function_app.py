@@ -1,7 +1,6 @@
-"""This app, but a wait for Graph may last for ever: what its deadline costs."""
+"""This app, but each wait for Graph has the whole call's time: what an exact deadline costs."""
 
 import importlib.util
-import socket
 import sys
 from pathlib import Path
 
@@ -11,23 +10,8 @@ spec = importlib.util.spec_from_file_location("this_app", ROOT / "function_app.p
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 
-from urllib3.connection import HTTPConnection
+from shared.core import http_client
 
-from shared.core import connections
-
-connect = connections.PlainPool._connect  # noqa: SLF001 - taken out on purpose
-
-
-def connect_and_block(
-    self: connections.PlainPool, connection: HTTPConnection, deadline: float
-) -> socket.socket:
-    """Let each read and write last as long as it takes."""
-    if connection.sock is None:
-        connect(self, connection, deadline).settimeout(None)
-    return connection.sock
-
-
-connections.PlainPool._connect = connect_and_block  # noqa: SLF001 - as above
-connections._wait = lambda *_: None  # noqa: SLF001 - as above
-connections._never_blocks = lambda _: True  # noqa: SLF001 - as above
+for name in ("send", "read"):
+    delattr(http_client._Socket, name)  # noqa: SLF001 - taken out on purpose
 app = module.app
