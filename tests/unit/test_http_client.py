@@ -783,6 +783,32 @@ def test_a_folder_of_a_few_authorities_is_not_taken_for_the_platforms(
     assert get(HttpClient(pool_size=1), f"https://localhost:{server.port}/x").body == b"hello"
 
 
+@pytest.mark.parametrize(("authorities", "is_the_platforms"), [(99, False), (100, True)])
+def test_a_folder_is_the_platforms_from_a_hundred_authorities_on(
+    files: TlsFiles,
+    tls: ssl.SSLContext,
+    servers: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    authorities: int,
+    is_the_platforms: bool,
+) -> None:
+    """With fewer, it was made for something else, and the bundle of requests is trusted instead."""
+    for number in range(authorities):
+        (tmp_path / f"{number:08x}.0").touch()
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setattr(certifi, "where", lambda: str(files.ca))
+    server = servers.enter_context(ScriptedServer(OK, tls=tls))
+    client, url = HttpClient(pool_size=1), f"https://localhost:{server.port}/x"
+
+    if is_the_platforms:
+        with pytest.raises(ConnectionFailed):  # its empty files name nobody
+            get(client, url)
+    else:
+        assert get(client, url).body == b"hello"
+
+
 def test_what_a_server_sends_unasked_meets_nobody(
     transport: HttpClient, servers: ExitStack
 ) -> None:
