@@ -14,13 +14,10 @@ from shared.core.errors import DiagnosticsBusy, ServiceError
 from shared.diagnostics.checks import CHECKS
 from shared.diagnostics.context import CheckContext, Target
 from shared.diagnostics.runner import run_checks
-from shared.handlers.join_links import parse_body
+from shared.handlers.join_links import MAX_BODY_BYTES, parse_body
 from shared.handlers.responses import HttpResponse, json_response, problem_response
 
 _PAGE = Path(__file__).with_name("page.html")
-_MAX_BODY_BYTES = 8 * 1024
-
-
 _climbing = threading.Lock()
 
 
@@ -71,7 +68,7 @@ def page() -> HttpResponse:
 def _subject(headers: Mapping[str, str], body: bytes) -> Target:
     if not body:
         return Target()
-    return Target.from_document(parse_body(strict_json.read, headers, body, most=_MAX_BODY_BYTES))
+    return Target.from_document(parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES))
 
 
 def _hash(html: str, element: str) -> str:

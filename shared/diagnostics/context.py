@@ -41,11 +41,11 @@ class Target:
         for name, text in value.items():
             if name not in _MEMBERS:
                 errors.add("There is no such member.", name)
-            elif isinstance(text, str) and 0 < len(text) <= MAX_LENGTH:
+            elif isinstance(text, str) and len(text) <= MAX_LENGTH:
                 texts[name] = text
             elif text is not None:
-                errors.add(f"Must be a string of 1 to {MAX_LENGTH:,} characters.", name)
-        references = {name: texts[name] for name in MEETING_REFERENCES if name in texts}
+                errors.add(f"Must be a string of at most {MAX_LENGTH:,} characters.", name)
+        references = {name: texts[name] for name in MEETING_REFERENCES if texts.get(name)}
         if len(references) > 1:
             errors.add(f"Give at most one of {', '.join(MEETING_REFERENCES)}.")
         if errors:
@@ -54,7 +54,7 @@ class Target:
                 fix="Correct what `errors` lists, or leave it out.",
                 field_errors=errors,
             )
-        return cls(user_id=texts.get("userId"), references=references)
+        return cls(user_id=texts.get("userId") or None, references=references)
 
     @property
     def link(self) -> TeamsLink | None:

@@ -106,16 +106,18 @@ def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> F
     if context.user_id is None or not context.target.references:
         return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
     request = context.target.request(context.user_id)
-    if request.online_meeting_id is not None:
-        validate_meeting_id(request.online_meeting_id)
+    if request.link is None:
+        validate_meeting_id(request.online_meeting_id or "")
         probe = context.probes[context.version]
         if isinstance(probe, ServiceError):
             raise probe
         context.meeting_id = request.online_meeting_id
         return Finding(detail="Graph knows this meeting id.")
-    steps = find_meeting(context.user_id, request, context.target.link)
     context.meeting_id = context.graph(context.version).execute(
-        steps, deadline=deadline, stats=stats, max_tries=MAX_TRIES
+        find_meeting(context.user_id, request.link),
+        deadline=deadline,
+        stats=stats,
+        max_tries=MAX_TRIES,
     )
     return Finding(detail="Graph found the meeting.")
 
@@ -133,9 +135,10 @@ def join_link_beta(context: CheckContext, deadline: Deadline, stats: RequestStat
 def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Try the meeting's Teams link as a key of its own: one call in place of two, undocumented."""
     link = context.target.link
-    if link is None or context.user_id is None:
+    urls = link.lookups(organizer_id=context.user_id or "", tenant_id=None) if link else []
+    if not urls or context.user_id is None:
         return Finding(status=Status.NOT_REACHED, detail="No Teams link was given.")
-    call = graph_requests.join_link_by_join_web_url(user_id=context.user_id, join_web_url=link.url)
+    call = graph_requests.join_link_by_join_web_url(user_id=context.user_id, join_web_url=urls[0])
     try:
         context.graph("beta").ask(call, deadline=deadline, stats=stats, max_tries=MAX_TRIES)
     except ServiceError as error:

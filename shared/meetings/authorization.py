@@ -10,7 +10,6 @@ from shared.core.errors import Forbidden
 from shared.core.identifiers import is_guid
 from shared.identity.bearer_tokens import APP_ROLE, SCOPE, Caller
 from shared.meetings.models import ME, JoinRequest
-from shared.meetings.teams_links import parse_teams_link
 
 
 def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
@@ -26,7 +25,7 @@ def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
     if caller is None or not caller.is_person:
         return request
     named = request.user_id
-    organizer = _organizer_in_link(request)
+    organizer = request.link.organizer_id if request.link else None
     says_own = named is not None and named.lower() in (ME, caller.object_id.lower())
     link_says_other = organizer is not None and organizer.lower() != caller.object_id.lower()
     own = says_own or (named is None and not link_says_other)
@@ -66,7 +65,3 @@ def authorize_for_later(caller: Caller | None) -> None:
         fix="Ask for the link at once, with POST /api/join-link. Or an administrator assigns the "
         f"app role {APP_ROLE} to you; then get a new token.",
     )
-
-
-def _organizer_in_link(request: JoinRequest) -> str | None:
-    return parse_teams_link(request.join_web_url).organizer_id if request.join_web_url else None

@@ -11,7 +11,12 @@ from shared.core.problem_details import to_problem
 from shared.core.strict_json import Document, Json
 from shared.identity.bearer_tokens import Caller
 from shared.meetings import teams_links
-from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
+from shared.meetings.teams_links import (
+    NotATeamsLink,
+    TeamsLink,
+    parse_join_meeting_id,
+    parse_teams_link,
+)
 
 ME = "me"
 """The `userId` of a person who asks for a meeting of their own."""
@@ -29,6 +34,8 @@ _MAX_LENGTHS = {
     "requestId": 128,
 }
 _MEMBERS = frozenset({"userId", "language", "requestId", "context", *MEETING_REFERENCES})
+_PASTED = frozenset({"joinWebUrl", "joinMeetingId"})
+"""What people paste, with blanks and lines around it: only what is read in it goes on."""
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -43,8 +50,8 @@ class JoinRequest:
     Then the Teams link names the organizer, or a signed-in person means a meeting of their own.
     """
     online_meeting_id: str | None = field(default=None, repr=False)
-    join_web_url: str | None = field(default=None, repr=False)
-    join_meeting_id: str | None = field(default=None, repr=False)
+    link: TeamsLink | None = field(default=None, repr=False)
+    """What the Teams link or the join meeting id says."""
     language: str | None = None
     context: Json = field(default=None, repr=False)
     on_behalf_of: Caller | None = field(default=None, repr=False)
@@ -75,17 +82,16 @@ class JoinRequest:
                 errors.add("There is no such member.", name)
         texts = {name: _text(value, name, errors) for name in _MAX_LENGTHS}
         _check_forms(texts, errors, from_person=from_person)
-        _check_reference(value, texts, errors, from_person=from_person)
+        link = _read_link(texts, errors)
+        _check_reference(value, link, errors, from_person=from_person)
         _check_context(value.get("context"), errors)
         if errors:
             raise _invalid(errors)
-        join_meeting_id = texts["joinMeetingId"]
         return cls(
             request_id=request_id,
             user_id=texts["userId"],
             online_meeting_id=texts["onlineMeetingId"],
-            join_web_url=texts["joinWebUrl"],
-            join_meeting_id=join_meeting_id.replace(" ", "") if join_meeting_id else None,
+            link=link,
             language=texts["language"],
             context=value.get("context"),
         )
@@ -156,6 +162,19 @@ class Outcome:
         )
 
 
+def reduce_link(request: Json) -> Json:
+    """Put a request's Teams link in the place of the text that it was pasted with.
+
+    What is kept is all that leads to the meeting, and no longer than a link may be.
+    """
+    if not isinstance(request, dict) or not isinstance(text := request.get("joinWebUrl"), str):
+        return request
+    try:
+        return {**request, "joinWebUrl": parse_teams_link(text).url}
+    except NotATeamsLink:
+        return request
+
+
 def _invalid(errors: FieldErrors) -> InvalidRequest:
     return InvalidRequest(
         errors.summary("the request"),
@@ -165,17 +184,19 @@ def _invalid(errors: FieldErrors) -> InvalidRequest:
 
 
 def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
-    """Read an optional text member; null is as good as absent."""
+    """Read an optional text member; null and an empty text are as good as absent."""
     text = value.get(name)
-    if text is None:
+    if text is None or text == "":
         return None
     most = _MAX_LENGTHS[name]
     if not isinstance(text, str):
         detail = "Must be a string."
-    elif not text or text != text.strip():
-        detail = "Must not be empty, nor begin or end with blanks."
     elif len(text) > most:
         detail = f"Must not be longer than {most:,} characters."
+    elif name in _PASTED:
+        return text
+    elif text != text.strip():
+        detail = "Must not begin or end with blanks."
     elif _CONTROL_CHARACTER.search(text):
         detail = "Must hold no control characters."
     else:
@@ -200,51 +221,54 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_pers
         check(
             "userId",
             is_guid(user_id) or is_user_principal_name(user_id),
-            "Must be the organizer's object id in Entra (a GUID) or user principal name.",
+            "Must be the organizer's object id in Entra (a GUID), sign-in name or mail address.",
         )
     if meeting_id := texts["onlineMeetingId"]:
         # As segments of a path these would lead elsewhere.
         check("onlineMeetingId", meeting_id not in (".", ".."), "Is not a meeting id.")
-    if join_meeting_id := texts["joinMeetingId"]:
-        digits = join_meeting_id.replace(" ", "")
-        check(
-            "joinMeetingId",
-            re.fullmatch(r"[0-9]{6,20}", digits) is not None,
-            "Must be 6 to 20 digits, as the invitation prints them; blanks between are fine.",
-        )
     if language := texts["language"]:
         check("language", is_language_tag(language), "Must be a BCP 47 tag, such as de or pt-BR.")
     if request_id := texts["requestId"]:
         check("requestId", is_request_id(request_id), "Must be 1 to 128 visible ASCII characters.")
 
 
+def _read_link(texts: dict[str, str | None], errors: FieldErrors) -> TeamsLink | None:
+    """Read the Teams link, or the number that stands for one."""
+    if number := texts["joinMeetingId"]:
+        join_meeting_id = parse_join_meeting_id(number)
+        if join_meeting_id is not None:
+            return TeamsLink(join_meeting_id=join_meeting_id)
+        errors.add(
+            "Must be 6 to 20 digits, as the invitation prints them; white space between them and "
+            "a label before them are fine.",
+            "joinMeetingId",
+        )
+    elif text := texts["joinWebUrl"]:
+        try:
+            return parse_teams_link(text)
+        except NotATeamsLink as error:
+            errors.add(str(error), "joinWebUrl")
+    return None
+
+
 def _check_reference(
-    value: dict[str, Json],
-    texts: dict[str, str | None],
-    errors: FieldErrors,
-    *,
-    from_person: bool,
+    value: dict[str, Json], link: TeamsLink | None, errors: FieldErrors, *, from_person: bool
 ) -> None:
     # A member that was read as invalid is there, although it has no value.
     invalid = {error.pointer for error in errors}
-    there = {name for name in value if value[name] is not None or pointer(name) in invalid}
+    there = {name for name in value if value[name] not in (None, "") or pointer(name) in invalid}
     given = [name for name in MEETING_REFERENCES if name in there]
     if len(given) != 1:
         names = ", ".join(MEETING_REFERENCES)
         found = "none is there" if not given else f"these are there: {', '.join(given)}"
         errors.add(f"Give exactly one of {names}; {found}.")
-    organizer_known = from_person or "userId" in there
-    if url := texts["joinWebUrl"]:
-        try:
-            link = parse_teams_link(url)
-        except NotATeamsLink as error:
-            errors.add(str(error), "joinWebUrl")
-            return
-        if not organizer_known and link.organizer_id is None:
-            short = "A short Teams link does" if link.is_short else "This Teams link does"
-            errors.add(f"{short} not say who organizes the meeting; give the organizer.", "userId")
-    elif not organizer_known and "joinWebUrl" not in given:
+    if from_person or "userId" in there:
+        return
+    if "joinWebUrl" not in given:
         errors.add("Missing: say who organizes the meeting.", "userId")
+    elif link is not None and link.organizer_id is None:
+        short = "A short Teams link does" if link.is_short else "This Teams link does"
+        errors.add(f"{short} not say who organizes the meeting; give the organizer.", "userId")
 
 
 def _check_context(context: Json, errors: FieldErrors) -> None:

@@ -17,17 +17,14 @@ from shared.core.deadline import Deadline, RequestStats
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import classify_non_meeting_id, is_guid
 from shared.core.strict_json import Document
+from shared.graph import error_mapping
 from shared.graph import requests as graph_requests
 from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest
-from shared.graph.requests import Steps
+from shared.graph.requests import Call, Steps
 from shared.identity.bearer_tokens import Caller
 from shared.meetings.authorization import authorize
 from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
-from shared.meetings.teams_links import (
-    TeamsLink,
-    derive_meeting_id,
-    parse_teams_link,
-)
+from shared.meetings.teams_links import TeamsLink, derive_meeting_id
 
 REMEMBER_SECONDS = 3600
 REMEMBER_AT_MOST = 10_000
@@ -165,61 +162,57 @@ class Resolver:
     def _steps(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
         if request.online_meeting_id is not None:
             validate_meeting_id(request.online_meeting_id)
-        link = parse_teams_link(request.join_web_url) if request.join_web_url else None
-        user_id = yield from self._organizer(request, link, notes)
+        user_id = yield from self._organizer(request, notes)
         try:
-            return (yield from self._steps_for(user_id, request, link))
+            return (yield from self._steps_for(user_id, request))
         except (errors.UserNotFound, *_NOT_THERE):
-            self._cache.discard("meeting", user_id, _reference(request))
+            self._cache.discard(*_key(user_id, request))
             if request.user_id is not None:
                 self._cache.discard("user", request.user_id.lower())
             raise
 
-    def _steps_for(
-        self, user_id: str, request: JoinRequest, link: TeamsLink | None
-    ) -> Steps[JoinLink]:
+    def _steps_for(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
         if request.online_meeting_id is not None:
             return (yield from _join_link(user_id, request.online_meeting_id, request))
-        if (guess := self._guess(user_id, request, link)) is not None:
+        if (guess := self._guess(user_id, request)) is not None:
             try:
                 return (yield from _join_link(user_id, guess, request))
             except _NOT_THERE as not_there:
-                self._cache.discard("meeting", user_id, _reference(request))
+                self._cache.discard(*_key(user_id, request))
                 try:
-                    return (yield from self._look_up(user_id, request, link))
+                    return (yield from self._look_up(user_id, request))
                 except errors.LookupNotPermitted:
                     # Who derives ids may do without the permission to look them up.
                     raise not_there from None
-        return (yield from self._look_up(user_id, request, link))
+        return (yield from self._look_up(user_id, request))
 
-    def _look_up(
-        self, user_id: str, request: JoinRequest, link: TeamsLink | None
-    ) -> Steps[JoinLink]:
-        found = yield from find_meeting(user_id, request, link)
-        meeting_id = self._cache.set("meeting", user_id, _reference(request), value=found)
+    def _look_up(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+        if request.link is None:  # JoinRequest lets none of these through
+            raise errors.InvalidRequest("The meeting is missing.")
+        found = yield from find_meeting(user_id, request.link)
+        meeting_id = self._cache.set(*_key(user_id, request), value=found)
         return (yield from _join_link(user_id, meeting_id, request))
 
-    def _organizer(
-        self, request: JoinRequest, link: TeamsLink | None, notes: list[str]
-    ) -> Steps[str]:
-        from_link = link.organizer_id if link else None
+    def _organizer(self, request: JoinRequest, notes: list[str]) -> Steps[str]:
+        from_link = request.link.organizer_id if request.link else None
         given = request.user_id
         if given is not None and not is_guid(given):
             key = ("user", given.lower())
             given = self._cache.get(*key) or self._cache.set(
                 *key, value=(yield graph_requests.user(user_principal_name=given))
             )
-        if given and from_link and given.lower() != from_link.lower():
+        if given and from_link and given.lower() != from_link:
             notes.append("organizer_differs_from_link")
         organizer = given or from_link
         if organizer is None:  # JoinRequest lets none of these through
             raise errors.InvalidRequest("The organizer is missing.")
         return organizer
 
-    def _guess(self, user_id: str, request: JoinRequest, link: TeamsLink | None) -> str | None:
+    def _guess(self, user_id: str, request: JoinRequest) -> str | None:
         """Give the meeting's id without a call: remembered, or worked out of a long link."""
-        remembered = self._cache.get("meeting", user_id, _reference(request))
-        if remembered is None and self._derive and link and link.thread_id:
+        remembered = self._cache.get(*_key(user_id, request))
+        link = request.link
+        if remembered is None and self._derive and link and link.thread_id and not link.in_channel:
             return derive_meeting_id(
                 organizer_id=link.organizer_id or user_id, thread_id=link.thread_id
             )
@@ -239,29 +232,40 @@ def _read(document: Document, correlation: Correlation, caller: Caller | None) -
     return authorize(request, caller)
 
 
-def find_meeting(user_id: str, request: JoinRequest, link: TeamsLink | None) -> Steps[str]:
+def find_meeting(user_id: str, link: TeamsLink, *, tenant_id: str | None = None) -> Steps[str]:
     """Look an organizer's meeting up by its Teams link, or by the number that people type.
 
+    Args:
+        user_id: the organizer's object id.
+        link: what is known of the meeting.
+        tenant_id: the organizer's, where it is known.
+
     Raises:
-        MeetingNotFound: if Graph knows it by neither.
+        MeetingNotFound: if Graph knows it by none of these.
     """
-    join_meeting_id = request.join_meeting_id
-    if link is not None:
+    missed = error_mapping.meeting_not_found()
+    for call in _lookups(user_id, link, tenant_id):
         try:
-            return (
-                yield graph_requests.meeting_by_join_web_url(user_id=user_id, join_web_url=link.url)
-            )
-        except errors.MeetingNotFound:
-            if link.join_meeting_id is None:
-                raise
-        join_meeting_id = link.join_meeting_id
-    if join_meeting_id is None:  # JoinRequest lets none of these through
-        raise errors.InvalidRequest("The meeting is missing.")
-    return (
-        yield graph_requests.meeting_by_join_meeting_id(
-            user_id=user_id, join_meeting_id=join_meeting_id
-        )
+            return (yield call)
+        except errors.MeetingNotFound as error:
+            missed = error
+    raise missed
+
+
+def _lookups(user_id: str, link: TeamsLink, tenant_id: str | None) -> list[Call]:
+    """Give the calls that may find a meeting, the likeliest first."""
+    by_link = [
+        graph_requests.meeting_by_join_web_url(user_id=user_id, join_web_url=url)
+        for url in link.lookups(organizer_id=user_id, tenant_id=tenant_id)
+    ]
+    if link.join_meeting_id is None:
+        return by_link
+    by_number = graph_requests.meeting_by_join_meeting_id(
+        user_id=user_id, join_meeting_id=link.join_meeting_id
     )
+    # Teams stores no short link without what follows the number: then the number is all there is.
+    number_alone = link.is_short and link.passcode is None
+    return [by_number, *by_link] if number_alone else [*by_link, by_number]
 
 
 def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[JoinLink]:
@@ -273,8 +277,9 @@ def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[Joi
     )
 
 
-def _reference(request: JoinRequest) -> str:
-    return request.join_web_url or request.join_meeting_id or ""
+def _key(user_id: str, request: JoinRequest) -> tuple[str, ...]:
+    """Name a meeting in the cache: the same for each of its links."""
+    return ("meeting", user_id, *(request.link.meeting if request.link else ()))
 
 
 def validate_meeting_id(meeting_id: str) -> None:

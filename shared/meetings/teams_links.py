@@ -1,84 +1,421 @@
-"""What a Teams link says by itself, before anybody is asked.
+"""What a Teams link says by itself, before anybody is asked; read in whatever people paste.
 
 Two forms lead to a meeting. The long one names the organizer and the thread:
 `https://teams.microsoft.com/l/meetup-join/{thread}/{message}?context={"Tid":…,"Oid":…}`. The short
-one, `https://teams.microsoft.com/meet/{joinMeetingId}?p=…`, names only the join meeting id.
+one, `https://teams.microsoft.com/meet/{joinMeetingId}?p=…`, names only the join meeting id. On its
+way through browsers, mail security and programs either takes many other forms; all are read here,
+and written again as Teams writes them. Nothing is fetched.
 """
 
 import base64
-import json
+import binascii
+import enum
 import re
-from dataclasses import dataclass, field
-from urllib.parse import parse_qs, unquote, urlsplit
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
-from shared.core.identifiers import is_guid
+from shared.meetings.pasted_text import decode_fully, find_links, read_link, without_invisible
+from shared.meetings.rewritten_links import unwrap
 
-MAX_LENGTH = 2048
-_HOSTS = frozenset({"teams.microsoft.com", "teams.cloud.microsoft", "teams.live.com"})
-_SHORT_PATH = re.compile(r"/meet/([0-9]{6,20})/?")
-_LONG_PATH = re.compile(r"/l/meetup-join/([^/]+)(?:/[^/]*)?/?")
+MAX_LENGTH = 8192
+"""Of the text that is read, in characters."""
+MAX_LINK_LENGTH = 2048
+"""Of a link that Graph is asked for, in characters; no link that Teams makes comes near."""
+_MOST_WRAPPERS = 4
+"""How many rewritten links may stand one in the other."""
+
+_HOSTS = frozenset({"teams.microsoft.com", "teams.cloud.microsoft"})
+_PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
+"""The tenant of all personal Microsoft accounts."""
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+?)\.?(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_THREAD = r"[0-9]{1,3}[:_][A-Za-z0-9_.+=~'-]{1,200}@thread\.[a-z0-9]{1,20}"
+_NUMBER = r"[0-9]{6,20}"
+_KEY = r"[A-Za-z0-9_-]{0,1999}[A-Za-z0-9](?![A-Za-z0-9])"
+_ANY_CASE = re.IGNORECASE | re.ASCII
+_SIDE_ENTRANCE = re.compile(r"/+(?:_|v2)(?=/)")
+_LONG = re.compile(rf"/+l/+meetup-join/+({_THREAD})(?:/+([0-9]{{1,20}}))?(?![^/?#&])", _ANY_CASE)
+_SHORT = re.compile(rf"/+meet/+({_NUMBER})(?![^/?#&])", _ANY_CASE)
+_PASSCODE = re.compile(rf"[?&](?:amp;)?p=({_KEY})")
+_OTHER_LINK_OF_A_MEETING = re.compile(r"/+(?:l/+meetingrecap|meetingoptions)(?![^/?#])", _ANY_CASE)
+_LIGHT_MEETING = re.compile(r"/+light-meetings/[^?]*\?(?:[^&]*&)*?coords=([\w+/-]+)", _ANY_CASE)
+_EVENT = re.compile(r"/+(?:registration|event)/", _ANY_CASE)
+
+
+def _member(names: str, form: str) -> re.Pattern[str]:
+    """Match a member of JSON, with or without its quotes, or a parameter of a query."""
+    return re.compile(
+        rf"""(?<![A-Za-z])(?:{names})["']?[\s+]*[:=][\s+]*["']?({form})(?![A-Za-z0-9])""", _ANY_CASE
+    )
+
+
+_TID, _OID = _member("Tid", _GUID), _member("Oid", _GUID)
+_THREAD_ID = _member("conversationId|threadId", _THREAD)
+_MESSAGE_ID = _member("messageId", "[0-9]{1,20}")
+_TENANT_ID, _ORGANIZER_ID = _member("tenantId", _GUID), _member("organizerId", _GUID)
+_MEETING_CODE = _member("meetingCode|meetingId", _NUMBER)
+_MEETING_PASSCODE = _member("passcode", _KEY)
+
+_ENCODED_ONCE = r"(?:[\w.~-]|%(?!25)[0-9a-f]{2})+"
+_AS_TEAMS_WRITES_IT = re.compile(
+    rf"https://teams\.microsoft\.com/(?:meet/{_NUMBER}\?p={_KEY}"
+    rf"|l/meetup-join/{_ENCODED_ONCE}/[0-9]+\?context="
+    rf"%7b%22Tid%22%3a%22{_GUID}%22%2c%22Oid%22%3a%22{_GUID}%22{_ENCODED_ONCE})",
+    re.ASCII,
+)
+
+_LABELLED_NUMBER = re.compile(r"[:\uff1a]\s*([0-9](?:[^\S\r\n]?[0-9]){8,19}+)(?![^\S\r\n]?[0-9#])")
+_NUMBER_ALONE = re.compile(
+    r"(?:(?P<label>[^0-9]{1,40}?)[:\uff1a]?\s*)?(?P<number>[0-9](?:\s*[0-9]){5,19})"
+)
+_LABEL_LENGTH = 40
+_MEETING = re.compile(
+    r"meeting|besprechung|r[eé]uni|riunion|vergader|m[öø][dt]e|kokouk|spotkani|schůzk|toplant"
+    r"|собрани|会议|会議|會議|모임|회의",
+    re.IGNORECASE,
+)
+"""What the label of a join meeting id speaks of, in some of the languages of invitations."""
+_OTHER_NUMBER = re.compile(
+    r"phone|telefon|téléphon|conf[eé]r|konferen|video|vidéo|dial|pass|kenn|pin\b|zoom|webex",
+    re.IGNORECASE,
+)
+
+
+class Cause(enum.Enum):
+    """Why a text leads to no meeting that this app can ask for; the first that applies is told."""
+
+    TOO_LONG = f"The text is longer than {MAX_LENGTH:,} characters."
+    SEVERAL_MEETINGS = "It holds the links of several meetings; send the one that is meant."
+    JOIN_LINK = "It already is a virtual appointment join link."
+    PERSONAL = (
+        "It is the link of a personal meeting (teams.live.com). Personal accounts have no virtual "
+        "appointments in Microsoft Graph."
+    )
+    EVENT = (
+        "It is the registration page of an event (a webinar or town hall), not a meeting's link."
+    )
+    US_GOVERNMENT = (
+        "It is a link of the US Government's cloud. Microsoft Graph makes virtual appointment join "
+        "links in the global cloud only."
+    )
+    CHINA = (
+        "It is a link of the cloud in China. Microsoft Graph makes virtual appointment join links "
+        "in the global cloud only."
+    )
+    OTHER_PRODUCT = "It is a link of another product, not of Teams."
+    NOT_A_MEETING = "It is a Teams address, but not a meeting's, or a part of it is missing."
+    NO_TEAMS_LINK = (
+        "Its host is none that Teams uses in the global cloud (teams.microsoft.com, "
+        "teams.cloud.microsoft). If mail security has rewritten the link, send the original."
+    )
+    NO_LINK = "It holds no link of a Teams meeting."
+
+
+_CAUSES = {
+    "visit.teams.microsoft.com": Cause.JOIN_LINK,
+    "visit.teams.cloud.microsoft": Cause.JOIN_LINK,
+    "events.teams.microsoft.com": Cause.EVENT,
+    "events.teams.cloud.microsoft": Cause.EVENT,
+    "teams.live.com": Cause.PERSONAL,
+    "teams.microsoft.us": Cause.US_GOVERNMENT,
+    "teams.microsoftonline.cn": Cause.CHINA,
+    **dict.fromkeys(_HOSTS, Cause.NOT_A_MEETING),
+    **dict.fromkeys(
+        [
+            *("zoom.us", "zoom.com", "zoomgov.com", "meet.google.com", "webex.com", "goto.com"),
+            *("gotomeeting.com", "whereby.com", "meet.jit.si", "doxy.me", "bluejeans.com"),
+            *("chime.aws", "ringcentral.com", "meet.lync.com", "join.skype.com", "daily.co"),
+            "8x8.vc",
+        ],
+        Cause.OTHER_PRODUCT,
+    ),
+}
+"""What the links of a domain are instead of a meeting's."""
+_MOST_LABELS = max(domain.count(".") for domain in _CAUSES) + 1
 
 
 class NotATeamsLink(ValueError):
     """This text leads to no Teams meeting. The message says why, and quotes nothing of it."""
 
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamsLink:
-    """A Teams meeting's link, kept exactly as it came, and what stands in it."""
+    """What leads to a meeting: a thread, a join meeting id, or both.
 
-    url: str = field(repr=False)
-    organizer_id: str | None = None
+    Attributes:
+        thread_id: The meeting's chat.
+        message_id: The message in a channel that the meeting hangs on; "0" outside of channels,
+            None where the link does not say.
+        organizer_id: The organizer's object id, in lower case.
+        tenant_id: The organizer's tenant, in lower case.
+        join_meeting_id: The number that people type.
+        passcode: What follows the number in a short link.
+        given: The links as they came, where Graph might know the meeting by one of these.
+    """
+
     thread_id: str | None = field(default=None, repr=False)
+    message_id: str | None = field(default=None, repr=False)
+    organizer_id: str | None = None
+    tenant_id: str | None = None
     join_meeting_id: str | None = field(default=None, repr=False)
+    passcode: str | None = field(default=None, repr=False)
+    given: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_short(self) -> bool:
-        """Whether this is the form that names neither organizer nor thread."""
-        return self.join_meeting_id is not None
+        """Whether this names neither organizer nor thread."""
+        return self.thread_id is None
+
+    @property
+    def in_channel(self) -> bool:
+        """Whether the meeting hangs on a message in a channel, which several meetings share."""
+        return (self.thread_id or "").endswith(".tacv2") or self.message_id not in (None, "0")
+
+    @property
+    def meeting(self) -> tuple[str, str]:
+        """Name the meeting, however its link is written."""
+        if self.thread_id is not None:
+            return self.thread_id, self.message_id or "0"
+        return self.join_meeting_id or "", ""
+
+    @property
+    def url(self) -> str:
+        """The link as Teams writes it: all that was read, and nothing else of the text.
+
+        Where both forms are known, both, with a blank between.
+        """
+        links = [self._long(self.organizer_id, self.tenant_id), self._short()]
+        known = [link for link in links if link is not None]
+        return both if len(both := " ".join(known)) <= MAX_LINK_LENGTH else known[0]
+
+    def lookups(self, *, organizer_id: str, tenant_id: str | None) -> list[str]:
+        """Give the links by which Graph may know the meeting, two at most, the likeliest first.
+
+        Graph may compare letter by letter, so the form in which Teams stores links comes before
+        any other.
+
+        Args:
+            organizer_id: whose meeting it is, where the link does not say.
+            tenant_id: likewise, where it is known.
+        """
+        given = [link for link in self.given if _AS_TEAMS_WRITES_IT.fullmatch(link)]
+        short = self._short() if self.passcode else None
+        tenant = self.tenant_id or tenant_id
+        long = self._long(self.organizer_id or organizer_id, tenant) if tenant else None
+        links = [*given, short, long, *self.given]
+        return list(dict.fromkeys(link for link in links if link is not None))[:2]
+
+    def _long(self, organizer_id: str | None, tenant_id: str | None) -> str | None:
+        if self.thread_id is None:
+            return None
+        members = {"Tid": tenant_id, "Oid": organizer_id}
+        context = ",".join(f'"{name}":"{value}"' for name, value in members.items() if value)
+        query = f"?context={_escaped(f'{{{context}}}')}" if context else ""
+        return (
+            f"https://teams.microsoft.com/l/meetup-join/{_escaped(self.thread_id)}"
+            f"/{self.message_id or '0'}{query}"
+        )
+
+    def _short(self) -> str | None:
+        if self.join_meeting_id is None:
+            return None
+        url = f"https://teams.microsoft.com/meet/{self.join_meeting_id}"
+        whole = f"{url}?p={self.passcode}" if self.passcode else url
+        return whole if len(whole) <= MAX_LINK_LENGTH else url
 
 
-def parse_teams_link(url: str) -> TeamsLink:
-    """Read a Teams link of the global cloud.
+def parse_teams_link(text: str) -> TeamsLink:
+    """Read what leads to one meeting of the global cloud out of a text.
 
     Raises:
         NotATeamsLink: for anything else, saying what is the matter.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise NotATeamsLink("It is not a web address.") from None
-    if parts.scheme.lower() != "https":
-        raise NotATeamsLink("A Teams link starts with https://.")
-    if "@" in parts.netloc or port not in (None, 443):
-        raise NotATeamsLink("A Teams link holds no user name and no port.")
-    host = (parts.hostname or "").rstrip(".")
-    if host in ("visit.teams.microsoft.com", "visit.teams.cloud.microsoft"):
-        raise NotATeamsLink("This already is a virtual appointment join link.")
-    if host not in _HOSTS:
-        raise NotATeamsLink(
-            "Its host is none that Teams uses in the global cloud (teams.microsoft.com, "
-            "teams.cloud.microsoft, teams.live.com). If mail security has rewritten the link, "
-            "send the original."
-        )
-    if short := _SHORT_PATH.fullmatch(parts.path):
-        return TeamsLink(url=url, join_meeting_id=short[1])
-    if long := _LONG_PATH.fullmatch(parts.path):
-        return TeamsLink(url=url, organizer_id=_organizer(parts.query), thread_id=unquote(long[1]))
-    raise NotATeamsLink("It is a Teams address, but not a meeting's.")
+    if len(text) > MAX_LENGTH:
+        raise NotATeamsLink(Cause.TOO_LONG)
+    found: TeamsLink | None = None
+    causes: set[Cause] = set()
+    for address in find_links(text):
+        read = _read(address, _MOST_WRAPPERS)
+        if isinstance(read, Cause):
+            causes.add(read)
+        else:
+            found = read if found is None else _merge(found, read)
+    if found is not None:
+        return found
+    cause = next((cause for cause in Cause if cause in causes), Cause.NO_LINK)
+    if cause in (Cause.NOT_A_MEETING, Cause.NO_TEAMS_LINK, Cause.NO_LINK) and (
+        number := _labelled_number(text)
+    ):
+        return TeamsLink(join_meeting_id=number)
+    raise NotATeamsLink(cause)
 
 
-def _organizer(query: str) -> str | None:
-    """Take the organizer's object id from the `context` parameter, if it is there and valid."""
-    try:
-        context = json.loads(parse_qs(query)["context"][0])
-        organizer = context["Oid"]
-    except (KeyError, TypeError, ValueError, RecursionError):
+def parse_join_meeting_id(text: str) -> str | None:
+    """Read the number that people type, as invitations print it; None for anything else.
+
+    Any white space between its digits is left out, and so is a label before it.
+    """
+    match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip())
+    if match is None:
         return None
-    return organizer if isinstance(organizer, str) and is_guid(organizer) else None
+    label = (match["label"] or "").strip()
+    if label and label.lower() != "id" and not _is_of_a_meeting(label):
+        return None
+    return "".join(match["number"].split())
 
 
 def derive_meeting_id(*, organizer_id: str, thread_id: str) -> str:
     """Work out a meeting id. The format is widely used and not documented by Microsoft."""
     return base64.b64encode(f"1*{organizer_id}*0**{thread_id}".encode()).decode()
+
+
+def _read(address: str, wrappers: int) -> TeamsLink | Cause:
+    """Read one web address."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or (match["port"] or "443") not in ("443", "80"):
+        return Cause.NO_TEAMS_LINK
+    host, rest = match["host"].lower(), match["rest"] or "/"
+    if host not in _HOSTS:
+        if (inner := unwrap(host, rest)) is None:
+            return _cause_of(host)
+        nested = read_link(inner)
+        return _read(nested, wrappers - 1) if nested and wrappers else Cause.NO_TEAMS_LINK
+    decoded = decode_fully(rest)
+    for route in _routes(decoded):
+        if link := _read_route(route):
+            if link.tenant_id == _PERSONAL_TENANT:
+                return Cause.PERSONAL
+            direct = _LONG.match(decoded) or _SHORT.match(decoded)
+            may_be_stored = (
+                direct and match["scheme"] == "https" and len(address) <= MAX_LINK_LENGTH
+            )
+            return replace(link, given=(address,)) if may_be_stored else link
+    return Cause.EVENT if _EVENT.match(decoded) else Cause.NOT_A_MEETING
+
+
+def _cause_of(host: str) -> Cause:
+    """Say what the links of a host, or of a domain above it, are instead."""
+    labels = host.split(".")[-_MOST_LABELS:]
+    domains = (".".join(labels[start:]) for start in range(len(labels)))
+    return next((_CAUSES[name] for name in domains if name in _CAUSES), Cause.NO_TEAMS_LINK)
+
+
+def _routes(decoded: str) -> Iterator[str]:
+    """Yield where in an address of Teams the meeting can stand, after the host.
+
+    The web client keeps it in the fragment, the launcher in a parameter.
+    """
+    before, _, fragment = decoded.partition("#")
+    yield before
+    if before.lower().startswith("/dl/launcher/"):
+        launched = before.partition("url=")[2]
+        inner = _ADDRESS.fullmatch(launched)
+        if inner is None:
+            yield launched
+        elif inner["host"].lower() in _HOSTS:
+            yield inner["rest"] or ""
+    yield fragment
+
+
+def _read_route(route: str) -> TeamsLink | None:
+    if entrance := _SIDE_ENTRANCE.match(route):
+        route = route[entrance.end() :]
+    if long := _LONG.match(route):
+        context = route.partition("context=")[2]
+        return _long_link(long[1], long[2] or "0", _first(_TID, context), _first(_OID, context))
+    if short := _SHORT.match(route):
+        return TeamsLink(join_meeting_id=short[1], passcode=_first(_PASSCODE, route))
+    if _OTHER_LINK_OF_A_MEETING.match(route):
+        return _link_of_members(route)
+    if meeting := _LIGHT_MEETING.match(route):
+        return _link_of_members(_decode_base64(meeting[1]))
+    return None
+
+
+def _link_of_members(text: str) -> TeamsLink | None:
+    """Read a link whose parts have names of their own."""
+    if thread := _first(_THREAD_ID, text):
+        organizer, tenant = _first(_ORGANIZER_ID, text), _first(_TENANT_ID, text)
+        return _long_link(thread, _first(_MESSAGE_ID, text), tenant, organizer)
+    if number := _first(_MEETING_CODE, text):
+        return TeamsLink(join_meeting_id=number, passcode=_first(_MEETING_PASSCODE, text))
+    return None
+
+
+def _long_link(
+    thread: str, message: str | None, tenant: str | None, organizer: str | None
+) -> TeamsLink:
+    kind, name = re.split("[:_]", thread, maxsplit=1)  # in some links 19_ stands for 19:
+    return TeamsLink(
+        thread_id=f"{kind}:{name}",
+        message_id=message,
+        organizer_id=organizer and organizer.lower(),
+        tenant_id=tenant and tenant.lower(),
+    )
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    match = pattern.search(text)
+    return match[1] if match else None
+
+
+def _decode_base64(text: str) -> str:
+    """Decode base64 or base64url, padded or not; what is neither says nothing."""
+    try:
+        decoded = base64.urlsafe_b64decode(
+            text.translate(str.maketrans("+/", "-_")) + "=" * (-len(text) % 4)
+        )
+    except binascii.Error:
+        return ""
+    return decode_fully(decoded.decode("utf-8", "replace"))
+
+
+def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
+    """Put together what two links in one text say, as an invitation holds several of its meeting.
+
+    Raises:
+        NotATeamsLink: if they are of two meetings.
+    """
+    threads = {link.thread_id for link in (one, other)} - {None}
+    messages = {link.message_id for link in (one, other)} - {None}
+    numbers = {link.join_meeting_id for link in (one, other)} - {None}
+    if max(len(threads), len(messages), len(numbers)) > 1:
+        raise NotATeamsLink(Cause.SEVERAL_MEETINGS)
+    return TeamsLink(
+        thread_id=one.thread_id or other.thread_id,
+        message_id=one.message_id or other.message_id,
+        organizer_id=one.organizer_id or other.organizer_id,
+        tenant_id=one.tenant_id or other.tenant_id,
+        join_meeting_id=one.join_meeting_id or other.join_meeting_id,
+        passcode=one.passcode or other.passcode,
+        given=(*one.given, *other.given),
+    )
+
+
+def _labelled_number(text: str) -> str | None:
+    """Find the number that an invitation prints, told from the numbers to dial by its label."""
+    text = without_invisible(text)
+    for match in _LABELLED_NUMBER.finditer(text):
+        before = text[max(0, match.start() - _LABEL_LENGTH) : match.start()]
+        label = re.split(r"[\r\n0-9:\uff1a]", before)[-1]
+        if _is_of_a_meeting(label):
+            return "".join(match[1].split())
+    return None
+
+
+def _is_of_a_meeting(label: str) -> bool:
+    return _MEETING.search(label) is not None and _OTHER_NUMBER.search(label) is None
+
+
+def _escaped(text: str) -> str:
+    """Percent-encode as Teams does: everything that is reserved, in lower case."""
+    return re.sub("%..", lambda match: match[0].lower(), quote(text, safe=""))

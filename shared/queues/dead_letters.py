@@ -91,8 +91,8 @@ def _written(original: bytes) -> dict[str, Json]:
 def restorable(body: bytes, incoming: Incoming) -> bytes:
     """Give the message that would try a request anew, from the start.
 
-    It holds the request as it was read, with no blanks around it and no earlier tries. Where there
-    is no valid request, it is the message itself.
+    It holds the request as it was read, with no blanks around it, no more of a pasted text than the
+    Teams link, and no earlier tries. Where there is no valid request, it is the message itself.
 
     Args:
         body: the message.

@@ -22,7 +22,7 @@ from shared.core.errors import InternalError, InvalidRequest, ServiceError, desc
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
-from shared.meetings.models import Correlation, Outcome
+from shared.meetings.models import Correlation, Outcome, reduce_link
 from shared.queues.retry_policy import History
 
 MAX_DEQUEUE_COUNT = 5
@@ -334,7 +334,8 @@ def write_request(
 ) -> str:
     """Write a request as a message.
 
-    One that is valid fits, however its characters are escaped.
+    One that is valid fits, however its characters are escaped. Of a text that was pasted only the
+    Teams link is written.
 
     Args:
         value: the request's JSON.
@@ -350,7 +351,7 @@ def write_request(
         "id": request_id,
         "source": _source_uri(source),
         "datacontenttype": "application/json",
-        "data": value,
+        "data": reduce_link(value),
     }
     if traceparent is not None:
         event["traceparent"] = traceparent

@@ -183,6 +183,18 @@ def test_what_is_invalid_is_kept_as_it_was(body: bytes) -> None:
     assert restorable(body, decode(body)) == body
 
 
+def test_of_a_pasted_text_only_the_link_is_kept() -> None:
+    """Put back, it is the same request, with the same id."""
+    short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
+    request = {"userId": make_request()["userId"], "joinWebUrl": f"Zoë Canary\n<{short}>"}
+    body = as_bytes(request)
+
+    kept = decode(restorable(body, decode(body)))
+
+    assert kept.document.value == {**request, "joinWebUrl": short}
+    assert kept.default_request_id == decode(body).default_request_id
+
+
 @given(st.binary(max_size=300))
 def test_what_nobody_could_read_is_kept_as_it_was(body: bytes) -> None:
     """All bytes of it."""

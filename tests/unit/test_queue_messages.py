@@ -108,6 +108,21 @@ def test_what_a_request_has_been_through_travels_with_it() -> None:
     assert resolver.requests[0].request_id == "booking-1"
 
 
+def test_of_a_pasted_text_only_the_link_is_put_back() -> None:
+    """What stands around it may be about a patient, and long."""
+    queues = MemoryQueues()
+    short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
+    pasted = f"Zoë Canary, Monday at ten\r\nJoin: {short}&anon=true".ljust(8192)
+    request = make_request(joinWebUrl=pasted)
+    del request["onlineMeetingId"]
+
+    first = run(queues, delivery(as_bytes(request)), errors.GraphUnavailable("No."))
+    again = run(queues, retried(queues))
+
+    assert queues.on(REQUESTS)[0].json["data"] == {**request, "joinWebUrl": short}
+    assert again.requests == first.requests
+
+
 @pytest.mark.parametrize("wrap", [lambda text: text, base64.b64encode])
 def test_a_request_without_an_id_keeps_the_one_it_was_given(wrap: Callable[[bytes], bytes]) -> None:
     """The hash is of the first message, not of the one that was put back."""

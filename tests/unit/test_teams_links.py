@@ -1,72 +1,154 @@
-"""What a Teams link says by itself."""
+"""What a Teams link says by itself, in whatever it was pasted with."""
 
 import base64
 import json
-from urllib.parse import quote
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.meetings import teams_links
 from shared.meetings.teams_links import (
+    MAX_LENGTH,
+    MAX_LINK_LENGTH,
+    Cause,
     NotATeamsLink,
+    TeamsLink,
     derive_meeting_id,
+    parse_join_meeting_id,
     parse_teams_link,
 )
 
-TENANT = "10000000-0000-4000-8000-000000000001"
-ORGANIZER = "30000000-0000-4000-8000-000000000003"
-THREAD = "19:meeting_NDg2OTY@thread.v2"
-SHORT = "https://teams.microsoft.com/meet/2345678901234?p=AbCdEf"
-HOSTS = ["teams.microsoft.com", "teams.cloud.microsoft", "teams.live.com"]
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "teams_links.json").read_text("utf-8"))
+THREAD, ORGANIZER, TENANT = VECTORS["thread"], VECTORS["organizer"], VECTORS["tenant"]
+NUMBER, PASSCODE = VECTORS["number"], VECTORS["passcode"]
+LONG, SHORT = VECTORS["long"], VECTORS["short"]
+OTHER = "40000000-0000-4000-8000-000000000004"
+CHANNEL = "19:0ecebe659e1f4bb68fdf80e469a032e8@thread.tacv2"
+READ = {
+    "long": TeamsLink(thread_id=THREAD, message_id="0", organizer_id=ORGANIZER, tenant_id=TENANT),
+    "short": TeamsLink(join_meeting_id=NUMBER, passcode=PASSCODE),
+    "number": TeamsLink(join_meeting_id=NUMBER),
+    "both": TeamsLink(
+        thread_id=THREAD,
+        message_id="0",
+        organizer_id=ORGANIZER,
+        tenant_id=TENANT,
+        join_meeting_id=NUMBER,
+        passcode=PASSCODE,
+    ),
+}
+TO_ASK = {"long": [LONG], "short": [SHORT], "number": [], "both": [SHORT, LONG]}
 
 
-def long_link(*, context: object = None, thread: str = quote(THREAD, safe="")) -> str:
-    """Write a long Teams link."""
-    context = {"Tid": TENANT, "Oid": ORGANIZER} if context is None else context
-    query = quote(context if isinstance(context, str) else json.dumps(context), safe="")
-    return f"https://teams.microsoft.com/l/meetup-join/{thread}/0?context={query}"
+def texts(*, readable: bool) -> list[object]:
+    """Give the texts that lead to the meeting, or those that lead to none."""
+    return [
+        pytest.param(each["text"], each["reads"], id=f"{each['reads']}: {each['name']}")
+        for each in VECTORS["texts"]
+        if (each["reads"] in READ) is readable
+    ]
+
+
+def cause_of(text: str) -> Cause:
+    """Read what leads to no meeting, and give the reason."""
+    with pytest.raises(NotATeamsLink) as raised:
+        parse_teams_link(text)
+    return raised.value.cause
+
+
+@pytest.mark.parametrize(("text", "reads"), texts(readable=True))
+def test_a_meeting_is_read_in_whatever_its_link_was_pasted_with(text: str, reads: str) -> None:
+    """Always the same meeting: spelled, decoded, rewritten and surrounded in many ways."""
+    link, expected = parse_teams_link(text), READ[reads]
+    # A recap names no message: there is none outside of channels.
+    assert replace(link, message_id=expected.message_id) == expected
+    assert link.meeting == expected.meeting
+
+
+@pytest.mark.parametrize(("text", "reads"), texts(readable=True))
+def test_graph_is_asked_for_the_link_as_teams_writes_it(text: str, reads: str) -> None:
+    """Whatever was pasted, that form comes first; the link as it came is at most a second one."""
+    to_ask = parse_teams_link(text).lookups(organizer_id=OTHER, tenant_id=None)
+    expected = TO_ASK[reads]
+    assert to_ask[: len(expected)] == expected
+    assert len(to_ask) <= 2
+
+
+@pytest.mark.parametrize(("text", "reads"), texts(readable=True))
+def test_what_goes_on_is_the_link_alone_and_reads_the_same(text: str, reads: str) -> None:
+    """Nothing else of the text, and never more than a link."""
+    link = parse_teams_link(text)
+    assert (
+        link.url.split()
+        == {
+            "long": [LONG],
+            "short": [SHORT],
+            "number": [f"https://teams.microsoft.com/meet/{NUMBER}"],
+            "both": [LONG, SHORT],
+        }[reads]
+    )
+    assert parse_teams_link(link.url).url == link.url
+    assert parse_teams_link(link.url).meeting == link.meeting
+
+
+@pytest.mark.parametrize(("text", "reads"), texts(readable=False))
+def test_what_leads_to_no_meeting_is_refused_with_the_cause(text: str, reads: str) -> None:
+    """In words that a person can act on."""
+    assert cause_of(text) is Cause[reads]
 
 
 @pytest.mark.parametrize(
-    "thread",
+    ("cause", "says"),
     [
-        quote(THREAD, safe=""),
-        quote(THREAD, safe="").lower(),
-        THREAD,
-        "19%3ameeting_NDg2OTY@thread.v2",
+        (Cause.PERSONAL, "Personal accounts have no virtual appointments"),
+        (Cause.EVENT, "registration page"),
+        (Cause.US_GOVERNMENT, "global cloud only"),
+        (Cause.CHINA, "global cloud only"),
+        (Cause.JOIN_LINK, "already is"),
+        (Cause.OTHER_PRODUCT, "another product"),
+        (Cause.NOT_A_MEETING, "not a meeting"),
+        (Cause.NO_TEAMS_LINK, "mail security"),
+        (Cause.NO_LINK, "no link"),
+        (Cause.SEVERAL_MEETINGS, "several meetings"),
+        (Cause.TOO_LONG, "8,192"),
     ],
 )
-def test_a_long_link_names_the_organizer_and_the_thread(thread: str) -> None:
-    """However its thread is encoded."""
-    link = parse_teams_link(long_link(thread=thread))
-    assert link.organizer_id == ORGANIZER
-    assert (link.thread_id or "").lower() == THREAD.lower()
-    assert not link.is_short
+def test_a_refusal_says_its_cause(cause: Cause, says: str) -> None:
+    """Each in its own words."""
+    assert says in str(NotATeamsLink(cause))
+    assert sum(says in other.value for other in Cause) <= 2
 
 
-def test_a_channel_meeting_has_a_long_link_too() -> None:
-    """Its thread is on another server, and a message follows."""
-    thread = "19:abc@thread.tacv2"
-    url = long_link(thread=quote(thread, safe="")).replace("/0?", "/1690000000000?")
-    assert parse_teams_link(url).thread_id == thread
+def test_the_strongest_cause_of_several_is_told() -> None:
+    """A page of help beside it explains nothing."""
+    assert cause_of("https://aka.ms/Help https://teams.live.com/meet/2345678901234") is (
+        Cause.PERSONAL
+    )
+    assert cause_of(f"https://aka.ms/Help https://gov.teams.microsoft.us/meet/{NUMBER}") is (
+        Cause.US_GOVERNMENT
+    )
 
 
-@pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("tail", ["", "/", "?p=AbC", "?p=a&x=y#z"])
-def test_a_short_link_names_the_join_meeting_id_only(host: str, tail: str) -> None:
-    """On each host of the global cloud."""
-    link = parse_teams_link(f"https://{host}/meet/2345678901234{tail}")
-    assert link.is_short
-    assert link.join_meeting_id == "2345678901234"
-    assert link.organizer_id is None
-    assert link.thread_id is None
-
-
-@pytest.mark.parametrize("url", [SHORT, long_link(), long_link(thread="19%3ameeting'x+y%20z")])
-def test_a_link_is_kept_exactly_as_it_came(url: str) -> None:
-    """Graph finds a meeting by the exact stored link only."""
-    assert parse_teams_link(url).url == url
+def test_a_meeting_in_a_channel_is_told_by_its_message() -> None:
+    """All meetings of a channel share the thread."""
+    one, other = (
+        LONG.replace(
+            "19%3ameeting_NDg2OTYxMzctYWFhYS00YmJi%40thread.v2", "19%3ax%40thread.tacv2"
+        ).replace("/0?", f"/{message}?")
+        for message in ("1690000000000", "1690000000001")
+    )
+    link = parse_teams_link(one)
+    assert (link.thread_id, link.message_id) == ("19:x@thread.tacv2", "1690000000000")
+    assert link.url == one
+    assert link.in_channel
+    assert not READ["long"].in_channel
+    assert link.meeting != parse_teams_link(other).meeting
+    assert cause_of(f"{one} {other}") is Cause.SEVERAL_MEETINGS
 
 
 @pytest.mark.parametrize(
@@ -75,54 +157,178 @@ def test_a_link_is_kept_exactly_as_it_came(url: str) -> None:
 )
 def test_a_long_link_with_a_broken_context_has_no_organizer(context: str) -> None:
     """It is a Teams link all the same: somebody else may name the organizer."""
-    assert parse_teams_link(long_link(context=context)).organizer_id is None
+    link = parse_teams_link(f"{LONG.partition('?')[0]}?context={context}")
+    assert (link.thread_id, link.organizer_id, link.tenant_id) == (THREAD, None, None)
+    assert not link.is_short
+
+
+def test_what_a_long_link_does_not_say_is_filled_in_from_elsewhere() -> None:
+    """The organizer who was given and the app's own tenant make it whole."""
+    start = LONG.partition("?")[0]
+    tenant_alone = f"{start}?context=%7b%22Tid%22%3a%22{TENANT}%22%7d"
+    link = parse_teams_link(tenant_alone)
+    assert link.url == tenant_alone
+    assert link.lookups(organizer_id=ORGANIZER, tenant_id=OTHER) == [LONG, tenant_alone]
+    bare = parse_teams_link(start)
+    assert bare.lookups(organizer_id=ORGANIZER, tenant_id=TENANT) == [LONG, start]
+    assert bare.lookups(organizer_id=ORGANIZER, tenant_id=None) == [start]
 
 
 @pytest.mark.parametrize(
-    ("url", "why"),
+    "given",
     [
-        ("http://teams.microsoft.com/meet/2345678901234", "https"),
-        ("teams.microsoft.com/meet/2345678901234", "https"),
-        ("javascript:alert(1)", "https"),
-        ("https://", "host"),
-        ("https://[", "web address"),
-        ("https://teams.microsoft.com:99999/meet/2345678901234", "web address"),
-        ("https://teams.microsoft.com:8443/meet/2345678901234", "port"),
-        ("https://a@teams.microsoft.com/meet/2345678901234", "user name"),
-        ("https://teams.microsoft.com@evil.example/meet/2345678901234", "user name"),
-        ("https://evil.example/meet/2345678901234", "host"),
-        ("https://teams.microsoft.com.evil.example/meet/2345678901234", "host"),
-        ("https://xteams.microsoft.com/meet/2345678901234", "host"),
-        ("https://gov.teams.microsoft.us/meet/2345678901234", "global cloud"),
-        ("https://teams.microsoftonline.cn/meet/2345678901234", "global cloud"),
-        ("https://nam02.safelinks.protection.outlook.com/?url=x", "mail security"),
-        ("https://visit.teams.microsoft.com/webrtc-svc/api/route", "already"),
-        ("https://teams.microsoft.com/", "not a meeting"),
-        ("https://teams.microsoft.com/meet/", "not a meeting"),
-        ("https://teams.microsoft.com/meet/12", "not a meeting"),
-        ("https://teams.microsoft.com/meet/abcdefghijk", "not a meeting"),
-        ("https://teams.microsoft.com/l/channel/19%3aabc/General", "not a meeting"),
-        ("https://teams.microsoft.com/l/meetup-join/", "not a meeting"),
+        LONG.replace("microsoft.com", "cloud.microsoft").replace("teams.teams", "teams"),
+        LONG.replace("%3a", "%3A"),
+        LONG + "&anon=true",
+        SHORT + "&anon=true",
+        f"https://teams.microsoft.com/l/meetup-join/{THREAD}/0",
     ],
 )
-def test_what_is_no_meetings_link_is_refused_with_the_reason(url: str, why: str) -> None:
-    """In words that a person can act on."""
-    with pytest.raises(NotATeamsLink, match=why):
-        parse_teams_link(url)
+def test_the_link_as_it_came_is_asked_for_after_the_stored_form(given: str) -> None:
+    """Perhaps it is the form that Graph has stored."""
+    to_ask = parse_teams_link(f"<{given}>").lookups(organizer_id=ORGANIZER, tenant_id=TENANT)
+    assert to_ask == [SHORT if "/meet/" in given else LONG, given]
 
 
-@given(st.one_of(st.text(), st.text().map(lambda text: f"https://teams.microsoft.com/{text}")))
-def test_any_text_is_a_teams_link_or_is_refused(text: str) -> None:
-    """No other exception, and what is one is kept as it came."""
+def test_a_link_that_looks_stored_is_asked_for_as_it_came() -> None:
+    """With a context that this app would not write."""
+    given = LONG.replace("%7d", "%2c%22role%22%3a%22a%22%7d")
+    to_ask = parse_teams_link(given).lookups(organizer_id=ORGANIZER, tenant_id=TENANT)
+    assert to_ask == [given, LONG]
+
+
+def test_an_apostrophe_is_a_part_of_a_link_unless_the_link_began_with_one() -> None:
+    """As in HTML and in many a program's list."""
+    odd = LONG.replace("_NDg2", "_O'Brien")
+    link = parse_teams_link(f"{odd}&x='y'.")
+    assert (link.thread_id or "").startswith("19:meeting_O'Brien")
+    assert link.given == (f"{odd}&x='y",)
+    assert parse_teams_link(f"['{LONG}','{LONG}']") == READ["long"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        LONG.replace(".com/l/", ".com/_#/l/"),
+        LONG.replace("https:", "http:"),
+        LONG + "&x=" + "x" * MAX_LINK_LENGTH,
+    ],
+)
+def test_a_link_that_graph_cannot_have_stored_is_not_asked_for(given: str) -> None:
+    """Such a call would be lost."""
+    assert parse_teams_link(given).lookups(organizer_id=ORGANIZER, tenant_id=TENANT) == [LONG]
+
+
+def test_two_links_of_one_meeting_that_is_not_the_same_twice_are_refused() -> None:
+    """Which one is meant, nobody can know."""
+    assert cause_of(f"{LONG} {LONG.replace('NDg2', 'AAAA')}") is Cause.SEVERAL_MEETINGS
+    assert cause_of(f"{SHORT} {SHORT.replace('234567', '987654')}") is Cause.SEVERAL_MEETINGS
+
+
+def test_a_text_is_read_up_to_its_limit() -> None:
+    """And not a character further."""
+    assert parse_teams_link(LONG.rjust(MAX_LENGTH)) == READ["long"]
+    assert cause_of(LONG.rjust(MAX_LENGTH + 1)) is Cause.TOO_LONG
+    assert MAX_LENGTH == 8192
+
+
+@given(st.text(alphabet=st.characters(codec="ascii"), min_size=1, max_size=200))
+def test_the_longest_names_make_no_link_that_is_too_long(name: str) -> None:
+    """Every character of a thread may have to be escaped."""
+    link = TeamsLink(
+        thread_id=f"19:{name:=^200}@thread.v2",
+        message_id="1" * 20,
+        organizer_id=ORGANIZER,
+        tenant_id=TENANT,
+        join_meeting_id="1" * 20,
+        passcode="x" * 2000,
+    )
+    assert len(link.url) <= MAX_LINK_LENGTH
+    assert link.url.startswith("https://teams.microsoft.com/l/meetup-join/19%3a")
+    assert len(replace(link, thread_id=None).url) <= MAX_LINK_LENGTH
+
+
+def test_what_follows_the_number_is_read_whole_or_not_at_all() -> None:
+    """A part of it would lead nowhere."""
+    start = SHORT.partition("?")[0]
+    assert parse_teams_link(f"{start}?p={'x' * 1999}").url == f"{start}?p={'x' * 1999}"
+    assert parse_teams_link(f"{start}?p={'x' * 2500}").url == start
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "https://",
+            "http:",
+            "msteams:",
+            "//",
+            "/",
+            "?",
+            "#",
+            "&amp;",
+            "&",
+            ";",
+            "=",
+            "%25",
+            "%2F",
+        ),
+        *(
+            "teams.microsoft.com",
+            "teams.live.com",
+            "evil.example",
+            "@",
+            ":443",
+            "\\",
+            "{",
+            "}",
+            '"',
+        ),
+        *("/l/meetup-join/", "/meet/", "/dl/launcher/", "/_#", "url=", "coords=", "context=", "p="),
+        *(
+            "https://a.safelinks.protection.outlook.com/?url=",
+            "https://urldefense.com/v3/__",
+            "__;",
+        ),
+        *(
+            "https://www.google.com/url?q=",
+            "*",
+            "**A",
+            "!",
+            THREAD,
+            ORGANIZER,
+            NUMBER,
+            "Oid",
+            "Tid",
+        ),
+        *("&#58;", "&lt;", " ", "\n", "\u200b", "Meeting ID:", "JTdC", LONG, SHORT),
+    ]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join)))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No other exception; what is read leads on by links of Teams alone, to the same meeting."""
     try:
         link = parse_teams_link(text)
     except NotATeamsLink:
         return
-    assert link.url == text
+    assert parse_teams_link(link.url).meeting == link.meeting
+    assert len(link.url) <= MAX_LINK_LENGTH
+    for url in [*link.url.split(), *link.lookups(organizer_id=OTHER, tenant_id=OTHER)]:
+        assert url.lower().startswith(
+            ("https://teams.microsoft.com", "https://teams.cloud.microsoft")
+        )
 
 
 @pytest.mark.parametrize(
-    "form", ["https://evil.example/{}", "https://teams.microsoft.com/{}", "{}"]
+    "form",
+    [
+        "https://evil.example/{}",
+        "https://teams.microsoft.com/{}",
+        "https://teams.live.com/{}",
+        "https://a.safelinks.protection.outlook.com/?url={}",
+        "{}",
+    ],
 )
 def test_a_refusal_quotes_nothing_of_the_link(form: str) -> None:
     """It ends in an answer and in a log."""
@@ -133,8 +339,120 @@ def test_a_refusal_quotes_nothing_of_the_link(form: str) -> None:
 
 def test_a_link_is_not_shown() -> None:
     """A Teams link opens a meeting."""
-    assert "2345678901234" not in repr(parse_teams_link(SHORT))
-    assert "meeting_" not in repr(parse_teams_link(long_link()))
+    for text in (LONG, SHORT):
+        shown = repr(parse_teams_link(text))
+        assert not any(part in shown for part in (THREAD, NUMBER, PASSCODE, "teams.microsoft"))
+
+
+HARMLESS = "We look forward to seeing you on Monday at ten in room three. "
+HOSTILE = [
+    *("https://", "https://{", "https://a ", "http", "//", "https%25253a%25252f", "msteams:/x "),
+    *("&amp;", "&amp;amp;amp;", "&lt;", "&#x", "&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "\\u0026"),
+    *(
+        "https://x/{aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "https://zoom.us/ ",
+        ": 1 2 3 ",
+        ":    ",
+        "meeting: ",
+    ),
+    *("https://teams.microsoft.com/ ", " teams.microsoft.com/", "teams.", f"{LONG} ", f"{SHORT} "),
+    *(
+        "https://teams.microsoft.com/meet/123456 ",
+        "https://a.safelinks.protection.outlook.com/?url=",
+    ),
+    *("é", "\u200b", "123456789#", ": 123456789012345678901"),
+]
+HOSTILE_AFTER_A_START = [
+    (start, piece)
+    for start, pieces in {
+        "https://": ("a.", "a"),
+        "https://teams.microsoft.com/": ("%25", "%41", "%ff", "%25252525", "/", "#/", "&url=?"),
+        "https://teams.microsoft.com/l/meetup-join/": ("19:a", "19:a@thread.", "/"),
+        f"https://teams.microsoft.com/l/meetup-join/{THREAD}/0?context=": (
+            "Oid:",
+            "Oid++",
+            "{}",
+            "{",
+        ),
+        f"https://teams.microsoft.com/meet/{NUMBER}?p=": ("-", "?p="),
+        "https://teams.microsoft.com/l/meetingrecap?": ("threadId=", "threadId=19:", "threadId++"),
+        "https://teams.microsoft.com/light-meetings/launch?": ("coords=", "&coords", "&"),
+        "https://teams.microsoft.com/light-meetings/launch?coords=": ("JSUl", "b3Jn"),
+        "https://teams.microsoft.com/dl/launcher/?": ("&url=?", "url=#/"),
+        "https://a.safelinks.protection.outlook.com/": ("?url", "?url=%2568"),
+        "https://urldefense.com/v3/__": ("*", "**_", "__;", "__;a"),
+        "https://urldefense.proofpoint.com/v2/url?u=": ("-25", "-"),
+    }.items()
+    for piece in pieces
+]
+
+
+def cost(text: str) -> float:
+    """Measure the least processor time of several readings, in seconds."""
+    times = []
+    for _ in range(4):
+        started = time.process_time()
+        with suppress(NotATeamsLink):
+            parse_teams_link(text)
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def filled(start: str, piece: str, length: int = 64 * 1024) -> str:
+    """Repeat a piece until a text is as long as this."""
+    return (start + piece * (length // len(piece) + 1))[:length]
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"), [*(("", piece) for piece in HOSTILE), *HOSTILE_AFTER_A_START]
+)
+def test_a_hostile_text_costs_little_more_than_a_harmless_one(
+    monkeypatch: pytest.MonkeyPatch, start: str, piece: str
+) -> None:
+    """Ten times at most, even if the limit on the length were gone: time grows with the length."""
+    monkeypatch.setattr(teams_links, "MAX_LENGTH", 64 * 1024)
+    hostile, harmless = filled(start, piece), filled("", HARMLESS)
+    assert cost(hostile) <= 10 * cost(harmless)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "234 567 890 123 4",
+        "2345678901234",
+        "234\u00a0567\u202f890\t123\r\n4",
+        "  234 567 890 123 4\n",
+        "234\u200b567 890 123 4",
+        "Meeting ID: 234 567 890 123 4",
+        "Meeting ID 234 567 890 123 4",
+        "Meeting ID:\u00a0234 567 890 123 4",
+        "Besprechungs-ID: 234 567 890 123 4",
+        "会議 ID\uff1a234 567 890 123 4",
+        "ID: 2345678901234",
+    ],
+)
+def test_a_join_meeting_id_is_read_as_invitations_print_it(text: str) -> None:
+    """With any white space between its digits, and its label."""
+    assert parse_join_meeting_id(text) == NUMBER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "12345", "1" * 21, "12a456", "123-456-789", "١٢٣٤٥٦٧", "+4969123456"),
+        *("Phone conference ID: 112 233 445#", "Conference ID: 112233445", "112 233 445#"),
+        *(
+            "Passcode: 123456",
+            "Meeting ID:",
+            "Video ID: 1198765432",
+            "Order 2345678901234",
+            "canary",
+        ),
+    ],
+)
+def test_another_number_is_no_join_meeting_id(text: str) -> None:
+    """Numbers to dial stand beside it in every invitation."""
+    assert parse_join_meeting_id(text) is None
 
 
 def test_a_meeting_id_is_worked_out_of_organizer_and_thread() -> None:

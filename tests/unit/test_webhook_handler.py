@@ -166,6 +166,15 @@ def test_a_signed_event_goes_on_the_queue(setup: Setup, caplog: pytest.LogCaptur
     assert (event["requestId"], event["code"], event["note"]) == (expected, None, None)
 
 
+def test_only_the_link_of_a_pasted_text_goes_on_the_queue(setup: Setup) -> None:
+    """A location may hold a whole invitation."""
+    location = f"Zoë Canary, room 3\nJoin: <{SHORT}&anon=true>\nMeeting ID: 234 567 890 123 45"
+    setup.post({**BOOKED, "meeting": None, "url": location})
+    (written,) = setup.queues.written
+    assert written.json["data"]["joinWebUrl"] == SHORT
+    assert "Zo" not in written.text
+
+
 def test_a_replay_has_the_same_request_id(setup: Setup) -> None:
     """By the delivery's id, whatever else has changed; else by the body."""
     by_id = [setup.post({**BOOKED, "attempt": number}) for number in (1, 2)]

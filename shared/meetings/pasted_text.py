@@ -1,0 +1,100 @@
+"""The links in what people paste: a link alone, a mail's text, HTML, Markdown, a JSON string.
+
+Reading takes time in proportion to the text, whatever is in it: each character is looked at a fixed
+number of times, and no pattern goes back over what it has taken.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY_ROUNDS = 3
+"""HTML that was escaped once more on its way is read as well."""
+_JSON_ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
+"""What a mail program puts into a long link so that the line can break."""
+
+_COLON = r"(?::|%(?:25){0,3}3a)"
+_SLASH = r"(?:/|%(?:25){0,3}2f)"
+_BARE_HOST = (
+    r"(?:(?:visit\.|events\.)?teams\.(?:microsoft\.com|cloud\.microsoft)|teams\.live\.com"
+    r"|(?:gov\.|dod\.)?teams\.microsoft\.us"
+    r"|[a-z0-9]{1,12}\.safelinks\.protection\.outlook\.com"
+    r"|urldefense(?:\.proofpoint)?\.com|(?:www\.)?google\.com)"
+)
+_START = (
+    rf"(?:(?P<scheme>https?|msteams){_COLON}{_SLASH}{{1,3}}"
+    rf"|(?<![\w.@/%:=\u00c0-\u1fff-])(?://)?(?={_BARE_HOST}(?:[/:]|%(?:25){{0,3}}2f)))"
+)
+# A link that a program has decoded holds its context as plain JSON, with quotes and perhaps blanks.
+# An apostrophe may stand in a link, but not where it began with one.
+_REST = r"(?P<rest>(?:[!#$%&*+,\-./0-9:;=?@A-Z_a-z~]++|\{[^{}]{0,2000}\}|(?(quoted)(?!)|'))*+)"
+_LINK = re.compile(rf"(?:(?<=')(?P<quoted>))?{_START}{_REST}", re.IGNORECASE | re.ASCII)
+_AFTER_A_LINK = ".,;:!?*'"
+_TEAMS_HOST = re.compile(r"teams\.(?:microsoft\.com|cloud\.microsoft|live\.com)/", re.IGNORECASE)
+_DECODING_ROUNDS = 4
+
+
+def find_links(text: str) -> Iterator[str]:
+    """Yield each web address in a text, in the form `https://host…`.
+
+    Addresses without a scheme are found for the hosts that matter here, those of the Teams app
+    (`msteams:`) as what they stand for. Punctuation that follows an address is left out.
+    """
+    for match in _LINK.finditer(_plain(text)):
+        yield _address(match)
+
+
+def read_link(text: str) -> str | None:
+    """Give the web address that a text begins with, as `find_links` would."""
+    match = _LINK.match(_plain(text).lstrip())
+    return _address(match) if match else None
+
+
+def decode_fully(text: str) -> str:
+    """Decode percent-encoding until none is left, four times at most."""
+    for _ in range(_DECODING_ROUNDS):
+        if "%" not in text or (decoded := unquote(text)) == text:
+            break
+        text = decoded
+    return text
+
+
+def without_invisible(text: str) -> str:
+    """Take out characters that show nothing."""
+    return text if text.isascii() else text.translate(_INVISIBLE)
+
+
+def _plain(text: str) -> str:
+    """Undo what HTML and JSON make of the characters of a link."""
+    text = without_invisible(text)
+    if "&" in text:
+        text = _without_entities(text)
+    if "\\" in text:
+        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).replace("\\/", "/")
+    return text
+
+
+def _without_entities(text: str) -> str:
+    from html import unescape  # noqa: PLC0415 - a table of 2,000 names, and rarely needed
+
+    for _ in range(_ENTITY_ROUNDS):
+        unescaped = _ENTITY.sub(lambda entity: unescape(entity[0]), text)
+        if unescaped == text:
+            break
+        text = unescaped
+    return without_invisible(text)
+
+
+def _address(match: re.Match[str]) -> str:
+    rest = match["rest"].rstrip(_AFTER_A_LINK)
+    for _ in range(_DECODING_ROUNDS):
+        if "/" in rest or "%" not in rest:
+            break
+        rest = unquote(rest)  # the whole address is encoded, its slashes as well
+    scheme = (match["scheme"] or "https").lower()
+    if scheme == "msteams":
+        rest = rest if _TEAMS_HOST.match(rest) else f"teams.microsoft.com/{rest}"
+        scheme = "https"
+    return f"{scheme}://{rest}"
