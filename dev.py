@@ -1,6 +1,6 @@
 """The one command of the project: `python dev.py demo`, `serve`, `test` and others.
 
-Needs Python 3.13 and Node; makes everything else itself. This file has to be readable for
+Needs exactly Python 3.13, and Node; makes everything else itself. This file has to be readable for
 Python 3.6, so that whichever `python` there is can find the one that is needed.
 """
 
@@ -20,8 +20,10 @@ except KeyboardInterrupt:
 ROOT = Path(__file__).resolve().parent
 VERSION = (3, 13)
 MISSING = (
-    "This project runs on Python 3.13, and none was found here.\n"
-    "Install it from python.org, or with: uv python install 3.13"
+    "This project runs on exactly Python 3.13, not on an older or a newer one.\n"
+    "This is Python %d.%d, and no complete 3.13 was found. Install it from python.org,\n"
+    "or with: uv python install 3.13\n"
+    "or on Debian and Ubuntu: apt install python3.13 python3.13-venv"
 )
 # A Python without these (Debian splits them off) can make no environment.
 NEEDED = ("ensurepip", "venv")
@@ -32,7 +34,7 @@ def main() -> int:
     """Find Python 3.13 and let it go on with dev/environment.py."""
     python = find_python()
     if python is None:
-        print(MISSING, file=sys.stderr)
+        print(MISSING % sys.version_info[:2], file=sys.stderr)
         return 1
     os.chdir(str(ROOT))
     command = [python, "-m", "dev.environment", *sys.argv[1:]]
@@ -60,6 +62,8 @@ def candidates() -> Iterator[str]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for found in (pyenv / "versions").glob("%d.%d*/bin/%s" % (*VERSION, name)):
         yield str(found)
+    scripts, suffix = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
+    yield str(ROOT / ".venv" / scripts / ("python" + suffix))
     yield output(["uv", "python", "find", "%d.%d" % VERSION])
 
 

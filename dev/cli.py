@@ -31,7 +31,7 @@ BENCHES = ("cold", "warm", "burst", "drain")
 """The measurements of `bench`, which is started as a program: nothing in dev imports it."""
 _LOCAL_RUN = ("demo", "serve", "soak", "bench")  # need nothing that is only for the checks
 _ROOT = Path(__file__).resolve().parents[1]
-_NEEDS = "Python 3.13 and Node 20 or newer; the network only the first time"
+_NEEDS = "exactly Python 3.13, and Node 20 or newer; the network only the first time"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         **_told(
             "Pin every package to the newest version that fits: requirements.txt, "
             "dev/requirements-run.txt, dev/requirements.txt, bench/requirements-*.txt.",
-            needs="Python 3.13, Node 20 or newer, and the network",
+            needs="exactly Python 3.13, Node 20 or newer, and the network",
             takes="about ten seconds",
             examples=["lock"],
         ),

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +36,43 @@ def make_tool(folder: Path, name: str, answer: str) -> None:
 def test_dev_py_is_readable_for_an_old_python() -> None:
     """An old one has to get as far as looking for a newer one."""
     ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+
+
+@pytest.fixture
+def dev_py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """dev.py of an empty checkout, run by a Python that cannot be used; no other is installed."""
+    spec = spec_from_file_location("dev_py", ROOT / "dev.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "NEEDED", ("a_module_that_is_nowhere",))
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    return module
+
+
+def test_a_missing_python_is_told_with_the_one_that_is_needed(
+    dev_py: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newer one will not do, and whoever has one is told so."""
+    code = dev_py.main()
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.startswith("This project runs on exactly Python 3.13, not on an older or a newer")
+    assert f"This is Python {sys.version_info[0]}.{sys.version_info[1]}, and" in said
+
+
+def test_the_python_of_a_venv_that_is_there_will_do(dev_py: ModuleType) -> None:
+    """It may be the only 3.13 on the machine."""
+    bin_folder = dev_py.ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    bin_folder.mkdir(parents=True)
+    python = bin_folder / ("python.exe" if os.name == "nt" else "python")
+    python.symlink_to(sys.executable)
+
+    assert dev_py.find_python() == str(python)
 
 
 def test_a_folder_is_current_until_one_of_its_sources_changes(tmp_path: Path) -> None:
