@@ -18,6 +18,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 
 ROOT = Path(__file__).resolve().parent
+CALLED_FROM = "DEV_PY_CALLED_FROM"
 VERSION = (3, 13)
 MISSING = (
     "This project runs on exactly Python 3.13, not on an older or a newer one.\n"
@@ -36,6 +37,7 @@ def main() -> int:
     if python is None:
         print(MISSING % sys.version_info[:2], file=sys.stderr)
         return 1
+    os.environ[CALLED_FROM] = str(Path.cwd())  # what a path among the arguments starts from
     os.chdir(str(ROOT))
     command = [python, "-m", "dev.environment", *sys.argv[1:]]
     if os.name != "nt":

@@ -1,6 +1,7 @@
 """`python dev.py`: what it can do, and its arguments."""
 
 import argparse
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ examples:
 Each says more with --help, and Ctrl-C ends it at any time. Exit codes:
 0 all is well, 1 something is not, 2 there is no such command, 130 Ctrl-C.
 """
+_SOURCES_EXAMPLE = """
+
+FILE holds for instance:
+  {"practice": {"preset": "standard", "secret": "webhook-practice"}}
+Members: docs/webhooks.md. The secret's value, and a signed curl, are printed."""
 BENCHES = ("cold", "warm", "burst", "drain")
 """The measurements of `bench`, which is started as a program: nothing in dev imports it."""
 _LOCAL_RUN = ("demo", "serve", "soak", "bench")  # need nothing that is only for the checks
@@ -55,6 +61,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.command is None:
         parser.print_help()
         parser.exit()
+    sources = getattr(options, "sources", None)
+    if sources and not sources.exists():
+        parser.error(f"there is no file {sources}")
     return options
 
 
@@ -73,9 +82,8 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
         case "serve":
             from dev.serve import serve, serve_by_func  # noqa: PLC0415
 
-            if options.host == "func":
-                return serve_by_func(port=options.port)
-            return serve(port=options.port, sources=options.sources)
+            start = serve_by_func if options.host == "func" else serve
+            return start(port=options.port, sources=options.sources)
         case "prepare":
             return 0  # dev/environment.py has done it
         case "test":
@@ -118,7 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         **_told(
             "Start everything, say how to call it, and stay up until Ctrl-C.",
             takes="a few seconds until it is up; the first time about two minutes more",
-            examples=["serve", "serve --port 7071"],
+            examples=["serve", "serve --port 7071", "serve --sources sources.json"],
+            more=_SOURCES_EXAMPLE,
         ),
     )
     serve.add_argument(
@@ -126,9 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--sources",
-        type=Path,
+        type=_path,
         metavar="FILE",
-        help="booking systems of your own: the JSON of WEBHOOK_SOURCES (with the own host)",
+        help="booking systems of your own: the JSON of WEBHOOK_SOURCES",
     )
     for command in (demo, serve):
         command.add_argument(
@@ -232,7 +241,7 @@ def _layout(prog: str) -> argparse.HelpFormatter:
 
 
 def _told(
-    purpose: str, *, needs: str = _NEEDS, takes: str, examples: Sequence[str]
+    purpose: str, *, needs: str = _NEEDS, takes: str, examples: Sequence[str], more: str = ""
 ) -> dict[str, Any]:
     """What a command's --help says around its options."""
     conditions = [
@@ -240,7 +249,8 @@ def _told(
     ]
     return {
         "description": "\n".join([wrapped(purpose), "", *conditions]),
-        "epilog": "\n".join(["examples:", *(f"  python dev.py {example}" for example in examples)]),
+        "epilog": "\n".join(["examples:", *(f"  python dev.py {example}" for example in examples)])
+        + more,
         "formatter_class": _layout,
     }
 
@@ -254,6 +264,11 @@ def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return name
+
+
+def _path(text: str) -> Path:
+    """Read a path as it was meant where dev.py was called, which is not where it works."""
+    return Path(os.environ.get("DEV_PY_CALLED_FROM", ""), text)
 
 
 def _count(text: str) -> int:

@@ -162,11 +162,15 @@ class Environment:
             stamp.write()
 
     def _install_node_packages(self, npm: str) -> None:
-        # npm removes what was there before, and with it the stamps.
-        extent = [] if self._checks else ["--omit=dev"]
-        command = [npm, "ci", "--no-progress", "--loglevel=error", "--prefer-offline", *extent]
-        with working("Setting up Azurite, the storage emulator (first time: half a minute)"):
-            _install(command, folder=self._dev)
+        what = "Azurite, the storage emulator (first time: half a minute)"
+        command = ["ci"] if self._checks else ["ci", "--omit=dev"]
+        if self._node_stamps[0].is_current() and not self._node_stamps[-1].is_unfinished():
+            what = "what the checks need from npm"
+            command = ["install", "--no-save"]  # adds to what is there; ci begins with nothing
+            self._node_stamps[-1].begin()
+        with working(f"Setting up {what}"):
+            options = ["--no-progress", "--loglevel=error", "--prefer-offline"]
+            _install([npm, *command, *options], folder=self._dev)
         for stamp in self._node_stamps:
             stamp.write()
 

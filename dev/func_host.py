@@ -18,7 +18,6 @@ from dev.errors import StartError
 from dev.local_run import ROOT, LocalApp, LocalAzure
 
 PATIENCE = 15.0  # seconds that func has to end
-_PROGRESS = 10.0  # seconds between two words about how long it takes
 _PAUSE = 0.5
 _MISSING = "No func here: install Azure Functions Core Tools 4, or run: python dev.py serve"
 
@@ -83,17 +82,16 @@ class FuncHost:
         return self._process.poll() if self._process else None
 
     def wait_until_up(self) -> bool:
-        """Wait until the app answers, and say so now and then; False where func ended first."""
-        started = told = time.monotonic()
+        """Wait until the app answers, and say how far it is; False where func ended first."""
+        told = ""
         while self.exit_code is None:
             status = self._status()
             if status == 200:
                 return True
-            now = time.monotonic()
-            if now - told >= _PROGRESS:
-                told = now
-                found = f"answers {status}" if status else "does not answer yet"
-                print(f"   {self.url}/api/health {found} ({now - started:.0f} s)", flush=True)
+            found = f"answers {status}" if status else "does not answer yet"
+            if found != told:
+                told = found
+                print(f"   {self.url}/api/health {found}", flush=True)
             time.sleep(_PAUSE)
         return False
 

@@ -3,23 +3,19 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import requests
 from azure.core.exceptions import AzureError
 
-from dev.booking_systems import (
-    ANY_SECRET,
-    SECRETS,
-    SOURCES,
-    calcom_booking,
-    read_sources,
-    secrets_of,
-)
+from dev.booking_systems import ANY_SECRET, SOURCES, read_sources, secrets_of
 from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
-from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, ROOT, LocalAzure, LocalRun
+from dev.local_run import DIAGNOSTICS_KEY, ROOT, LocalAzure, LocalRun
+from dev.serve_guide import Guide
 from dev.terminal import working
 
 _RESULTS = "join-link-results"
@@ -33,14 +29,9 @@ _LOCAL_SETTINGS = """\
 There is a local.settings.json: this run's settings go before it, which func says
 of each.
 """
-_OF_SOURCES = """
-Your own sources: {names}
-The secrets that they name are, here: {secret}
-"""
-_OF_FUNC = """
+_OF_FUNC = """\
 It runs in func, which checks no keys on this machine, and listens on all of the
-machine's addresses.
-"""
+machine's addresses."""
 
 
 def serve(*, port: int = 0, sources: Path | None = None) -> int:
@@ -54,43 +45,73 @@ def serve(*, port: int = 0, sources: Path | None = None) -> int:
         StartError: That file is none; or a part of what the app needs did not start.
     """
     own = read_sources(sources) if sources else {}
-    settings = {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
+            settings = _settings(own)
             run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=_show))
-        for name in secrets_of(own):
-            run.vault.set_secret(name, ANY_SECRET)
-        note = _OF_SOURCES.format(names=", ".join(own), secret=ANY_SECRET) if own else ""
+            _set_secrets(run, own)
         try:
-            print(_guide(run, url=run.url, note=note), flush=True)
+            print(_guide(run, url=run.url, own=own).text(), flush=True)
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
     return 0
 
 
-def serve_by_func(*, port: int = 0) -> int:
+def serve_by_func(*, port: int = 0, sources: Path | None = None) -> int:
     """Do the same with `func start`, and end when that does. Returns an exit code.
 
     Raises:
-        StartError: There is no func; or a part of what the app needs did not start.
+        StartError: There is no func; or as `serve`.
     """
     find_func()
+    own = read_sources(sources) if sources else {}
     with ExitStack() as parts:
         with working("Starting the app's queues and its stand-ins"):
-            azure = parts.enter_context(LocalAzure(every_storage_service=True))
+            settings = _settings(own)
+            azure = parts.enter_context(LocalAzure(settings=settings, every_storage_service=True))
+            _set_secrets(azure, own)
         environment = environment_for_func(azure)
         func = parts.enter_context(FuncHost(environment=environment, port=port))
         try:
             print(_before_func(func), flush=True)
             if func.wait_until_up():
-                print(_guide(azure, url=func.url, note=_OF_FUNC), flush=True)
+                print(_guide(azure, url=func.url, own=own, note=_OF_FUNC).text(), flush=True)
                 _show_results(azure, while_true=lambda: func.exit_code is None)
             print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
             return 0
     return 1
+
+
+def _settings(own: Mapping[str, Any]) -> dict[str, str | None]:
+    return {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
+
+
+def _set_secrets(run: LocalAzure, own: Mapping[str, Any]) -> None:
+    for name in secrets_of(own):
+        run.vault.set_secret(name, ANY_SECRET)
+
+
+def _guide(run: LocalAzure, *, url: str, own: Mapping[str, Any], note: str = "") -> Guide:
+    notes = [note] if note else []
+    sources = {**own, **{name: source for name, source in SOURCES.items() if name not in own}}
+    if own:
+        detail, refused = _refused_sources(url)
+        if refused:
+            notes.append(f"{detail} Correct your file, and start serve again.")
+        sources = {name: source for name, source in sources.items() if name not in refused}
+    return Guide(run=run, url=url, sources=sources, notes=notes)
+
+
+def _refused_sources(url: str) -> tuple[str, list[str]]:
+    """Ask the app what it finds wrong with which sources."""
+    answer = requests.post(
+        f"{url}/api/diagnostics", headers={"x-functions-key": DIAGNOSTICS_KEY}, timeout=30
+    )
+    (check,) = (check for check in answer.json()["checks"] if check["name"] == "settings")
+    return check["detail"], check["seen"].get("invalid", [])
 
 
 def _show(line: LogLine) -> None:
@@ -125,64 +146,3 @@ def _result(content: str) -> str:
 def _before_func(func: FuncHost) -> str:
     settings = _LOCAL_SETTINGS if (ROOT / "local.settings.json").exists() else ""
     return _STARTING_FUNC.format(port=func.port) + settings
-
-
-def _booking(run: LocalAzure) -> str:
-    return calcom_booking(run.clinic.meeting, run.clinic.doctor).decode()
-
-
-def _appointment(run: LocalAzure) -> str:
-    clinic = run.clinic
-    data = {"userId": clinic.doctor.object_id, "joinWebUrl": clinic.meeting.join_web_url}
-    return json.dumps({"type": "appointment.booked", "data": data})
-
-
-def _guide(run: LocalAzure, *, url: str, note: str = "") -> str:
-    clinic = run.clinic
-    return f"""
-The app is up. Try it:
-{note}
-curl -iw '\\n' {url}/api/health
-
-curl -iw '\\n' {url}/api/join-link \\
-  -H 'x-functions-key: {FUNCTION_KEY}' \\
-  -H 'Content-Type: application/json' \\
-  -d '{{"userId": "{clinic.doctor.user_principal_name}",
-       "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
-
-A booking at Cal.com, signed; its result arrives on {_RESULTS},
-and shows below:
-
-BOOKING='{_booking(run)}'
-curl -iw '\\n' {url}/api/webhooks/calcom -d "$BOOKING" \\
-  -H 'Content-Type: application/json' \\
-  -H "X-Cal-Signature-256: $(printf %s "$BOOKING" | openssl dgst -sha256 -r \\
-      -hmac '{SECRETS["webhook-calcom"]}' | cut -d' ' -f1)"
-
-A system of your own, for the programs in docs/webhooks.md (Standard Webhooks):
-
-post("{url}/api/webhooks/clinic",
-     "{SECRETS["webhook-clinic"]}",
-     {_appointment(run)})
-
-The diagnostics, for a browser: {url}/api/diagnostics
-  key of the function: {DIAGNOSTICS_KEY}
-
-Who and what there is at this made-up clinic:
-
-  organizer          {clinic.doctor.object_id}
-                     {clinic.doctor.user_principal_name}
-  her meeting        onlineMeetingId {clinic.meeting.id}
-                     joinMeetingId {clinic.meeting.join_meeting_id}
-                     joinWebUrl {clinic.meeting.join_web_url}
-  one more           joinWebUrl {clinic.older_meeting.join_web_url}
-  a deleted one      onlineMeetingId {clinic.deleted_meeting.id}
-  organizer without
-  an access policy   {clinic.locum.object_id}
-  his meeting        onlineMeetingId {clinic.locum_meeting.id}
-
-Queues, for a storage client:
-  {run.azurite.connection_string}
-
-Ctrl-C stops everything. What the app logs:
-"""

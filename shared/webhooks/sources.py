@@ -117,7 +117,7 @@ class _SourceReader(ConfigurationReader):
             return given
         if not isinstance(name, str) or name not in PRESETS:
             self._complain(f"Must be one of {', '.join(sorted(PRESETS))}.", "preset")
-            return given
+            name = "standard"  # what a preset brings is not missed as well
         preset = PRESETS[name]
         mapping = {
             **self._object(preset["mapping"]),

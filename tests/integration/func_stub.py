@@ -23,7 +23,7 @@ if code := os.environ.get("FUNC_EXIT"):
 
 sys.path.insert(0, str(Path.cwd()))
 from dev.host.host import Host  # noqa: E402 - not before the path is known
-from dev.local_run import FUNCTION_KEY, MASTER_KEY  # noqa: E402
+from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, MASTER_KEY  # noqa: E402
 
 try:
     with Host(
@@ -32,6 +32,7 @@ try:
         port=int(sys.argv[3]),
         function_key=FUNCTION_KEY,  # func checks none
         master_key=MASTER_KEY,
+        function_keys={"diagnostics": DIAGNOSTICS_KEY},
     ):
         threading.Event().wait()
 except KeyboardInterrupt:

@@ -2,13 +2,81 @@
 
 import ast
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from dev.booking_systems import sign_as_standard
-from tests.integration.serving import descendants, serving, stop, until
+from dev.booking_systems import PRESETS, SOURCES, secret_of, sign_as_standard
+from shared.webhooks import presets
+from tests.integration.serving import (
+    PROJECT,
+    descendants,
+    end_of,
+    serving,
+    started,
+    stop,
+    until,
+)
+
+BASH = shutil.which("bash")
+OWN: dict[str, dict[str, Any]] = {
+    "practice": {
+        "secret": "webhook-practice",
+        "scheme": {"type": "body-hmac", "header": "X-Practice-Signature", "encoding": "base64"},
+        "mapping": {
+            "when": "type == 'visit.booked' && visit.online",
+            "deliveryId": "[visit.id, type, time]",
+            "organizer": "visit.doctor.email",
+            "joinWebUrl": "visit.teamsLink",
+        },
+    },
+    "square": {
+        "secret": "webhook-square",
+        "scheme": {
+            "type": "body-hmac",
+            "header": "X-Square-HmacSha256-Signature",
+            "encoding": "base64",
+            "url": "https://clinic.example/hooks?a=b",
+        },
+        "mapping": {"userId": "people[0].id", "joinMeetingId": "number || other.number"},
+    },
+    "github": {
+        "secret": "webhook-github",
+        "scheme": {"type": "body-hmac", "header": "X-Hub-Signature-256", "prefix": "sha256="},
+        "mapping": {
+            "when": 'contains(`["made", "moved"]`, "it\'s".action) || never',
+            "userId": "who",
+            "onlineMeetingId": "id",
+        },
+    },
+    "zoho": {
+        "secret": "webhook-zoho",
+        "scheme": {
+            "type": "timestamped",
+            "header": "X-Zoho-Webhook-Signature",
+            "signatureKey": "v",
+            "timestampUnit": "ms",
+        },
+        "mapping": {"userId": "who", "onlineMeetingId": "id"},
+    },
+    "fhir": {
+        "secret": "webhook-fhir",
+        "scheme": {"type": "token", "header": "Authorization", "prefix": "Bearer "},
+        "mapping": {"userId": "who", "onlineMeetingId": "id"},
+    },
+    "staff": {
+        "preset": "msbookings",
+        "secret": "webhook-staff",
+        "mapping": {"organizer": "StaffMembers[0].EmailAddress"},
+    },
+    "own": {"preset": "standard", "scheme": "standard", "secret": "webhook-own"},
+}
+"""A reader's own: each option of the schemes that changes what is signed."""
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
@@ -48,31 +116,64 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
         assert "-> join-link-results" not in stop(process)
 
 
-def test_sources_of_ones_own_are_tried_as_they_would_be_deployed(tmp_path: Path) -> None:
-    """Beside the local run's; the secrets that they name are printed."""
-    practice = {
-        "scheme": {"type": "token", "header": "X-Token"},
-        "secret": "webhook-practice",
-        "mapping": {"organizer": "doctor", "joinWebUrl": "link"},
-    }
-    file = tmp_path / "sources.json"
-    file.write_text(json.dumps({"practice": practice}), encoding="utf-8")
-    with serving("--sources", str(file)) as process:
+def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
+    """One for each source and way to sign, a reader's own included: pasted, each gives a link."""
+    (tmp_path / "own.json").write_text(json.dumps(OWN), encoding="utf-8")
+    with serving("--sources", str(tmp_path / "own.json")) as process:
         guide = until(process, "Ctrl-C stops everything")
-        secret = guide.partition("are, here: ")[2].split()[0]
-        url, _, event = ast.literal_eval(guide.partition("\npost")[2].partition(")\n")[0] + ")")
-        booking = {"doctor": event["data"]["userId"], "link": event["data"]["joinWebUrl"]}
-
-        answer = requests.post(
-            url.replace("/clinic", "/practice"),
-            json=booking,
-            headers={"X-Token": secret},
-            timeout=30,
+        sections = dict(
+            re.findall(r"^== (\S+)\n(.*?)(?=^== |^For the)", guide, re.DOTALL | re.MULTILINE)
         )
 
-        assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
-        until(process, f"-> join-link-results: {answer.json()['requestId']} ")
-        assert "virtualAppointmentJoinWebUrl" in until(process, "virtualAppointmentJoinWebUrl")
+        for name, section in sections.items():
+            lines = section.partition("\n\n")[2]
+            done = subprocess.run(  # noqa: S603 - as a person does
+                [BASH or "", "-c", lines], capture_output=True, text=True, check=True
+            )
+            assert done.stdout.startswith("HTTP/1.1 202"), (name, done.stdout)
+            accepted = json.loads(done.stdout.splitlines()[-1])
+            assert accepted["status"] == "accepted", name
+            until(process, f"-> join-link-results: {accepted['requestId']} ")
+            assert "virtualAppointmentJoinWebUrl" in until(process, "virtualAppointment"), name
+        stop(process)
+
+    schemes = {re.findall(r"scheme +(\S+)", section)[0] for section in sections.values()}
+    assert schemes == {"standard", "timestamped", "body-hmac", "token"}
+    assert set(sections) == {*OWN, *SOURCES}
+    for name, section in sections.items():
+        assert f"/api/webhooks/{name}\n" in section
+        assert secret_of({**SOURCES, **OWN}[name]) in section.partition("\n\n")[0]
+
+
+def test_a_path_is_meant_from_where_one_stands(tmp_path: Path) -> None:
+    """dev.py itself works in the project's folder."""
+    with started(
+        str(PROJECT / "dev.py"), "serve", "--sources", "mine.json", folder=tmp_path
+    ) as process:
+        output = end_of(process)
+
+    assert process.returncode == 2
+    assert f"there is no file {tmp_path / 'mine.json'}." in output.replace("\n", " ")
+
+
+def test_a_misspelt_preset_is_told_once_and_has_no_curl(tmp_path: Path) -> None:
+    """What the preset would have brought is not missed as well."""
+    file = tmp_path / "sources.json"
+    file.write_text(json.dumps({"typo": {"preset": "calcmo", "secret": "s"}}), encoding="utf-8")
+    with serving("--sources", str(file)) as process:
+        guide = until(process, "Ctrl-C stops everything")
+        stop(process)
+
+    _, _, told = guide.replace("\n", " ").partition("These booking systems")
+    assert told.startswith(" are not configured well, and disabled. typo/preset: Must be one of")
+    assert told.count("typo/") == 1
+    assert "\n== typo" not in guide
+    assert "\n== calcom" in guide
+
+
+def test_each_preset_of_the_app_has_an_event_to_try_it_with() -> None:
+    """A new preset is tried by whoever uses it."""
+    assert set(PRESETS) == set(presets.PRESETS)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])

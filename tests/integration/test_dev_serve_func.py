@@ -66,17 +66,29 @@ def test_func_is_started_as_a_person_would_start_it(func: Func) -> None:
     assert f"curl -iw '\\n' http://127.0.0.1:{port}/api/health" in guide
 
 
+def test_sources_of_ones_own_are_served_under_func_too(func: Func, tmp_path: Path) -> None:
+    """With a line to paste for them."""
+    file = tmp_path / "sources.json"
+    file.write_text('{"mine": {"preset": "standard", "secret": "webhook-mine"}}', encoding="utf-8")
+    options = ("--host", "func", "--sources", str(file))
+    with serving(*options, environment=func.environment) as process:
+        guide = until(process, UP)
+        stop(process)
+
+    assert "mine" in json.loads(func.given["environment"]["WEBHOOK_SOURCES"])
+    assert "\n== mine\n" in guide
+
+
 def test_the_app_does_its_work_under_func(func: Func) -> None:
     """A signed booking becomes a link; the vault is reached past whatever proxy func has."""
     theirs = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "intranet.example"}
     with serving("--host", "func", environment={**func.environment, **theirs}) as process:
         guide = until(process, UP)
         url = guide.partition("curl -iw '\\n' ")[2].partition("/api/")[0]
-        booking = guide.partition("BOOKING='")[2].partition("'\n")[0].encode()
-        headers = sign_as_calcom(booking, SECRETS["webhook-calcom"])
-        answer = requests.post(
-            f"{url}/api/webhooks/calcom", data=booking, headers=headers, timeout=30
-        )
+        booking = guide.partition("\n== calcom")[2].partition("EVENT='")[2].partition("'\n")[0]
+        body = booking.encode()
+        headers = sign_as_calcom(body, SECRETS["webhook-calcom"])
+        answer = requests.post(f"{url}/api/webhooks/calcom", data=body, headers=headers, timeout=30)
         assert (answer.status_code, answer.reason) == (202, "Accepted")
         until(process, f"-> join-link-results: {answer.json()['requestId']} ")
         result = until(process, "virtualAppointmentJoinWebUrl")
@@ -231,13 +243,12 @@ def test_func_that_does_not_listen_to_ctrl_c_is_ended_by_force(
     assert func.exit_code == -signal.SIGKILL
 
 
-def test_a_long_start_is_told_now_and_then(
+def test_what_a_start_waits_for_is_told_once_each(
     func: Func, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Who waits for a download sees that something is awaited, and what."""
     for name, value in func.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(func_host, "_PROGRESS", 0.0)
 
     said = ""
     with FuncHost(environment={"AzureWebJobsStorage": ""}) as host:
@@ -249,8 +260,8 @@ def test_a_long_start_is_told_now_and_then(
             said += capfd.readouterr().out
     waiting.join(10)
 
-    assert f"{host.url}/api/health does not answer yet" in said
-    assert f"{host.url}/api/health answers 503" in said
+    assert said.count(f"{host.url}/api/health does not answer yet\n") == 1
+    assert said.count(f"{host.url}/api/health answers 503\n") == 1
 
 
 def test_a_local_settings_json_of_ones_own_is_read_and_told_of(

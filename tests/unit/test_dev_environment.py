@@ -189,7 +189,7 @@ def test_what_only_the_checks_need_is_installed_when_they_are_first_run(place: P
     assert checks == [
         "python -m ensurepip",
         f"python -m pip install {run} -r {place}/dev/requirements.txt",
-        "npm ci",
+        "npm install --no-save",
     ]
     assert calls(place) == []
 

@@ -353,6 +353,8 @@ FAULTY: list[tuple[object, list[str]]] = [
     ([], ["", "/mapping", "/scheme", "/secret"]),
     ({**OWN, "surprise": 1}, ["/surprise"]),
     ({**OWN, "preset": "unknown"}, ["/preset"]),
+    ({"preset": "calcmo", "secret": "s"}, ["/preset"]),
+    ({"preset": ["calcom"], "secret": "s"}, ["/preset"]),
     ({**OWN, "secret": "no/slash"}, ["/secret"]),
     ({**OWN, "secret": 7}, ["/secret"]),
     ({**OWN, "reply": "later"}, ["/reply"]),

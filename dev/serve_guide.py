@@ -1,0 +1,134 @@
+"""What `python dev.py serve` prints: lines to paste, and who and what there is to ask for.
+
+One more thing to show is one more function in SECTIONS.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dev.booking_systems import PRESETS, event_of, scheme_of, secret_of
+from dev.local_run import DIAGNOSTICS_KEY, FUNCTION_KEY, LocalAzure
+from dev.signed_curl import signed_curl
+from dev.terminal import wrapped
+
+_WEBHOOKS = """\
+Bookings, signed as each source's system signs, for bash with curl and openssl.
+Their results arrive on join-link-results, and show below:"""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What there is to tell.
+
+    Attributes:
+        run: Everything that the app needs.
+        url: The app's address, without `/api`.
+        sources: The booking systems that the app takes webhooks from.
+        notes: What is to be said first.
+    """
+
+    run: LocalAzure
+    url: str
+    sources: Mapping[str, Mapping[str, Any]]
+    notes: Sequence[str] = field(default=())
+
+    def text(self) -> str:
+        """Write all of it."""
+        return "\n\n".join(["", *(wrapped(note) for note in self.notes), *_sections(self)])
+
+
+def _sections(guide: Guide) -> list[str]:
+    return [section(guide).strip("\n") for section in SECTIONS]
+
+
+def _calls(guide: Guide) -> str:
+    clinic = guide.run.clinic
+    return f"""
+The app is up. Try it:
+
+curl -iw '\\n' {guide.url}/api/health
+
+curl -iw '\\n' {guide.url}/api/join-link \\
+  -H 'x-functions-key: {FUNCTION_KEY}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"userId": "{clinic.doctor.user_principal_name}",
+       "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
+"""
+
+
+def _webhooks(guide: Guide) -> str:
+    shown = [_webhook(guide, name, source) for name, source in guide.sources.items()]
+    return "\n\n".join([_WEBHOOKS, *shown])
+
+
+def _webhook(guide: Guide, name: str, source: Mapping[str, Any]) -> str:
+    url = f"{guide.url}/api/webhooks/{name}"
+    scheme, secret = scheme_of(source), secret_of(source)
+    event = event_of(source, guide.run.clinic)
+    head = f"== {name}\n   scheme   {scheme['type']}\n   address  {url}\n   secret   {secret}"
+    if event is None:
+        event = {"put here": "what your system posts"}
+        head += "\n   No event can be made from its mapping. Put one of your system's in its place:"
+        head += "\n   EVENT=$(cat event.json)"
+    return f"{head}\n\n{signed_curl(url=url, scheme=scheme, secret=secret, event=event)}"
+
+
+def _programs(guide: Guide) -> str:
+    clinic = guide.run.clinic
+    event = json.dumps(PRESETS["standard"].event(clinic))
+    return f"""
+For the programs in docs/webhooks.md (Standard Webhooks):
+
+post("{guide.url}/api/webhooks/clinic",
+     "{secret_of(guide.sources["clinic"])}",
+     {event})
+"""
+
+
+def _diagnostics(guide: Guide) -> str:
+    return f"""
+The diagnostics, for a browser: {guide.url}/api/diagnostics
+  key of the function: {DIAGNOSTICS_KEY}
+"""
+
+
+def _people(guide: Guide) -> str:
+    clinic = guide.run.clinic
+    return f"""
+Who and what there is at this made-up clinic:
+
+  organizer          {clinic.doctor.object_id}
+                     {clinic.doctor.user_principal_name}
+  her meeting        onlineMeetingId {clinic.meeting.id}
+                     joinMeetingId {clinic.meeting.join_meeting_id}
+                     joinWebUrl {clinic.meeting.join_web_url}
+  one more           joinWebUrl {clinic.older_meeting.join_web_url}
+  a deleted one      onlineMeetingId {clinic.deleted_meeting.id}
+  organizer without
+  an access policy   {clinic.locum.object_id}
+  his meeting        onlineMeetingId {clinic.locum_meeting.id}
+"""
+
+
+def _queues(guide: Guide) -> str:
+    return f"""
+Queues, for a storage client:
+  {guide.run.azurite.connection_string}
+"""
+
+
+def _end(_: Guide) -> str:
+    return "Ctrl-C stops everything. What the app logs:\n"
+
+
+SECTIONS: Sequence[Callable[[Guide], str]] = (
+    _calls,
+    _webhooks,
+    _programs,
+    _diagnostics,
+    _people,
+    _queues,
+    _end,
+)
