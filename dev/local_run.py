@@ -22,6 +22,7 @@ from dev.stand_ins.graph import Graph
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
 from dev.stand_ins.key_vault import KeyVault
 from dev.stand_ins.proxy import ConnectProxy
+from dev.stand_ins.tcp_proxy import TcpProxy
 
 ROOT = Path(__file__).resolve().parents[1]
 QUEUES = (
@@ -47,6 +48,7 @@ class LocalAzure:
             than by a connection string.
         every_storage_service: Serve blobs and tables beside the queues: Microsoft's host keeps
             its locks there.
+        queue_proxy: Put `queue_proxy` between the app, its host included, and the queues.
 
     Attributes:
         authority: Signs tokens, the app's own and its callers'.
@@ -57,6 +59,7 @@ class LocalAzure:
         vault: Key Vault, with the webhooks' secrets.
         proxy: The app's only way to host names; leads to the vault, and nowhere else.
         azurite: The queue service.
+        queue_proxy: Takes it away from the app, or lets it hang, if asked for.
         tls: The certificates of this run.
     """
 
@@ -66,8 +69,10 @@ class LocalAzure:
         settings: Mapping[str, str | None] | None = None,
         storage_by_identity: bool = False,
         every_storage_service: bool = False,
+        queue_proxy: bool = False,
     ) -> None:
         self._settings = dict(settings or {})
+        self._behind_proxy = queue_proxy
         self._storage_by_identity = storage_by_identity
         self._every_storage_service = every_storage_service
         self._parts = ExitStack()
@@ -79,6 +84,7 @@ class LocalAzure:
         self.vault: KeyVault
         self.proxy: ConnectProxy
         self.azurite: Azurite
+        self.queue_proxy: TcpProxy
         self.tls: TlsFiles
 
     def __enter__(self) -> Self:
@@ -136,16 +142,22 @@ class LocalAzure:
                 every_service=self._every_storage_service,
             )
         )
+        if self._behind_proxy:
+            self.queue_proxy = parts.enter_context(TcpProxy(self.azurite.port))
         self._storage = parts.enter_context(self._queue_service())
         for name in QUEUES:
             self._storage.create_queue(name)
 
     def _storage_settings(self) -> dict[str, str | None]:
+        real = f":{self.azurite.port}/"
+        seen = f":{self.queue_proxy.port}/" if self._behind_proxy else real
         if not self._storage_by_identity:
-            return {"AzureWebJobsStorage": self.azurite.connection_string}
+            return {"AzureWebJobsStorage": self.azurite.connection_string.replace(real, seen)}
         return {
             "AzureWebJobsStorage": None,
-            "AzureWebJobsStorage__queueServiceUri": self.azurite.queue_service_uri,
+            "AzureWebJobsStorage__queueServiceUri": self.azurite.queue_service_uri.replace(
+                real, seen
+            ),
             "AzureWebJobsStorage__credential": "managedidentity",
             "AzureWebJobsStorage__clientId": _CLIENT_ID,
         }
@@ -172,6 +184,7 @@ class LocalRun(LocalApp):
     Args:
         settings: As of LocalAzure.
         storage_by_identity: As of LocalAzure.
+        queue_proxy: As of LocalAzure.
         port: Where the app listens; 0 for any free port.
         lease: Seconds for which a queue message is hidden while its function runs.
         on_log: Called with each log line.
@@ -185,11 +198,14 @@ class LocalRun(LocalApp):
         *,
         settings: Mapping[str, str | None] | None = None,
         storage_by_identity: bool = False,
+        queue_proxy: bool = False,
         port: int = 0,
         lease: float = 600.0,
         on_log: Callable[[LogLine], None] | None = None,
     ) -> None:
-        super().__init__(settings=settings, storage_by_identity=storage_by_identity)
+        super().__init__(
+            settings=settings, storage_by_identity=storage_by_identity, queue_proxy=queue_proxy
+        )
         self._port = port
         self._lease = lease
         self._on_log = on_log

@@ -45,9 +45,11 @@ param alwaysReadyHttpInstances int
 @description('The app\'s own settings; the platform\'s are added here.')
 param settings object
 
-// Calls that one instance serves at a time, and the threads that serve them. Not fewer than
-// host.json lets one instance take from the queue: batchSize + newBatchThreshold.
+// Calls that one instance serves at a time. host.json lets it take messages beside them:
+// batchSize + newBatchThreshold for each queue.
 var concurrency = 32
+// Twice as many, so that as many calls as one instance takes can hang and hold up no other.
+var threads = 64
 
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: applicationInsightsName
@@ -117,7 +119,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
     AzureWebJobsStorage__tableServiceUri: 'https://${storageAccountName}.table.${environment().suffixes.storage}'
     APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-    PYTHON_THREADPOOL_THREAD_COUNT: string(concurrency)
+    PYTHON_THREADPOOL_THREAD_COUNT: string(threads)
   })
 }
 

@@ -32,6 +32,10 @@ class Deadline:
         """Milliseconds since the start, to a tenth."""
         return round((self.clock() - self.started) * 1000, 1)
 
+    def within(self, seconds: float) -> "Deadline":
+        """Give the deadline of a part: so many seconds from now, but not past this one."""
+        return Deadline(seconds=min(seconds, self.remaining()), clock=self.clock)
+
 
 @dataclass(slots=True)
 class RequestStats:

@@ -131,7 +131,7 @@ def request_join_link(
             request_id=correlation.request_id,
             traceparent=read_traceparent(headers),
         )
-        services.queues.send(REQUESTS, message)
+        services.queues.send(REQUESTS, message, deadline=deadline)
     except Exception as error:  # noqa: BLE001 - as above
         outcome = Outcome.of(correlation, error)
         _emit(outcome, deadline, RequestStats(), client_request_id)

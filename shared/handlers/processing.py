@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from shared.app import Services
+from shared.core.deadline import Deadline
 from shared.core.errors import ServiceError, to_service_error
 from shared.queues import retry_policy
 from shared.queues.dead_letters import Reason
@@ -19,6 +20,7 @@ type Draw = Callable[[float, float], float]
 """Draws a number between two bounds."""
 
 _HOUR = 3600.0
+_WRITE_SECONDS = 10.0
 
 
 class MessageNotCompleted(Exception):
@@ -88,6 +90,15 @@ class MessageProcessor(ABC):
             draw=draw,
         )
         return step, history
+
+    def _write(self, queue: str, message: str, *, delay: float = 0) -> None:
+        """Put a message on a queue.
+
+        Raises:
+            QueueUnavailable: if that could not be done.
+        """
+        deadline = Deadline(seconds=_WRITE_SECONDS)
+        self._queues.send(queue, message, deadline=deadline, delay=delay)
 
     @abstractmethod
     def _try_once(self, draw: Draw) -> None:

@@ -133,7 +133,7 @@ class _RequestProcessor(MessageProcessor):
                     source=item.source,
                     traceparent=item.traceparent,
                 )
-                self._queues.send(REQUESTS, message)
+                self._write(REQUESTS, message)
 
     def _try_later(self, outcome: Outcome, error: ServiceError, draw: Draw) -> None:
         step, history = self._plan(error, self._incoming.history, draw)
@@ -149,7 +149,7 @@ class _RequestProcessor(MessageProcessor):
                 traceparent=self._incoming.traceparent,
                 history=history,
             )
-            self._queues.send(REQUESTS, again, delay=step)
+            self._write(REQUESTS, again, delay=step)
             self._emit_retried(error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
@@ -183,7 +183,7 @@ class _RequestProcessor(MessageProcessor):
                 attempts=self._attempts,
                 traceparent=each.traceparent,
             )
-            self._queues.send(DEAD_LETTERS, dead_letter.to_message())
+            self._write(DEAD_LETTERS, dead_letter.to_message())
             self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
     def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
@@ -196,7 +196,7 @@ class _RequestProcessor(MessageProcessor):
             source=incoming.source,
             traceparent=incoming.traceparent,
         )
-        self._queues.send(RESULTS, written)
+        self._write(RESULTS, written)
         final = "join_link.resolved" if outcome.error is None else "join_link.failed"
         self._emit(final, outcome.error, request_id=outcome.request_id)
 

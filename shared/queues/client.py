@@ -2,6 +2,7 @@
 
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
@@ -20,7 +21,9 @@ DEAD_LETTERS = "join-link-dead-letters"
 
 _NO_EXPIRY = -1
 _CONNECT_SECONDS = 3
-_READ_SECONDS = 5
+_READ_SECONDS = 3
+_MOST_WRITERS = 64
+"""As many as the worker has threads, so that none waits for another's write."""
 _FIX = (
     "Check that the queue exists and that the app's identity is Storage Queue Data Contributor on "
     "it."
@@ -44,18 +47,30 @@ class Queues:
         self._http = http
         self._lock = threading.Lock()
         self._clients: dict[str, QueueClient] = {}
+        self._writers = ThreadPoolExecutor(_MOST_WRITERS, thread_name_prefix="queue-writer")
 
-    def send(self, queue: str, message: str, *, delay: float = 0) -> None:
+    def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
         """Write a message that never expires. When this returns, the queue has it.
+
+        A thread of its own writes, so that whatever hangs holds up nobody past the deadline.
 
         Args:
             queue: its name.
             message: the text, at most 64 KiB.
+            deadline: how long the caller can wait.
             delay: seconds for which nobody sees it; a week at most.
 
         Raises:
             QueueUnavailable: if it could not be written; it may have been, so send it again.
         """
+        writing = self._writers.submit(self._write, queue, message, delay)
+        try:
+            writing.result(timeout=deadline.remaining())
+        except TimeoutError:
+            writing.cancel()  # if it has not begun
+            raise QueueUnavailable(f"The queue {queue} does not answer.", fix=_FIX) from None
+
+    def _write(self, queue: str, message: str, delay: float) -> None:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
 
         try:

@@ -108,7 +108,7 @@ def one_identity_everywhere(snapshot: Snapshot) -> Iterator[str]:
 
 
 def runs_on_flex_with_enough_threads(snapshot: Snapshot) -> Iterator[str]:
-    """Python 3.13 on Flex; each call or message that an instance takes has a thread."""
+    """Python 3.13 on Flex; a thread for each call or message, and as many for when calls hang."""
     if snapshot.one(PLAN)["sku"]["name"] != "FC1":
         yield "the plan is not Flex Consumption"
     configuration = snapshot.one(SITE)["properties"]["functionAppConfig"]
@@ -117,10 +117,9 @@ def runs_on_flex_with_enough_threads(snapshot: Snapshot) -> Iterator[str]:
     host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
     queues = host["extensions"]["queues"]
     threads = int(snapshot.app_settings.get("PYTHON_THREADPOOL_THREAD_COUNT", 0))
+    calls = configuration["scaleAndConcurrency"]["triggers"]["http"]["perInstanceConcurrency"]
     for what, most in {
-        "HTTP calls": configuration["scaleAndConcurrency"]["triggers"]["http"][
-            "perInstanceConcurrency"
-        ],
+        "HTTP calls, and as many that hang": 2 * calls,
         "messages": queues["batchSize"] + queues["newBatchThreshold"],
     }.items():
         if threads < most:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,24 @@ def book(app: App, *, secret: str = SECRET, **payload: Any) -> tuple[Meeting, re
     app.log.forbid("an attendee's address", "zoe@example.org")
     body = calcom_booking(meeting, organizer, **payload)
     return meeting, post(app, "calcom", body, sign_as_calcom(body, secret))
+
+
+def book_and_wait_ten_seconds(app: App) -> requests.Response:
+    """Let somebody book, whose booking system waits no longer."""
+    organizer = app.organizer()
+    body = calcom_booking(app.meeting(organizer), organizer)
+    return requests.post(
+        f"{app.run.url}/api/webhooks/calcom",
+        data=body,
+        headers=sign_as_calcom(body, SECRET),
+        timeout=10,
+    )
+
+
+def count_invocations(app: App, function: str) -> int:
+    """Say how often the host has begun to run a function."""
+    begun = f"Executing 'Functions.{function}'"
+    return sum(line.message.startswith(begun) for line in app.run.host.logs)
 
 
 def last_event(app: App, name: str) -> dict[str, Any]:
@@ -145,6 +164,28 @@ def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
     app.run.vault.release()
 
     assert book(app)[1].status_code == 202
+
+
+def test_while_the_queue_service_is_silent_senders_are_told_in_time(fresh_app: FreshApp) -> None:
+    """Before the ten seconds are over that they wait; and 32 of them hold up no join link."""
+    app = fresh_app(queue_proxy=True)
+    assert book(app)[1].status_code == 202
+    request = app.request()
+    assert app.post(request).status_code == 200
+    begun = count_invocations(app, "webhooks")
+
+    with app.run.queue_proxy.stalled(), ThreadPoolExecutor(32) as senders:
+        answers = [senders.submit(book_and_wait_ten_seconds, app) for _ in range(32)]
+        eventually(lambda: count_invocations(app, "webhooks") - begun == 32)
+        link = app.post(request)
+        still_waiting = [answer for answer in answers if not answer.done()]
+
+        assert link.status_code == 200
+        assert len(still_waiting) == 32
+        codes = {(one.result().status_code, one.result().json()["code"]) for one in answers}
+
+    assert codes == {(503, "queue_unavailable")}
+    assert eventually(lambda: book(app)[1].status_code == 202)
 
 
 def test_a_invalid_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:

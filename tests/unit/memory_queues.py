@@ -44,17 +44,19 @@ class ResolverOfOneMind(Resolver):
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
         self.requests: list[JoinRequest] = []
+        self.deadlines: list[Deadline] = []
 
     def resolve(
         self,
         request: JoinRequest,
         *,
-        deadline: Deadline,  # noqa: ARG002 - the resolver's
-        stats: RequestStats,  # noqa: ARG002 - as above
+        deadline: Deadline,
+        stats: RequestStats,  # noqa: ARG002 - the resolver's
         max_tries: int = 4,  # noqa: ARG002 - as above
     ) -> JoinLink:
         """Do as told."""
         self.requests.append(request)
+        self.deadlines.append(deadline)
         if self._error is not None:
             raise self._error
         return LINK
@@ -62,11 +64,12 @@ class ResolverOfOneMind(Resolver):
 
 @dataclass(frozen=True)
 class Written:
-    """A message that was put on a queue, and for how long it is hidden."""
+    """A message that was put on a queue, for how long it is hidden, and by when it had to be."""
 
     queue: str
     text: str
     delay: float
+    deadline: Deadline
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - JSON is anything
@@ -89,12 +92,13 @@ class MemoryQueues(Queues):
         self.away = set(away)
         self.on_send: Callable[[Written], None] = lambda _: None
 
-    def send(self, queue: str, message: str, *, delay: float = 0) -> None:
+    def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
         """Keep a message, or refuse it."""
+        assert deadline.remaining() > 0
         if queue in self.away:
             raise QueueUnavailable(f"The queue {queue} could not be written.")
         assert len(message) <= 64 * 1024
-        written = Written(queue, message, delay)
+        written = Written(queue, message, delay, deadline)
         self.written.append(written)
         self.journal.append(queue)
         self.on_send(written)

@@ -55,8 +55,9 @@ def end(data: bytes) -> Reply:
 
 
 def keep_silent(connection: socket.socket) -> None:
-    """Answer nothing until the caller gives up."""
-    connection.recv(1)
+    """Answer nothing until the caller gives up, whatever it still sends."""
+    while connection.recv(65536):
+        pass
 
 
 class ScriptedServer:

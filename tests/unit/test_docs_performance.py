@@ -45,7 +45,7 @@ def test_the_figures_are_those_that_are_set() -> None:
     assert f"var concurrency = {row('`perInstanceConcurrency`')[2]}\n" in module
     threads = row("`PYTHON_THREADPOOL_THREAD_COUNT`")[2]
     assert sample["Values"]["PYTHON_THREADPOOL_THREAD_COUNT"] == threads
-    assert "PYTHON_THREADPOOL_THREAD_COUNT: string(concurrency)" in module
+    assert f"var threads = {threads}\n" in module
     sizes = f"{queues['batchSize']}, {queues['newBatchThreshold']}"
     assert row("`batchSize`, `newBatchThreshold`")[2] == sizes
     assert f"param instanceMemoryMB int = {row('`INSTANCE_MEMORY_MB`')[2]}\n" in main

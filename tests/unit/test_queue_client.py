@@ -1,4 +1,4 @@
-"""Writing to the queues: whatever prevents it, the caller hears of one error."""
+"""Writing to the queues: whatever prevents it, the caller hears of one error, and in time."""
 
 import socket
 import time
@@ -6,13 +6,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from shared.core.deadline import Deadline
 from shared.core.errors import QueueUnavailable
 from shared.core.http_client import HttpClient
 from shared.core.settings import StorageSettings
 from shared.identity.managed_identity import ManagedIdentity
 from shared.queues.client import REQUESTS, Queues
 from tests.unit.fake_identity import Clock, Credentials, make_identity
-from tests.unit.scripted_server import ScriptedServer, answer
+from tests.unit.scripted_server import Reply, ScriptedServer, answer, drip, keep_silent
 
 ACCEPTED = (
     b'<?xml version="1.0" encoding="utf-8"?>'
@@ -44,12 +45,47 @@ def test_a_service_that_is_away_is_given_up_on_within_seconds() -> None:
         began = time.monotonic()
 
         with pytest.raises(QueueUnavailable) as raised:
-            queues.send(REQUESTS, "secret")
+            queues.send(REQUESTS, "secret", deadline=Deadline(seconds=30))
 
     assert time.monotonic() - began < 6
     assert "secret" not in str(raised.value)
     assert REQUESTS in raised.value.detail
     assert "Storage Queue Data Contributor" in str(raised.value.fix)
+
+
+@pytest.mark.parametrize(
+    "reply", [keep_silent, drip(ACCEPTED, after=b"HTTP/1.1 201 Created\r\n\r\n", every=0.2)]
+)
+def test_whatever_hangs_the_caller_hears_of_it_by_its_deadline(reply: Reply) -> None:
+    """A service that accepts and stays silent, or speaks so slowly that no read times out."""
+    with ScriptedServer(reply) as server:
+        connection = (
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+            f"QueueEndpoint={server.url}/a"
+        )
+        queues = make_queues(StorageSettings(connection_string=connection))
+
+        with pytest.raises(QueueUnavailable, match="does not answer"):
+            queues.send(REQUESTS, "secret", deadline=Deadline(seconds=0.2))
+
+        assert len(server.heads) <= 1
+
+
+def test_one_write_that_hangs_holds_up_no_other() -> None:
+    """Each has a thread of its own."""
+    accepted = answer(201, ACCEPTED, {"Content-Type": "application/xml"})
+    with ScriptedServer(keep_silent, accepted) as server:
+        connection = (
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+            f"QueueEndpoint={server.url}/a"
+        )
+        queues = make_queues(StorageSettings(connection_string=connection))
+        with pytest.raises(QueueUnavailable):
+            queues.send(REQUESTS, "one", deadline=Deadline(seconds=0.5))
+
+        queues.send(REQUESTS, "two", deadline=Deadline(seconds=30))
+
+        assert len(server.heads) == 2
 
 
 @pytest.mark.parametrize(("delay", "hidden"), [(0, "0"), (0.2, "1"), (30.0, "30"), (30.01, "31")])
@@ -60,7 +96,8 @@ def test_a_delayed_message_is_hidden_for_no_less_than_its_delay(delay: float, hi
             "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
             f"QueueEndpoint={server.url}/a"
         )
-        make_queues(StorageSettings(connection_string=connection)).send(REQUESTS, "{}", delay=delay)
+        queues = make_queues(StorageSettings(connection_string=connection))
+        queues.send(REQUESTS, "{}", deadline=Deadline(seconds=30), delay=delay)
 
         query = parse_qs(urlsplit(server.targets[0]).query)
         assert query["visibilitytimeout"] == [hidden]
@@ -74,4 +111,4 @@ def test_without_a_token_the_queue_is_unavailable() -> None:
     storage = StorageSettings(queue_service_uri="https://127.0.0.1:9/a")
 
     with pytest.raises(QueueUnavailable):
-        make_queues(storage, identity).send(REQUESTS, "{}")
+        make_queues(storage, identity).send(REQUESTS, "{}", deadline=Deadline(seconds=30))

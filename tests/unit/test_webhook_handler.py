@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -532,6 +533,20 @@ def test_an_inline_source_falls_back_to_the_queue(
     assert event["event"] == "webhook.accepted"
     assert event["note"] in ("inline_graph_throttled", "inline_internal_error")
     assert "canary" not in caplog.text
+
+
+def test_an_inline_reply_leaves_time_for_the_queue() -> None:
+    """All of it within the ten seconds that senders wait."""
+    setup = Setup(sources=INLINE, error=GraphThrottled("No."))
+    began = time.monotonic()
+
+    setup.post()
+
+    resolver = setup.application.services().resolver
+    assert isinstance(resolver, ResolverOfOneMind)
+    reply, queue = resolver.deadlines[0], setup.queues.written[0].deadline
+    assert queue.at - reply.at == pytest.approx(webhooks.QUEUE_SECONDS, abs=0.5)
+    assert queue.at <= began + 10
 
 
 def test_a_fault_of_ours_is_told_to_the_sender(
