@@ -53,6 +53,7 @@ MOST_EVENTS = 100
 _LEFT_OUT = {"language": "language_left_out", "context": "context_left_out"}
 """What the event says of an optional member that was not valid."""
 _UNKNOWN_SOURCE = "unknown_source"
+_NOT_RECENT = "inline_not_recent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class _Request:
     document: Document
     correlation: Correlation
     notes: tuple[str, ...]
+    sent_at: float | None
 
     @property
     def event(self) -> Event:
@@ -241,7 +243,9 @@ class _Delivery:
         except (MeetingMissing, InvalidRequest) as error:
             return self._failed(error.code, error, correlation)
         notes = tuple(_LEFT_OUT[name] for name in booking.left_out)
-        return _Request(document=document, correlation=correlation, notes=notes)
+        return _Request(
+            document=document, correlation=correlation, notes=notes, sent_at=booking.sent_at
+        )
 
     def read_item(self, item: Json) -> _Request | _Ignored:
         """Read one booking event of a list.
@@ -270,6 +274,13 @@ class _Delivery:
         )
         correlation = Correlation(request_id=_request_id(self.source.name, identity))
         return self._failed("undecodable", error, correlation)
+
+    def is_recent(self, request: _Request) -> bool:
+        """Say whether the link may be given out: a recorded delivery is no key for ever."""
+        most = self.source.inline_seconds
+        if most is None:
+            return True
+        return request.sent_at is not None and abs(self.webhook.now() - request.sent_at) <= most
 
     def enqueue(self, request: _Request) -> None:
         """Put a request on the queue.
@@ -313,7 +324,10 @@ def _missing(what: str, source: Source) -> MeetingMissing:
 def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
     """Answer at once, if the source wants that and Graph gives the link; else queue."""
     webhook, event = delivery.webhook, request.event
-    if delivery.source.replies_inline:
+    if delivery.source.replies_inline and not delivery.is_recent(request):
+        request = replace(request, notes=(*request.notes, _NOT_RECENT))
+        event = request.event
+    elif delivery.source.replies_inline:
         services = delivery.services
         left = max(0.0, webhook.deadline.remaining() - QUEUE_SECONDS)
         deadline = Deadline(seconds=min(services.settings.graph_timeout_seconds, left))

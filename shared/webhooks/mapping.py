@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from jmespath.parser import ParsedResult
 
 FIELDS = frozenset(
-    {"when", "deliveryId", "userId", "organizer", "language", "context", *MEETING_REFERENCES}
+    {
+        *("when", "deliveryId", "sentAt", "userId", "organizer", "language", "context"),
+        *MEETING_REFERENCES,
+    }
 )
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
@@ -30,6 +34,7 @@ _MOST_FORM_FIELDS = 1000
 
 _MOST_QUOTES = 3
 """How often a JSON text may be quoted as a JSON string."""
+_LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
 _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
 """A valid request, to judge one optional member by."""
@@ -48,12 +53,14 @@ class Booking:
         members: Of the request, its id excepted.
         missing: `meeting` or `organizer`, where there is none.
         left_out: Optional members of which there were invalid ones, such as `language`.
+        sent_at: When the event was sent, in seconds since the epoch, if it says so.
     """
 
     delivery_id: str | None
     members: Mapping[str, Json] = field(repr=False)
     missing: str | None
     left_out: tuple[str, ...] = ()
+    sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +105,7 @@ class Mapper:
             members={name: value for name, value in members.items() if value is not None},
             missing=missing,
             left_out=left_out,
+            sent_at=_time(self._find("sentAt", payload)),
         )
 
     def _organizer(self, payload: Json, join_web_url: Json) -> Json:
@@ -213,6 +221,19 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - jmespath's
     for child in node["children"]:
         if isinstance(child, dict):
             yield from _calls(child)
+
+
+def _time(value: Json) -> float | None:
+    """Read a moment: ISO 8601 with its offset, or seconds or milliseconds since the epoch."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return None if moment.tzinfo is None else moment.timestamp()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 1000 if value >= _LEAST_MILLISECONDS else float(value)
+    return None
 
 
 def _delivery_id(value: Json) -> str | None:

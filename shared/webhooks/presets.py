@@ -34,6 +34,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
                 ),
             },
             "deliveryId": "[triggerEvent, payload.uid, createdAt]",
+            "sentAt": "createdAt",
             "organizer": "payload.organizer.email",
             "onlineMeetingId": "[payload.videoCallData][?type=='office365_video'].id | [0]",
             "joinWebUrl": f"{_CALCOM_LINKS}[?{_TEAMS}] | [0]",

@@ -17,7 +17,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from shared.core.errors import SignatureInvalid
 from shared.core.standard_webhooks import decode_key
@@ -31,12 +31,15 @@ TOLERANCE_SECONDS = 300.0
 _MOST_HEADER_CHARACTERS = 8192
 _TIMESTAMP = re.compile(r"[0-9]{1,16}")
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
-_SEPARATORS = re.compile(r"[,\s]+")
 _CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends in a signature's place
 
 
 class Scheme(Protocol):
     """How one system signs."""
+
+    says_when: ClassVar[bool]
+    """Whether the signature covers a time, so that a recorded request is good for minutes only."""
+    covers_body: ClassVar[bool]
 
     def verify(
         self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
@@ -64,6 +67,8 @@ class Standard:
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
 
+    says_when: ClassVar[bool] = True
+    covers_body: ClassVar[bool] = True
     tolerance_seconds: float = TOLERANCE_SECONDS
 
     def verify(
@@ -73,9 +78,13 @@ class Standard:
         system = "webhook" if "webhook-signature" in headers else "svix"
         listed = _header(headers, f"{system}-signature").split()
         delivery_id = _header(headers, f"{system}-id")
+        if "." in delivery_id:  # the id could end, and the time begin, in two places
+            raise SignatureInvalid("id_malformed")
         timestamp = _header(headers, f"{system}-timestamp")
         _check_age(timestamp, now=now, tolerance=self.tolerance_seconds)
-        signatures = _decoded(_base64(text) for text in _with_prefix("v1,", listed))
+        prefix = "v1,"
+        listed = [text.removeprefix(prefix) for text in listed if text.startswith(prefix)]
+        signatures = _decoded(map(_base64, listed))
         keys = _decoded(decode_key(secret) for secret in _given(secrets))
         _compare(keys, f"{delivery_id}.{timestamp}.".encode() + body, signatures)
         return delivery_id
@@ -88,6 +97,8 @@ class Timestamped:
     Source: https://docs.stripe.com/webhooks#verify-manually
     """
 
+    says_when: ClassVar[bool] = True
+    covers_body: ClassVar[bool] = True
     header: str
     signature_key: str = "v1"
     units_per_second: Literal[1, 1000] = 1
@@ -115,11 +126,13 @@ class BodyHmac:
     Attributes:
         header: Whose value it is.
         encoding: Of the signature.
-        prefix: What stands before it in the header, such as `sha256=`.
+        prefix: What stands before it in the header, such as `sha256=` or `HMAC `.
         url: What is signed before the body: the address as the system was told it (Square). Never
             taken from the request, which could name another.
     """
 
+    says_when: ClassVar[bool] = False
+    covers_body: ClassVar[bool] = True
     header: str
     encoding: Literal["hex", "base64"]
     prefix: str = ""
@@ -131,8 +144,9 @@ class BodyHmac:
         """See `Scheme`."""
         del now
         decode: Callable[[str], bytes | None] = _hex if self.encoding == "hex" else _base64
-        listed = _SEPARATORS.split(_header(headers, self.header))
-        signatures = _decoded(decode(text) for text in _with_prefix(self.prefix, listed))
+        # The prefix itself may hold blanks and commas.
+        one = re.compile(rf"(?:^|[,\s]){re.escape(self.prefix)}([^,\s]+)")
+        signatures = _decoded(map(decode, one.findall(_header(headers, self.header))))
         _compare(_verbatim(secrets), self.url.encode() + body, signatures)
 
 
@@ -140,6 +154,8 @@ class BodyHmac:
 class SharedToken:
     """A fixed header that only the system knows. The body is not covered."""
 
+    says_when: ClassVar[bool] = False
+    covers_body: ClassVar[bool] = False
     header: str
     prefix: str = ""
 
@@ -199,10 +215,6 @@ def _given(secrets: Sequence[str]) -> list[str]:
 
 def _verbatim(secrets: Sequence[str]) -> list[bytes]:
     return [secret.encode("utf-8", "surrogatepass") for secret in _given(secrets)]
-
-
-def _with_prefix(prefix: str, texts: Sequence[str]) -> list[str]:
-    return [text.removeprefix(prefix) for text in texts if text.startswith(prefix)]
 
 
 def _decoded(values: Iterable[bytes | None]) -> list[bytes]:

@@ -43,6 +43,7 @@ _OPTIONS = {
     "token": frozenset({"header", "prefix"}),
 }
 _MOST_TOLERANCE_SECONDS = 3600
+_SIGNATURE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _CONDITION_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _LINK_MISSING = (
     "Look at the booking. If it has its Teams link by now, send the link and the organizer to "
@@ -60,6 +61,8 @@ class Source:
         secret: The name of its secret in Key Vault.
         mapper: Where the meeting stands in what it posts.
         replies_inline: Whether its caller waits for the link.
+        inline_seconds: How old an event may be to be answered with the link, where its scheme says
+            nothing about time.
         link_missing: What to do where a booking for Teams has no Teams link.
     """
 
@@ -68,6 +71,7 @@ class Source:
     secret: str
     mapper: Mapper
     replies_inline: bool
+    inline_seconds: float | None
     link_missing: str
 
 
@@ -102,12 +106,14 @@ class _SourceReader(ConfigurationReader):
         given = self._object(value)
         self._refuse_others(given, _MEMBERS)
         merged = self._with_preset(given)
+        scheme, mapper = self._scheme(merged.get("scheme")), self._mapper(merged)
         return Source(
             name=name,
-            scheme=self._scheme(merged.get("scheme")),
+            scheme=scheme,
             secret=self._secret_name(merged, "secret"),
-            mapper=self._mapper(merged),
-            replies_inline=self._choice(merged, "reply", ("queue", "inline")) == "inline",
+            mapper=mapper,
+            replies_inline=self._replies_inline(merged, scheme, mapper),
+            inline_seconds=None if scheme.says_when else TOLERANCE_SECONDS,
             link_missing=str(merged.get("linkMissing", _LINK_MISSING)),
         )
 
@@ -124,6 +130,23 @@ class _SourceReader(ConfigurationReader):
             **self._object(given.get("mapping"), "mapping"),
         }
         return {**preset, **given, "mapping": mapping}
+
+    def _replies_inline(self, merged: Mapping[str, object], scheme: Scheme, mapper: Mapper) -> bool:
+        """Read `reply`: whoever has recorded a request must not get links with it for ever."""
+        inline = self._choice(merged, "reply", ("queue", "inline")) == "inline"
+        if inline and not scheme.covers_body:
+            self._complain(
+                "Must be queue with this scheme: whoever has recorded one request could ask for "
+                "any link.",
+                "reply",
+            )
+        elif inline and not scheme.says_when and "sentAt" not in mapper.expressions:
+            self._complain(
+                "Missing: this scheme says nothing about time, so that reply inline needs to know "
+                "when the event was sent.",
+                *("mapping", "sentAt"),
+            )
+        return inline
 
     def _scheme(self, value: object) -> Scheme:
         if value is None:
@@ -142,7 +165,7 @@ class _SourceReader(ConfigurationReader):
                 unit = self._choice(options, "timestampUnit", ("s", "ms"), "scheme")
                 return Timestamped(
                     header=self._header(options, "header"),
-                    signature_key=self._text(options, "signatureKey", "v1", "scheme"),
+                    signature_key=self._signature_key(options),
                     units_per_second=1 if unit == "s" else 1000,
                     tolerance_seconds=self._tolerance(options),
                 )
@@ -161,6 +184,14 @@ class _SourceReader(ConfigurationReader):
                 )
             case _:
                 return Standard(tolerance_seconds=self._tolerance(options))
+
+    def _signature_key(self, options: Mapping[str, object]) -> str:
+        key = self._text(options, "signatureKey", "v1", "scheme")
+        if not _SIGNATURE_KEY.fullmatch(key):
+            self._complain(
+                "Must be letters, digits, hyphens and underscores.", "scheme", "signatureKey"
+            )
+        return key
 
     def _mapper(self, merged: Mapping[str, object]) -> Mapper:
         mapping = self._object(merged.get("mapping"), "mapping")

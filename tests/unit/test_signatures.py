@@ -181,6 +181,37 @@ def test_stripe_s_secret_is_used_verbatim() -> None:
     timestamped(secrets=("whsec_abc",), headers={"sig": value}).verify()
 
 
+def test_an_id_with_a_full_stop_is_refused() -> None:
+    """One signature would have two readings: the id `a.1`, or the id `a` and the time `1`."""
+    signed = mac(f"msg.1.{NOW}.".encode() + BODY, base64.b64decode(KEY))
+    headers = {
+        "webhook-id": "msg.1",
+        "webhook-timestamp": str(NOW),
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }
+
+    assert standard(headers=headers).fault() == "id_malformed"
+
+
+@pytest.mark.parametrize("prefix", ["", "sha256=", "HMAC ", "v1, ", "a,b ", "$(.*)"])
+def test_a_prefix_may_hold_blanks_and_commas(prefix: str) -> None:
+    """As Teams' outgoing webhooks have it on Authorization; before one signature or several."""
+    scheme = BodyHmac(header="sig", encoding="base64", prefix=prefix)
+    right, wrong = (base64.b64encode(mac(BODY, key)).decode() for key in (SECRET.encode(), b"x"))
+
+    for value in (
+        f"{prefix}{right}",
+        f"{prefix}{wrong},{prefix}{right}",
+        f"{prefix}{right} {prefix}{wrong}",
+    ):
+        body_hmac(scheme=scheme, headers={"sig": value}).verify()
+    assert body_hmac(scheme=scheme, headers={"sig": prefix + wrong}).fault() == "signature_differs"
+    if prefix:
+        assert body_hmac(scheme=scheme, headers={"sig": right}).fault() == "signature_malformed"
+        doubled = f"x{prefix}{right}"
+        assert body_hmac(scheme=scheme, headers={"sig": doubled}).fault() == "signature_malformed"
+
+
 @pytest.mark.parametrize("sign", DATED.values(), ids=DATED)
 @pytest.mark.parametrize(
     ("age", "fault"),

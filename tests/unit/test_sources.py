@@ -358,6 +358,13 @@ FAULTY: list[tuple[object, list[str]]] = [
     ({**OWN, "secret": "no/slash"}, ["/secret"]),
     ({**OWN, "secret": 7}, ["/secret"]),
     ({**OWN, "reply": "later"}, ["/reply"]),
+    ({**with_scheme("token", header="x"), "reply": "inline"}, ["/reply"]),
+    ({**with_scheme("body-hmac", header="x"), "reply": "inline"}, ["/mapping/sentAt"]),
+    (
+        {"preset": "calcom", "secret": "s", "reply": "inline", "mapping": {"sentAt": None}},
+        ["/mapping/sentAt"],
+    ),
+    ({"preset": "msbookings", "secret": "s", "reply": "inline"}, ["/reply"]),
     ({**OWN, "organizers": {"a@b": "no-guid"}}, ["/organizers"]),
     ({**OWN, "organizers": []}, ["/organizers"]),
     ({**OWN, "defaultUserId": "me"}, ["/defaultUserId"]),
@@ -372,6 +379,9 @@ FAULTY: list[tuple[object, list[str]]] = [
     (with_scheme("body-hmac", header="x", encoding="b64"), ["/scheme/encoding"]),
     (with_scheme("body-hmac", header="x", url="https://ä"), ["/scheme/url"]),
     (with_scheme("timestamped", header="x", timestampUnit="h"), ["/scheme/timestampUnit"]),
+    (with_scheme("timestamped", header="x", signatureKey="v 1"), ["/scheme/signatureKey"]),
+    (with_scheme("timestamped", header="x", signatureKey="v1,"), ["/scheme/signatureKey"]),
+    (with_scheme("timestamped", header="x", signatureKey=""), ["/scheme/signatureKey"]),
     (with_mapping(joinWebUrl="a", joinUrl="b"), ["/mapping/joinUrl"]),
     (with_mapping(joinWebUrl="a["), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl="a" + "|a" * 2000), ["/mapping/joinWebUrl"]),
@@ -393,6 +403,17 @@ FAULTY: list[tuple[object, list[str]]] = [
 def test_a_fault_names_its_place(value: object, expected: list[str]) -> None:
     """All of a source's faults at once."""
     assert places(value) == expected
+
+
+@pytest.mark.parametrize("preset", ["calcom", "calendly", "standard"])
+def test_a_preset_may_reply_inline_where_its_deliveries_say_when_they_were_made(
+    preset: str,
+) -> None:
+    """By the signature, or for Cal.com by `createdAt`."""
+    sources = read_sources({"own": {"preset": preset, "secret": "s", "reply": "inline"}})
+
+    assert sources.invalid == {}
+    assert sources.valid["own"].replies_inline
 
 
 def test_a_functions_arguments_may_be_many() -> None:

@@ -40,9 +40,17 @@ SOURCES: dict[str, dict[str, Any]] = {
     "standard": {"preset": "standard", "secret": "standard-secret"},
     "broken": {"preset": "calcom", "secret": "s", "reply": "canary-value"},
 }
-INLINE = {**SOURCES, "own": {**SOURCES["own"], "reply": "inline"}}
+INLINE = {
+    **SOURCES,
+    "own": {
+        **SOURCES["own"],
+        "reply": "inline",
+        "mapping": {**SOURCES["own"]["mapping"], "sentAt": "sent"},
+    },
+}
 BOOKED = {
     "kind": "booked",
+    "sent": START,
     "delivery": "d-1",
     "user": LINK.user_id,
     "meeting": LINK.online_meeting_id,
@@ -533,6 +541,55 @@ def test_an_inline_source_falls_back_to_the_queue(
     assert event["event"] == "webhook.accepted"
     assert event["note"] in ("inline_graph_throttled", "inline_internal_error")
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (START - 299, 200),
+        (START + 299, 200),
+        ((START - 299) * 1000, 200),
+        ("2027-01-15T08:00:00Z", 200),
+        ("2027-01-15T09:00:00.5+01:00", 200),
+        (START - 301, 202),
+        (START + 301, 202),
+        (START - 30 * 24 * 3600, 202),
+        ("2027-01-15T08:00:00", 202),
+        ("yesterday", 202),
+        (None, 202),
+        (True, 202),
+        ([START], 202),
+    ],
+)
+def test_a_recorded_delivery_gives_out_no_link_once_it_is_old(
+    caplog: pytest.LogCaptureFixture, sent: object, status: int
+) -> None:
+    """A signature over the body alone holds for ever: what the body says of the time decides."""
+    caplog.set_level("INFO")
+    setup = Setup(sources=INLINE)
+
+    answer = setup.post({**BOOKED, "sent": sent})
+
+    assert answer.status == status
+    if status == 202:
+        assert [written.queue for written in setup.queues.written] == [REQUESTS]
+        assert emitted(caplog)[-1]["note"] == "inline_not_recent"
+
+
+def test_an_inline_reply_needs_no_such_time_where_the_signature_covers_one() -> None:
+    """Its own tolerance is the bound."""
+    setup = Setup(sources={"standard": {**SOURCES["standard"], "reply": "inline"}})
+    data = {"userId": LINK.user_id, "onlineMeetingId": LINK.online_meeting_id}
+    body = json.dumps({"data": data}).encode()
+    signed = f"msg_1.{START:.0f}.".encode() + body
+    signature = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest())
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": f"{START:.0f}",
+        "webhook-signature": f"v1,{signature.decode()}",
+    }
+
+    assert setup.receive("standard", headers, body).status == 200
 
 
 def test_an_inline_reply_leaves_time_for_the_queue() -> None:
