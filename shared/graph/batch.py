@@ -14,7 +14,7 @@ from shared.core.http_client import Headers, Response
 LARGEST = 20
 """Calls that Graph takes in one batch."""
 
-_PASSED_ON = frozenset({401, 429})
+_PASSED_ON = frozenset({401, 408, 425, 429})
 
 
 class NotABatch(Exception):
@@ -83,8 +83,10 @@ def _response(
     if type(status) is not int or not 200 <= status <= 599:
         return NotABatch()
     given = response.get("headers")
-    texts = given.items() if isinstance(given, dict) else ()
-    headers = CaseInsensitiveDict({name: text for name, text in texts if isinstance(text, str)})
+    pairs = given.items() if isinstance(given, dict) else ()
+    # Graph writes some as numbers, such as Retry-After.
+    texts = {name: str(value) for name, value in pairs if isinstance(value, str | int | float)}
+    headers = CaseInsensitiveDict(texts)
     if "request-id" not in headers and (request_id := envelope_headers.get("request-id")):
         headers["request-id"] = request_id
     return Response(status, headers, json.dumps(response.get("body")).encode())

@@ -29,6 +29,8 @@ _POLICY_TEXTS = (
     "is not allowed to perform operations on the user",
 )
 _NO_ACCESS = re.compile(r"(?<![\w-])3003(?![\w-])")  # not where it is part of an id
+_TIMING = frozenset({408, 425})
+"""Request Timeout and Too Early: the same request may succeed later (RFC 9110, RFC 8470)."""
 _USER_CODES = frozenset({"unknownerror", "request_resourcenotfound"})
 
 
@@ -70,7 +72,7 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - a row,
             return errors.GraphThrottled(
                 "Microsoft Graph asks to slow down.", retry_after=retry_after
             )
-        case status if status >= 500:
+        case status if status >= 500 or status in _TIMING:
             retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
             return errors.GraphUnavailable(
                 f"Microsoft Graph answered {status}.", retry_after=retry_after

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,9 @@ _MICROSOFT_LINK = re.compile(
     re.IGNORECASE,  # of ASCII, which is checked
 )
 _LONGEST_LINK = 8192
+_LONGEST_ID = 1024
+_NEVER_IN_AN_ID = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
+"""Blanks, control characters and halves of surrogate pairs."""
 
 type Steps[Result] = Generator[Call, str, Result]
 """Calls that lead to a result: each is yielded, and its answer sent back in (or its error)."""
@@ -57,7 +60,7 @@ class Call:
             case Operation.FIND_MEETING:
                 return _meeting_id(value)
             case Operation.FIND_USER:
-                return _text(value.get("id"), "a user without an id")
+                return _id(value, "a user")
 
 
 def join_link(*, user_id: str, meeting_id: str, language: str | None) -> Call:
@@ -129,7 +132,15 @@ def _meeting_id(value: dict[str, Any]) -> str:
     if meetings == []:
         raise error_mapping.meeting_not_found()
     first = meetings[0] if isinstance(meetings, list) else None
-    return _text(first.get("id") if isinstance(first, dict) else None, "a meeting without an id")
+    return _id(first if isinstance(first, dict) else {}, "a meeting")
+
+
+def _id(value: Mapping[str, Any], what: str) -> str:
+    """Read an id. It becomes a segment of a path, and a part of messages."""
+    text = _text(value.get("id"), f"{what} without an id")
+    if len(text) > _LONGEST_ID or text in (".", "..") or _NEVER_IN_AN_ID.search(text):
+        raise errors.GraphUnexpected(f"Microsoft Graph gave {what} with an id that is none.")
+    return text
 
 
 def _text(value: object, otherwise: str) -> str:

@@ -173,6 +173,8 @@ def test_a_link_on_microsofts_new_domain_is_given_out(app: App) -> None:
         unavailable(503, retry_after="1"),
         unavailable(504),
         Status(500, "InternalServerError", ""),
+        Status(408, "RequestTimeout", ""),
+        Status(425, "TooEarly", ""),
         Reset(),
         Close(),
         CutBody(),

@@ -66,6 +66,17 @@ def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
     assert json.loads(answer.body) == {"error": {}}
 
 
+@pytest.mark.parametrize(("number", "text"), [(35, "35"), (2.5, "2.5")])
+def test_a_retry_after_that_is_a_number_counts(number: float, text: str) -> None:
+    """JSON has numbers, and Graph uses them."""
+    (answer,) = batch.read(
+        envelope(response(status=429, headers={"Retry-After": number}, body=None)), count=1
+    )
+
+    assert isinstance(answer, Response)
+    assert answer.headers.get("Retry-After") == text
+
+
 def test_an_item_without_a_request_id_has_the_envelopes() -> None:
     """So that Microsoft's support can find it."""
     own, whole = batch.read(
@@ -78,7 +89,7 @@ def test_an_item_without_a_request_id_has_the_envelopes() -> None:
     assert (own.headers.get("request-id"), whole.headers.get("request-id")) == ("own", "whole")
 
 
-@pytest.mark.parametrize("status", [401, 429, 500, 503, 504])
+@pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503, 504])
 def test_what_met_the_envelope_met_every_call(status: int) -> None:
     """A rejected token, a throttled batch, an outage: tried again like single answers."""
     answer = Response(status, {"Retry-After": "7"}, b"")

@@ -320,7 +320,10 @@ def test_the_token_goes_to_graphs_host_only(scripted: Scripted) -> None:
     assert elsewhere.heads == []
 
 
-@pytest.mark.parametrize("fault", [BUSY, AWAY, answer(504, b""), answer(500, b"x"), hang_up])
+@pytest.mark.parametrize(
+    "fault",
+    [BUSY, AWAY, answer(504, b""), answer(500, b"x"), answer(408), answer(425), hang_up],
+)
 def test_what_may_pass_is_tried_again(scripted: Scripted, fault: Reply) -> None:
     """Throttling, outages and lost connections, with growing delays and full jitter."""
     bench = scripted(fault, fault, fault, GOOD)

@@ -214,6 +214,26 @@ def test_a_meeting_is_found_by_whatever_its_links_say(
     assert calls_for(plain, request) <= 4
 
 
+NO_IDS = ["\ud800", ".", "..", "", " ", "a b", "a\nb", "x" * 1025]
+
+
+@pytest.mark.parametrize("found", NO_IDS)
+def test_what_is_no_id_is_an_answer_that_makes_no_sense(
+    plain: Resolver, graph: FakeGraph, found: str
+) -> None:
+    """Whether it is a meeting's or a user's; nothing is asked with it, and nothing remembered."""
+    graph.meetings[NUMBER], graph.users[UPN] = found, found
+
+    for _ in range(2):
+        for request in (BY_NUMBER, JoinRequest(request_id="r", user_id=UPN, online_meeting_id="M")):
+            with pytest.raises(errors.GraphUnexpected) as raised:
+                plain.resolve(request, deadline=Deadline(seconds=10), stats=RequestStats())
+            assert "id" in raised.value.detail
+
+    assert {call[0] for call in graph.calls} == {"by number", "user"}
+    assert len(graph.calls) == 4
+
+
 def test_only_not_found_leads_to_another_lookup(plain: Resolver, graph: FakeGraph) -> None:
     """A refusal says more than the next lookup would."""
     graph.may_look_up = False
