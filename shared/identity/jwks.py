@@ -4,11 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
 from shared.core.errors import IdentityUnavailable
-from shared.core.http_client import HttpClient, NoResponse
+from shared.core.http_client import HttpClient
+from shared.core.single_flight import FetchFailed, SingleFlight
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -18,8 +20,20 @@ FETCH_SECONDS = 5.0
 """For one try at fetching the keys."""
 REFRESH_SECONDS = 60.0
 """Between two fetches, whatever key ids strangers make up."""
+COOL_DOWN_SECONDS = 5.0
+"""The same, while no keys are known at all."""
 KEEP_SECONDS = 24 * 3600.0
 """After that the keys are fetched anew, since one may have been withdrawn."""
+
+
+class _Unusable(Exception):
+    """The authority's answer holds no keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KeySet:
+    keys: "Mapping[str, PyJWK]"
+    fetched_on: float
 
 
 class SigningKeys:
@@ -37,10 +51,8 @@ class SigningKeys:
         self._url = url
         self._http = http
         self._clock = clock
-        self._fetching = threading.Lock()
-        self._fetches = 0
-        self._fetched_on = float("-inf")
-        self._keys: Mapping[str, PyJWK] = {}
+        self._key_sets: SingleFlight[str, _KeySet] = SingleFlight(name="signing-keys", clock=clock)
+        self._renewing = threading.Lock()
 
     def find(self, key_id: str, *, deadline: Deadline) -> "PyJWK | None":
         """Give a key, or None where the tenant has none of that id.
@@ -48,43 +60,51 @@ class SigningKeys:
         Raises:
             IdentityUnavailable: if no keys are known and none could be fetched.
         """
-        if key_id not in self._keys:
-            self._refresh(wait=deadline.remaining(), deadline=deadline)
-        elif self._clock() - self._fetched_on >= KEEP_SECONDS:
-            self._refresh(wait=0, deadline=deadline)  # one thread does; the others need not wait
-        if not self._keys:
-            raise IdentityUnavailable(
-                "Nobody's token can be checked: the tenant's signing keys could not be fetched.",
-                fix="Check that the app may connect to ENTRA_AUTHORITY, and that ENTRA_TENANT_ID "
-                "is the tenant's id.",
-            )
-        return self._keys.get(key_id)
+        known = self._key_sets.get(self._url)
+        if known is None:
+            try:
+                known = self._newer(None, deadline, cool_down=COOL_DOWN_SECONDS)
+            except FetchFailed:
+                raise IdentityUnavailable(
+                    "Nobody's token can be checked: the tenant's signing keys could not be "
+                    "fetched.",
+                    fix="Check that the app may connect to ENTRA_AUTHORITY, and that "
+                    "ENTRA_TENANT_ID is the tenant's id.",
+                ) from None
+        elif key_id not in known.keys:
+            known = self._newer_or(known, deadline)
+        elif self._is_old(known) and self._renewing.acquire(blocking=False):
+            # One caller waits for new keys; the others go on with those that are known.
+            try:
+                known = self._newer_or(known, deadline)
+            finally:
+                self._renewing.release()
+        return known.keys.get(key_id)
 
-    def _refresh(self, *, wait: float, deadline: Deadline) -> None:
-        """Fetch the keys, unless another thread has just done so, or they are too young."""
-        seen = self._fetches
-        if not self._fetching.acquire(timeout=wait):
-            return
-        try:
-            young = self._clock() - self._fetched_on < REFRESH_SECONDS
-            if self._fetches == seen and not (self._keys and young):
-                keys = self._fetch(deadline)
-                # Also when that failed: keys that are still there shall not be asked for again
-                # by every caller.
-                self._fetched_on = self._clock()
-                self._fetches += 1
-                self._keys = keys or self._keys
-        finally:
-            self._fetching.release()
+    def _is_old(self, known: _KeySet) -> bool:
+        return self._clock() - known.fetched_on >= KEEP_SECONDS
 
-    def _fetch(self, deadline: Deadline) -> "Mapping[str, PyJWK]":
-        until = min(deadline.at, time.monotonic() + FETCH_SECONDS)
-        headers = {"Accept": "application/json"}
+    def _newer_or(self, known: _KeySet, deadline: Deadline) -> _KeySet:
         try:
-            answer = self._http.get(self._url, headers=headers, deadline=until)
-        except NoResponse:
-            return {}
-        return _read(answer.body) if answer.status == 200 else {}
+            return self._newer(known, deadline, cool_down=REFRESH_SECONDS)
+        except FetchFailed:
+            return known
+
+    def _newer(self, seen: _KeySet | None, deadline: Deadline, *, cool_down: float) -> _KeySet:
+        return self._key_sets.fetch(
+            self._url, self._fetch, seen=seen, deadline=deadline, cool_down=cool_down
+        )
+
+    def _fetch(self) -> _KeySet:
+        answer = self._http.get(
+            self._url,
+            headers={"Accept": "application/json"},
+            deadline=time.monotonic() + FETCH_SECONDS,
+        )
+        keys = _read(answer.body) if answer.status == 200 else {}
+        if not keys:
+            raise _Unusable
+        return _KeySet(keys, self._clock())
 
 
 def _read(body: bytes) -> "Mapping[str, PyJWK]":

@@ -6,17 +6,18 @@ hangs holds up nobody past their time, and once for all who wait.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
 from shared.core.errors import SecretsUnavailable
 from shared.core.http_client import HttpClient
+from shared.core.single_flight import FetchFailed, SingleFlight
 from shared.identity.managed_identity import ManagedIdentity
 
 if TYPE_CHECKING:
@@ -75,11 +76,10 @@ class SecretStore:
         self._clock = clock
         self._now = now
         self._lock = threading.Lock()
+        self._client_lock = threading.Lock()
         self._secret_client: SecretClient | None = None
-        self._readings: dict[str, _Reading] = {}
-        self._flights: dict[str, Future[_Reading | None]] = {}
+        self._readings: SingleFlight[str, _Reading] = SingleFlight(name="secret-read", clock=clock)
         self._next_early: dict[str, float] = {}
-        self._next_retry: dict[str, float] = {}
 
     def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:
         """Give a secret's values, the newest first; none where there is no such secret.
@@ -91,15 +91,24 @@ class SecretStore:
         known = self._readings.get(name)
         if known is not None and self._age(known) < FRESH_SECONDS:
             return self._values(known)
-        if known is not None and self._age(known) >= KEEP_SECONDS:
-            self._next_retry.pop(name, None)
-        reading = self._join(name, known, deadline, early=False) or known
-        if reading is None or self._age(reading) >= KEEP_SECONDS:
-            raise SecretsUnavailable(
-                "Key Vault did not give the webhook's secret.",
-                fix="Check KEY_VAULT_URI, and that the app's identity is Key Vault Secrets User "
-                "on the vault.",
+        serves = known is not None and self._age(known) < KEEP_SECONDS
+        try:
+            reading = self._readings.fetch(
+                name,
+                partial(self._read, name),
+                seen=known,
+                deadline=deadline,
+                cool_down=RETRY_SECONDS if serves else 0,
             )
+        except FetchFailed as failure:
+            if known is None or not serves:
+                raise SecretsUnavailable(
+                    "Key Vault did not give the webhook's secret.",
+                    fix="Check KEY_VAULT_URI, and that the app's identity is Key Vault Secrets "
+                    "User on the vault.",
+                ) from None
+            _logger.warning("Key Vault could not be read: %s", failure.reason)
+            reading = known
         return self._values(reading)
 
     def newer(self, name: str, *, seen: tuple[str, ...], deadline: Deadline) -> tuple[str, ...]:
@@ -110,67 +119,26 @@ class SecretStore:
         known = self._readings.get(name)
         if known is None or self._values(known) != seen:
             return seen if known is None else self._values(known)
-        reading = self._join(name, known, deadline, early=True)
-        return seen if reading is None else self._values(reading)
-
-    def _join(
-        self, name: str, known: _Reading | None, deadline: Deadline, *, early: bool
-    ) -> _Reading | None:
-        """Wait for a read: one under way, the one that has just ended, or a new one.
-
-        None where it fails, or where it is too early for one.
-        """
+        read = partial(self._read, name)
         with self._lock:
-            current = self._readings.get(name)
-            if current is not known:
-                return current
-            flight = self._flights.get(name)
-            if flight is None:
-                not_before = self._next_early if early else self._next_retry
-                if self._clock() < not_before.get(name, float("-inf")):
-                    return None
-                if early:
-                    self._next_early[name] = self._clock() + EARLY_SECONDS
-                flight = self._start(name)
+            if self._clock() >= self._next_early.get(name, -math.inf):
+                self._next_early[name] = self._clock() + EARLY_SECONDS
+                self._readings.start(name, read, seen=known)
         try:
-            return flight.result(timeout=deadline.remaining())
-        except FutureTimeoutError:
-            with self._lock:
-                self._give_up(name, flight)
-            return None
+            # Whoever comes in the meantime waits for that one, and starts none.
+            reading = self._readings.fetch(
+                name, read, seen=known, deadline=deadline, cool_down=math.inf
+            )
+        except FetchFailed as failure:
+            _logger.warning("Key Vault could not be read: %s", failure.reason)
+            return seen
+        return self._values(reading)
 
-    def _start(self, name: str) -> "Future[_Reading | None]":
-        flight: Future[_Reading | None] = Future()
-        self._flights[name] = flight
-        threading.Thread(
-            target=self._fetch, args=(name, flight), name="secret-read", daemon=True
-        ).start()
-        return flight
+    def _read(self, name: str) -> _Reading:
+        began = self._clock()
+        return _Reading(self._versions(name), began)
 
-    def _give_up(self, name: str, flight: "Future[_Reading | None]") -> None:
-        """Stop others from joining a read that has failed, or hangs."""
-        if self._flights.get(name) is flight:
-            del self._flights[name]
-            if name in self._readings:
-                self._next_retry[name] = self._clock() + RETRY_SECONDS
-
-    def _fetch(self, name: str, flight: "Future[_Reading | None]") -> None:
-        reading: _Reading | None = None
-        try:
-            began = self._clock()
-            reading = _Reading(self._read(name), began)
-        except Exception as error:  # noqa: BLE001 - whatever it was, who waits must hear of it
-            # Without the error's text, which may quote the vault's answer.
-            _logger.warning("Key Vault could not be read: %s", type(error).__name__)
-        with self._lock:
-            if reading is None:
-                self._give_up(name, flight)
-            elif self._flights.get(name) is flight:
-                del self._flights[name]
-                self._readings[name] = reading
-        flight.set_result(reading)
-
-    def _read(self, name: str) -> tuple[_Version, ...]:
+    def _versions(self, name: str) -> tuple[_Version, ...]:
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - see _client
 
         client = self._client()
@@ -197,7 +165,7 @@ class SecretStore:
         )
 
     def _client(self) -> "SecretClient":
-        with self._lock:
+        with self._client_lock:
             if self._secret_client is None:
                 # 60 ms, and only a webhook needs it.
                 from azure.keyvault.secrets import SecretClient  # noqa: PLC0415

@@ -10,8 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +21,7 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.core.deadline import Deadline
 from shared.core.errors import IdentityUnavailable
+from shared.core.single_flight import FetchFailed, SingleFlight
 
 USABLE_SECONDS = 30
 """A token with less left is as good as expired: a call needs some time itself."""
@@ -32,6 +31,9 @@ RETRY_SECONDS = 30
 """Between two attempts to renew a token that is still good."""
 REPLACE_SECONDS = 60
 """Between two replacements of the credential."""
+_CONNECT_SECONDS = 2
+_READ_SECONDS = 5
+"""For each try of azure-identity's, which by itself would wait for 300 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,8 @@ class ManagedIdentity:
         self._credential_lock = threading.Lock()
         self._credential: SupportsTokenInfo | None = None
         self._replaced_on = float("-inf")
-        self._tokens: dict[str, Token] = {}
-        self._pending: dict[str, Future[Token]] = {}
-        self._next_renewal: dict[str, float] = {}
+        self._tokens = self._no_tokens()
+        """By scope, from the credential. With another credential there are other tokens."""
 
     def token(self, scope: str, *, deadline: Deadline) -> Token:
         """Give a token that is good for at least USABLE_SECONDS.
@@ -102,13 +103,12 @@ class ManagedIdentity:
         Raises:
             IdentityUnavailable: if none could be had in the deadline's time.
         """
-        now = self._clock()
-        token = self._tokens.get(scope)
+        tokens, now = self._tokens, self._clock()
+        token = tokens.get(scope)
         if token is None or now >= token.expires_on - USABLE_SECONDS:
-            return self._wait_for(self._request(scope, seen=token), deadline)
-        if now >= token.refresh_on and now >= self._next_renewal.get(scope, 0):
-            self._next_renewal[scope] = now + RETRY_SECONDS
-            self._request(scope, seen=token)
+            return self._fetch(tokens, scope, seen=token, deadline=deadline)
+        if now >= token.refresh_on:
+            tokens.start(scope, self._asking(scope), seen=token, cool_down=RETRY_SECONDS)
         return token
 
     def renew(self, scope: str, *, rejected: Token, deadline: Deadline) -> Token:
@@ -121,7 +121,8 @@ class ManagedIdentity:
             IdentityUnavailable: if there is no other token to be had.
         """
         with self._lock:
-            current = self._tokens.get(scope)
+            tokens = self._tokens
+            current = tokens.get(scope)
             if current is not None and current.value == rejected.value:
                 now = self._clock()
                 if now - self._replaced_on < REPLACE_SECONDS:
@@ -129,9 +130,9 @@ class ManagedIdentity:
                 self._replaced_on = now
                 with self._credential_lock:
                     self._credential = None
-                del self._tokens[scope]
-                self._pending.pop(scope, None)
-        token = self._wait_for(self._request(scope, seen=None), deadline)
+                # What the old credential still brings comes into the old ones.
+                self._tokens = tokens = self._no_tokens()
+        token = self._fetch(tokens, scope, seen=None, deadline=deadline)
         if token.value == rejected.value:
             raise _rejected()
         return token
@@ -146,65 +147,39 @@ class ManagedIdentity:
         token = self.token(scopes[0], deadline=Deadline(seconds=10))
         return AccessToken(token.value, int(token.expires_on))
 
-    def _request(self, scope: str, *, seen: Token | None) -> Future[Token]:
-        """Start a token request, or join the one under way, or take what it has just brought.
+    def _no_tokens(self) -> SingleFlight[str, Token]:
+        return SingleFlight(name="token-request", clock=self._clock)
 
-        In a thread of its own, so that an endpoint that hangs holds up nobody past their time.
-        """
-        with self._lock:
-            future = self._pending.get(scope)
-            if future is not None:
-                return future
-            future = Future()
-            current = self._tokens.get(scope)
-            if current is not None and current is not seen:
-                future.set_result(current)
-                return future
-            self._pending[scope] = future
-        asker = threading.Thread(
-            target=self._fetch, args=(scope, future), name="token-request", daemon=True
-        )
+    def _fetch(
+        self,
+        tokens: SingleFlight[str, Token],
+        scope: str,
+        *,
+        seen: Token | None,
+        deadline: Deadline,
+    ) -> Token:
         try:
-            asker.start()
-        except RuntimeError:  # no thread to be had: the next caller must not wait for this one
-            self._finish(scope, future, None)
-        return future
+            return tokens.fetch(scope, self._asking(scope), seen=seen, deadline=deadline)
+        except FetchFailed:
+            raise _no_token(managed=self._managed) from None
 
-    def _fetch(self, scope: str, future: Future[Token]) -> None:
-        token: Token | None = None
-        try:
+    def _asking(self, scope: str) -> Callable[[], Token]:
+        def ask() -> Token:
             with self._credential_lock:
                 credential = self._credential = self._credential or self._make_credential()
             info = credential.get_token_info(scope)
             renew_on = info.refresh_on or info.expires_on - RENEWAL_SECONDS
-            token = Token(info.token, info.expires_on, renew_on)
-        except Exception:  # noqa: BLE001, S110 - whatever it was, azure-identity has logged it
-            pass
-        self._finish(scope, future, token)
+            return Token(info.token, info.expires_on, renew_on)
 
-    def _finish(self, scope: str, future: Future[Token], token: Token | None) -> None:
-        with self._lock:
-            if self._pending.get(scope) is future:
-                del self._pending[scope]
-                if token is not None:
-                    self._tokens[scope] = token
-        if token is None:
-            future.set_exception(_no_token(managed=self._managed))
-        else:
-            future.set_result(token)
-
-    def _wait_for(self, future: Future[Token], deadline: Deadline) -> Token:
-        try:
-            return future.result(timeout=deadline.remaining())
-        except FutureTimeoutError:
-            raise _no_token(managed=self._managed) from None
-        except IdentityUnavailable as error:
-            # One exception object must not be raised by many threads at once.
-            raise IdentityUnavailable(error.detail, fix=error.fix) from None
+        return ask
 
     def _azure_identity_credential(self) -> SupportsTokenInfo:
         if self._managed:
-            return ManagedIdentityCredential(client_id=self._client_id)
+            return ManagedIdentityCredential(
+                client_id=self._client_id,
+                connection_timeout=_CONNECT_SECONDS,
+                read_timeout=_READ_SECONDS,
+            )
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
 
 

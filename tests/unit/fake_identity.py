@@ -37,7 +37,7 @@ class Credentials:
     Attributes:
         made: How many credentials were made.
         requests: How many tokens were asked for.
-        gate: Closed (cleared), it holds each request back.
+        gate: Closed (cleared), it holds each request back that was made meanwhile.
         failure: What a request raises, if anything.
         unchanged: Whether the same token is given for ever.
     """
@@ -73,8 +73,9 @@ class Credentials:
         with self._lock:
             self.requests += 1
             number = 1 if self.unchanged else self.requests
+            gate = self.gate
         issued = int(self._clock())
-        self.gate.wait(10)
+        gate.wait(10)
         if self.failure is not None:
             raise self.failure
         refresh_on = None if self._refresh_in is None else issued + self._refresh_in

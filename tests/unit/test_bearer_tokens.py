@@ -24,7 +24,7 @@ from shared.core.errors import Forbidden, IdentityUnavailable, ServiceError, Una
 from shared.core.http_client import HttpClient
 from shared.identity import bearer_tokens
 from shared.identity.bearer_tokens import Caller, SignIn, challenge
-from shared.identity.jwks import KEEP_SECONDS, REFRESH_SECONDS, SigningKeys
+from shared.identity.jwks import COOL_DOWN_SECONDS, KEEP_SECONDS, REFRESH_SECONDS, SigningKeys
 from tests.unit.fake_identity import Clock
 
 TENANT = "10000000-0000-4000-8000-00000000000a"
@@ -518,18 +518,41 @@ def test_without_keys_nobody_passes_and_nobody_is_refused(
     assert challenge(caught.value) is None
 
 
-def test_keys_that_could_not_be_fetched_are_asked_for_again(
+def test_keys_that_could_not_be_fetched_are_asked_for_again_after_a_cool_down(
+    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+) -> None:
+    """By one caller, however many there are meanwhile."""
+    clock = Clock()
+    keys = make_keys(entra, transport, clock)
+    entra.order(Status(503))
+
+    def find() -> object:
+        return keys.find(authority._key_id, deadline=Deadline(seconds=5))
+
+    with ThreadPoolExecutor(32) as callers:
+        waiting = [callers.submit(find) for _ in range(64)]
+    assert {type(one.exception()) for one in waiting} == {IdentityUnavailable}
+    assert entra.count() == 1
+
+    clock.now += COOL_DOWN_SECONDS
+    assert find()
+    assert entra.count() == 2
+
+
+def test_an_authority_that_hangs_costs_its_own_callers_their_time(
     check: Any,  # noqa: ANN401
     entra: AuthorityKeys,
     authority: Authority,
 ) -> None:
-    """By the next caller, at once."""
+    """The fetch that nobody waits for any more is dropped."""
     token = authority.issue_to_person(audience=CLIENT)
-    entra.order(Status(503))
+    entra.order(Hang())
     with pytest.raises(IdentityUnavailable):
-        check(token)
+        check(token, seconds=0.3)
 
     check(token)
+
+    assert entra.count() == 2
 
 
 def test_keys_are_waited_for_no_longer_than_there_is_time(

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dev.stand_ins.authority import Authority
+from dev.stand_ins.faults import Hang
+from dev.stand_ins.identity_endpoint import IdentityEndpoint
 from shared.core.deadline import Deadline
 from shared.core.errors import IdentityUnavailable
 from shared.identity.managed_identity import (
@@ -20,6 +23,8 @@ from tests.unit.fake_identity import Clock, Credentials, make_token
 
 SCOPE = "https://graph.microsoft.com/.default"
 LIFETIME = 3600
+TENANT = "10000000-0000-4000-8000-000000000001"
+CLIENT = "20000000-0000-4000-8000-000000000002"
 
 
 class Bench:
@@ -180,12 +185,26 @@ def test_a_token_is_there_as_soon_as_the_endpoint_is_back(bench: Bench) -> None:
 def test_an_endpoint_that_hangs_holds_nobody_past_their_time(bench: Bench) -> None:
     """And when it answers at last, its token is used."""
     bench.credentials.gate.clear()
-    for _ in range(3):
-        with pytest.raises(IdentityUnavailable):
-            bench.token(seconds=0)
+    with pytest.raises(IdentityUnavailable):
+        bench.token(seconds=0)
     bench.credentials.gate.set()
     assert bench.renewed().value == make_token(1)
     assert bench.credentials.requests == 1
+
+
+def test_a_request_that_hangs_costs_its_own_caller_the_time_and_nobody_else(bench: Bench) -> None:
+    """Once given up it is not waited for again: the next caller has a token while it hangs."""
+    hanging = bench.credentials.gate
+    hanging.clear()
+    with pytest.raises(IdentityUnavailable):
+        bench.token(seconds=0)
+    bench.credentials.gate = threading.Event()
+    bench.credentials.gate.set()
+
+    assert bench.token().value == make_token(2)
+
+    hanging.set()
+    assert bench.renewed().value == make_token(2)
 
 
 def test_a_credential_that_cannot_be_made_is_identity_unavailable() -> None:
@@ -294,6 +313,20 @@ def test_the_credential_is_azure_identitys(environment: dict[str, str], kind: st
     identity = ManagedIdentity(client_id=None, environment=environment)
     credential = identity._azure_identity_credential()
     assert type(credential).__name__ == kind
+
+
+def test_the_credential_tries_again_where_the_endpoint_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After seconds: azure-identity by itself would wait for five minutes."""
+    monkeypatch.setattr("shared.identity.managed_identity._READ_SECONDS", 0.2)
+    with IdentityEndpoint(Authority(TENANT), client_id=CLIENT, object_id=CLIENT) as endpoint:
+        for name, value in endpoint.environment.items():
+            monkeypatch.setenv(name, value)
+        endpoint.order(Hang())
+        identity = ManagedIdentity(client_id=None, environment=endpoint.environment)
+        assert identity.token(SCOPE, deadline=Deadline(seconds=10)).value
+        assert endpoint.count() == 2
 
 
 def test_a_token_says_its_roles_and_does_not_show_itself() -> None:

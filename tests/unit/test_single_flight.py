@@ -1,0 +1,342 @@
+"""One fetch at a time for each key: who waits, who is spared, and what is kept."""
+
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from cachetools import LRUCache
+
+from shared.core.deadline import Deadline
+from shared.core.single_flight import FetchFailed, SingleFlight
+from tests.unit.fake_identity import Clock
+
+
+class Value:
+    """What is fetched; equal to nothing but itself."""
+
+
+class Source:
+    """Counts the fetches, and holds or fails them as a test says.
+
+    Attributes:
+        brought: the values, in order.
+        failure: what a fetch raises, if anything.
+        gate: closed (cleared), it holds the fetches that begin meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.brought: list[Value] = []
+        self.failure: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = 0
+
+    def __call__(self) -> Value:
+        """Bring a value of its own."""
+        self.begun += 1
+        gate, failure = self.gate, self.failure
+        gate.wait(10)
+        if failure is not None:
+            raise failure
+        value = Value()
+        self.brought.append(value)
+        return value
+
+    def hold(self) -> threading.Event:
+        """Hold the fetches that begin from now on; the event lets them go."""
+        self.gate = threading.Event()
+        return self.gate
+
+    def let_pass(self) -> None:
+        """Let what begins from now on pass; what is held stays held."""
+        self.gate = threading.Event()
+        self.gate.set()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that a test moves."""
+    return Clock(0)
+
+
+@pytest.fixture
+def flights(clock: Clock) -> SingleFlight[str, Value]:
+    """Without any value yet."""
+    return SingleFlight(name="fetch-under-test", clock=clock)
+
+
+@pytest.fixture
+def source() -> Source:
+    """Where values come from."""
+    return Source()
+
+
+def fetch(
+    flights: SingleFlight[str, Value],
+    source: Callable[[], Value],
+    *,
+    key: str = "a",
+    seen: Value | None = None,
+    seconds: float = 5,
+    cool_down: float = 0,
+) -> Value:
+    """Fetch with so much time."""
+    return flights.fetch(
+        key, source, seen=seen, deadline=Deadline(seconds=seconds), cool_down=cool_down
+    )
+
+
+def end_all() -> None:
+    """Wait until every fetch has ended."""
+    for thread in threading.enumerate():
+        if thread.name == "fetch-under-test":
+            thread.join(5)
+
+
+def at_once(count: int, ask: Callable[[], Value]) -> list[Value | FetchFailed]:
+    """Ask from so many threads at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def asked(_: int) -> Value | FetchFailed:
+        barrier.wait(10)
+        try:
+            return ask()
+        except FetchFailed as failure:
+            return failure
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(asked, range(count)))
+
+
+def test_many_callers_are_one_fetch(flights: SingleFlight[str, Value], source: Source) -> None:
+    """All of them get its value."""
+    values = at_once(32, lambda: fetch(flights, source))
+    assert set(values) == {flights.get("a")}
+    assert source.begun == 1
+
+
+def test_each_key_is_fetched_by_itself(flights: SingleFlight[str, Value], source: Source) -> None:
+    """One does not wait for another's."""
+    gate = source.hold()
+    flights.start("a", source, seen=None)
+    source.let_pass()
+    value = fetch(flights, source, key="b")
+    gate.set()
+    end_all()
+    assert (flights.get("b"), flights.get("a")) == (value, source.brought[1])
+
+
+def test_a_newer_value_than_the_one_that_was_seen_is_given_at_once(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """Whoever looked before another's fetch ended starts none."""
+    value = fetch(flights, source)
+    assert fetch(flights, source, seen=None) is value
+    assert source.begun == 1
+    newer = fetch(flights, source, seen=value)
+    assert fetch(flights, source, seen=value) is newer
+    assert source.begun == 2
+
+
+def test_a_failure_names_its_cause_and_is_each_callers_own(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """One exception that many threads raise would mix up their traces."""
+
+    def fail() -> Value:
+        try:
+            raise ConnectionRefusedError("canary")
+        except OSError as error:
+            raise ValueError("canary") from error
+
+    failures = at_once(8, lambda: fetch(flights, fail))
+
+    assert len({id(failure) for failure in failures}) == 8
+    assert {getattr(failure, "reason", None) for failure in failures} == {"ConnectionRefusedError"}
+    assert "canary" not in repr(failures) + "".join(map(str, failures))
+    for failure in failures:
+        assert isinstance(failure, FetchFailed)
+        assert isinstance(failure.error, ValueError)
+        assert failure.error.__traceback__ is None
+        assert failure.__cause__ is None
+
+
+def test_a_failure_is_not_remembered_for_those_who_ask_for_no_cool_down(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """The next one asks anew."""
+    source.failure = OSError()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source)
+    source.failure = None
+    assert fetch(flights, source) is source.brought[0]
+
+
+def test_in_the_cool_down_a_failure_is_told_again(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """However many ask; afterwards one asks anew."""
+    source.failure = OSError()
+    failures = at_once(32, lambda: fetch(flights, source, cool_down=5))
+    assert {type(failure) for failure in failures} == {FetchFailed}
+    source.failure = None
+    clock.now = 4.9
+    with pytest.raises(FetchFailed) as raised:
+        fetch(flights, source, cool_down=5)
+    assert raised.value.reason == "OSError"
+    assert source.begun == 1
+    clock.now = 5
+    assert fetch(flights, source, cool_down=5) is source.brought[0]
+
+
+def test_in_the_cool_down_the_value_at_hand_is_given(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """It has just been fetched, and a newer one is not to be expected."""
+    value = fetch(flights, source)
+    clock.now = 59
+    assert fetch(flights, source, seen=value, cool_down=60) is value
+    flights.start("a", source, seen=value, cool_down=60)
+    assert source.begun == 1
+    clock.now = 60
+    assert fetch(flights, source, seen=value, cool_down=60) is not value
+
+
+def test_the_cool_down_begins_when_a_fetch_ends(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """One that took long is not followed at once by another."""
+    gate, source.failure = source.hold(), OSError()
+    flights.start("a", source, seen=None)
+    clock.now = 100
+    gate.set()
+    end_all()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source, cool_down=5)
+    assert source.begun == 1
+
+
+def test_without_end_the_cool_down_only_joins(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """For whoever must not start one, and may wait for another's."""
+    value = fetch(flights, source)
+    gate = source.hold()
+    flights.start("a", source, seen=value)
+    threading.Timer(0.1, gate.set).start()
+    newer = fetch(flights, source, seen=value, cool_down=math.inf)
+    assert newer is source.brought[1]
+    assert fetch(flights, source, seen=newer, cool_down=math.inf) is newer
+
+
+def test_a_fetch_that_hangs_costs_its_own_callers_their_time(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """Once given up it is dropped: the next caller's fetch succeeds while it still hangs."""
+    gate = source.hold()
+    failures = at_once(8, lambda: fetch(flights, source, seconds=0.2))
+    assert {getattr(failure, "reason", None) for failure in failures} == {"TimeoutError"}
+    assert source.begun == 1
+
+    source.let_pass()
+    value = fetch(flights, source)
+
+    assert (source.begun, source.brought) == (2, [value])
+    gate.set()
+    end_all()
+    assert flights.get("a") is value, "what came late replaces nothing newer"
+
+
+def test_what_comes_late_is_kept_where_there_is_none_newer(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """Or an endpoint that takes longer than a request may would never be of use."""
+    gate = source.hold()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source, seconds=0)
+    gate.set()
+    end_all()
+    assert fetch(flights, source) is source.brought[0]
+    assert source.begun == 1
+
+
+def test_giving_up_counts_for_the_cool_down_where_a_value_is_at_hand(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """Those who have one to go on with need not wait as well."""
+    value = fetch(flights, source)
+    clock.now = 30
+    gate = source.hold()
+    for _ in range(3):
+        with pytest.raises(FetchFailed) as raised:
+            fetch(flights, source, seen=value, seconds=0, cool_down=30)
+        assert raised.value.reason == "TimeoutError"
+    assert source.begun == 2
+    gate.set()
+
+
+def test_giving_up_counts_for_nobody_where_there_is_no_value(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """The next caller tries again, in the cool-down as well."""
+    gate = source.hold()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source, seconds=0, cool_down=30)
+    source.let_pass()
+    assert fetch(flights, source, cool_down=30) is source.brought[0]
+    gate.set()
+
+
+def test_a_late_failure_says_nothing_about_those_who_came_after(
+    flights: SingleFlight[str, Value], source: Source
+) -> None:
+    """The newer fetch's end is the last one."""
+    gate, source.failure = source.hold(), OSError()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source, seconds=0)
+    source.failure = None
+    source.let_pass()
+    value = fetch(flights, source)
+    gate.set()
+    end_all()
+    assert fetch(flights, source, seen=value, cool_down=5) is value
+
+
+def test_to_start_is_not_to_wait(flights: SingleFlight[str, Value], source: Source) -> None:
+    """The value at hand serves meanwhile; a second start starts nothing."""
+    gate = source.hold()
+    flights.start("a", source, seen=None)
+    flights.start("a", source, seen=None)
+    assert flights.get("a") is None
+    gate.set()
+    end_all()
+    assert [flights.get("a")] == source.brought
+
+
+def test_where_no_thread_is_to_be_had_nobody_waits_for_it(
+    flights: SingleFlight[str, Value], source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the next caller tries again."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(FetchFailed) as raised:
+            fetch(flights, source)
+    assert raised.value.reason == "RuntimeError"
+    assert fetch(flights, source) is source.brought[0]
+
+
+def test_values_may_be_kept_where_there_is_room_for_a_few(clock: Clock, source: Source) -> None:
+    """What had to make room is fetched again."""
+    flights: SingleFlight[str, Value] = SingleFlight(
+        name="fetch-under-test", values=LRUCache(1), clock=clock
+    )
+    first = fetch(flights, source, key="a")
+    fetch(flights, source, key="b")
+    assert flights.get("a") is None
+    assert fetch(flights, source, key="a", seen=first, cool_down=60) is source.brought[2]
