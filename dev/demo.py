@@ -218,6 +218,11 @@ STEPS = (
     ),
     Step("Webhook: a booking, signed by Cal.com", demo_webhooks.calcom, _is_link),
     Step(
+        "Webhook: a Cal.com booking with an Outlook event id, and the Teams link beside it",
+        demo_webhooks.calcom_outlook,
+        _is_link,
+    ),
+    Step(
         "Webhook: an event of a home-made system, signed as Standard Webhooks ask for",
         demo_webhooks.standard,
         _is_link,

@@ -19,12 +19,22 @@ from dev.local_run import LocalApp
 
 _WAIT = 30.0  # seconds for results on the queue
 _FLOW = 12
+_EVENT_ID = "AAMkADAwATM0MDAAMS0wMDAAMS0wMAItMDAKAEYAAAA="
 
 
 def calcom(run: LocalApp) -> Mapping[str, Any]:
     """Post a signed Cal.com booking, and wait for its result."""
     answer = _post(run, "calcom", *_booking(run, SECRETS["webhook-calcom"]))
     return _result(run, answer)
+
+
+def calcom_outlook(run: LocalApp) -> Mapping[str, Any]:
+    """Post a booking as Cal.com does with an Outlook calendar, and wait for its result."""
+    clinic = run.clinic
+    video = {"type": "office365_video", "id": _EVENT_ID, "url": clinic.meeting.join_web_url}
+    body = calcom_booking(clinic.meeting, clinic.doctor, videoCallData=video)
+    print(f"   the id in it is that of a calendar event: {_EVENT_ID[:16]}…")
+    return _result(run, _post(run, "calcom", body, sign_as_calcom(body, SECRETS["webhook-calcom"])))
 
 
 def standard(run: LocalApp) -> Mapping[str, Any]:

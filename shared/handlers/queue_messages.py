@@ -109,6 +109,7 @@ class _RequestProcessor(MessageProcessor):
             deadline=self._deadline,
             stats=self._stats,
             max_tries=1,  # a retry is a delayed message, which holds no thread meanwhile
+            alternatives=self._incoming.alternatives,
         )
         error = outcome.error
         if error is None or error.retry is Retry.NEVER:
@@ -148,6 +149,7 @@ class _RequestProcessor(MessageProcessor):
                 source=self._incoming.source,
                 traceparent=self._incoming.traceparent,
                 history=history,
+                alternatives=self._incoming.alternatives,
             )
             self._write(REQUESTS, again, delay=step)
             self._emit_retried(error)

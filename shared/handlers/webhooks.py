@@ -33,7 +33,7 @@ from shared.handlers.responses import (
     read_client_request_id,
     read_traceparent,
 )
-from shared.meetings.models import Correlation, JoinRequest, Outcome
+from shared.meetings.models import Alternatives, Correlation, JoinRequest, Outcome
 from shared.queues import messages
 from shared.queues.client import REQUESTS, RESULTS
 from shared.webhooks import mapping
@@ -70,6 +70,7 @@ class _Request:
 
     document: Document
     correlation: Correlation
+    alternatives: Alternatives
     notes: tuple[str, ...]
     sent_at: float | None
 
@@ -244,7 +245,11 @@ class _Delivery:
             return self._failed(error.code, error, correlation)
         notes = tuple(_LEFT_OUT[name] for name in booking.left_out)
         return _Request(
-            document=document, correlation=correlation, notes=notes, sent_at=booking.sent_at
+            document=document,
+            correlation=correlation,
+            alternatives=booking.alternatives,
+            notes=notes,
+            sent_at=booking.sent_at,
         )
 
     def read_item(self, item: Json) -> _Request | _Ignored:
@@ -293,6 +298,7 @@ class _Delivery:
             request_id=request.correlation.request_id,
             source=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
+            alternatives=request.alternatives,
         )
         self.services.queues.send(REQUESTS, message, deadline=self.webhook.deadline)
 
@@ -333,7 +339,12 @@ def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
         deadline = Deadline(seconds=min(services.settings.graph_timeout_seconds, left))
         stats = RequestStats(notes=list(request.notes))
         outcome = services.resolver.attempt(
-            request.document, request.correlation, deadline=deadline, stats=stats, max_tries=1
+            request.document,
+            request.correlation,
+            deadline=deadline,
+            stats=stats,
+            max_tries=1,
+            alternatives=request.alternatives,
         )
         if outcome.error is not None:
             stats.notes.append(f"inline_{outcome.error.code}")

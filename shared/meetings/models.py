@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.core.errors import InvalidRequest, ServiceError, to_service_error
@@ -25,6 +26,8 @@ MAX_DEPTH = 32
 """Of a request: its own object is one level."""
 MEETING_REFERENCES = ("onlineMeetingId", "joinWebUrl", "joinMeetingId")
 """The members that name a meeting, the one that takes the fewest calls to Graph first."""
+type Alternatives = Sequence[Mapping[str, Json]]
+"""Members to try in place of a request's own, such as another Teams link; the best first."""
 _MAX_LENGTHS = {
     "onlineMeetingId": 1024,
     "joinWebUrl": teams_links.MAX_LENGTH,
@@ -56,6 +59,8 @@ class JoinRequest:
     context: Json = field(default=None, repr=False)
     on_behalf_of: Caller | None = field(default=None, repr=False)
     """Who asks for a meeting of their own, None where the app asks Graph as itself."""
+    alternatives: "tuple[JoinRequest, ...]" = field(default=(), repr=False)
+    """Requests for the same thing, to try in turn where this one turns out unusable."""
 
     @classmethod
     def from_document(
@@ -95,6 +100,21 @@ class JoinRequest:
             language=texts["language"],
             context=value.get("context"),
         )
+
+
+def combine(document: Document, alternatives: Alternatives) -> Iterator[Document]:
+    """Give the requests that alternatives make of a valid one: each organizer with each reference.
+
+    The first of them is the request itself.
+    """
+    value = document.value if isinstance(document.value, dict) else {}
+    own = {name: value[name] for name in MEETING_REFERENCES if name in value}
+    rest = {name: value[name] for name in value if name not in own}
+    references = [own, *(each for each in alternatives if "userId" not in each)]
+    organizers = [{}, *(each for each in alternatives if "userId" in each)]
+    for organizer in organizers:
+        for reference in references:
+            yield Document({**rest, **reference, **organizer})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,31 +5,53 @@ found is remembered for an hour, so that the next request for it takes 1 again. 
 themselves are never remembered.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from copy import replace
 from dataclasses import dataclass, field
+from functools import partial
 
 from cachetools import TTLCache
 
 from shared.core import errors, remediation
 from shared.core.deadline import Deadline, RequestStats
+from shared.core.errors import Retry
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import classify_non_meeting_id, is_guid
 from shared.core.strict_json import Document
 from shared.graph import error_mapping
 from shared.graph import requests as graph_requests
 from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest
+from shared.graph.error_mapping import Operation
 from shared.graph.requests import Call, Steps
 from shared.identity.bearer_tokens import Caller
 from shared.meetings.authorization import authorize
-from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
+from shared.meetings.models import (
+    Alternatives,
+    Correlation,
+    JoinLink,
+    JoinRequest,
+    Outcome,
+    combine,
+)
 from shared.meetings.teams_links import TeamsLink, derive_meeting_id
 
 REMEMBER_SECONDS = 3600
 REMEMBER_AT_MOST = 10_000
 
+MOST_LOOKUPS = 6
+"""For one request, however many references and organizers it has."""
+
 _NOT_THERE = (errors.MeetingNotFound, errors.MeetingIdMalformed)
+_UNUSABLE = (
+    errors.NotFound,
+    errors.NotPermitted,
+    errors.MeetingIdMalformed,
+    errors.GraphRefused,
+)
+"""What another reference or organizer may help against."""
 
 
 class Cache:
@@ -86,6 +108,7 @@ class Resolver:
         stats: RequestStats,
         max_tries: int = MAX_TRIES,
         caller: Caller | None = None,
+        alternatives: Alternatives = (),
     ) -> Outcome:
         """Try to resolve a request. Raises nothing: what goes wrong is in the outcome.
 
@@ -96,10 +119,14 @@ class Resolver:
             stats: what it has cost.
             max_tries: how often each call to Graph may be made.
             caller: whose token came with it, if any.
+            alternatives: what to try in place of the request's own reference and organizer. Only
+                the app itself makes them.
         """
         ended: JoinLink | Exception
         try:
             request = _read(document, correlation, caller)
+            if alternatives:
+                request = replace(request, alternatives=_combined(document, alternatives))
             ended = self.resolve(request, deadline=deadline, stats=stats, max_tries=max_tries)
         except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
             ended = error
@@ -145,7 +172,7 @@ class Resolver:
             ServiceError: in the end everything in `errors` that Graph or the caller can cause.
         """
         return self._graph.execute(
-            self._steps(request, stats.notes), deadline=deadline, stats=stats, max_tries=max_tries
+            self._in_turn(request, stats.notes), deadline=deadline, stats=stats, max_tries=max_tries
         )
 
     def resolve_many(
@@ -153,11 +180,42 @@ class Resolver:
     ) -> list[JoinLink | Exception]:
         """Resolve many in as few batches as it takes, and give each its link or its error."""
         pending = [
-            PendingRequest(steps=self._steps(request, stats.notes), deadline=deadline, stats=stats)
+            PendingRequest(
+                steps=self._in_turn(request, stats.notes), deadline=deadline, stats=stats
+            )
             for request, stats in requests
         ]
         self._graph.execute_many(pending)
         return [each.outcome() for each in pending]
+
+    def _in_turn(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
+        """Resolve a request, or the next of its alternatives where it turns out unusable."""
+        if not request.alternatives:
+            return (yield from self._steps(request, notes))
+        lookups = _Lookups()
+        failures: list[errors.ServiceError] = []
+        tried: set[object] = set()
+        for number, each in enumerate((request, *request.alternatives)):
+            organizer, meeting = each.user_id, _meeting(each)
+            if tried & {organizer, meeting, (organizer, meeting)}:
+                continue
+            if lookups.left <= 0:
+                notes.append("lookups_spent")
+                break
+            tried.add((organizer, meeting))
+            try:
+                link = yield from lookups.count(self._steps(each, notes))
+            except _UNUSABLE as error:
+                failures.append(error)
+                if isinstance(error, errors.UserNotFound):
+                    tried.add(organizer)
+                elif isinstance(error, errors.MeetingIdMalformed):
+                    tried.add(meeting)
+            else:
+                if number:
+                    notes.append("alternative_used")
+                return link
+        raise min(failures, key=_hope)
 
     def _steps(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
         if request.online_meeting_id is not None:
@@ -230,6 +288,61 @@ def _read(document: Document, correlation: Correlation, caller: Caller | None) -
         document, request_id=correlation.request_id, from_person=from_person
     )
     return authorize(request, caller)
+
+
+def _combined(document: Document, alternatives: Alternatives) -> tuple[JoinRequest, ...]:
+    """Make requests of alternatives; an invalid one is left out."""
+    requests = []
+    for each in itertools.islice(combine(document, alternatives), 1, None):
+        try:
+            requests.append(JoinRequest.from_document(each, request_id=""))
+        except errors.InvalidRequest:
+            continue
+    return tuple(requests)
+
+
+class _Lookups:
+    """Counts what is looked up for one request, and ends it."""
+
+    def __init__(self) -> None:
+        self.left = MOST_LOOKUPS
+
+    def count(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
+        """Go through steps as long as look-ups are left; an id that leads nowhere counts as one.
+
+        Raises:
+            MeetingNotFound: if none are left.
+        """
+        go_on: Callable[[], Call] = partial(next, steps)
+        while True:
+            try:
+                call = go_on()
+            except StopIteration as end:
+                link: JoinLink = end.value
+                return link
+            is_lookup = call.operation is not Operation.JOIN_LINK
+            if is_lookup and self.left <= 0:
+                raise errors.MeetingNotFound(
+                    f"The meeting was not found in {MOST_LOOKUPS} look-ups.",
+                    fix="The booking names more organizers and references than can be tried. Give "
+                    "the source a mapping that names the right ones first.",
+                )
+            self.left -= is_lookup
+            try:
+                go_on = partial(steps.send, (yield call))
+            except errors.ServiceError as error:
+                self.left -= not is_lookup
+                go_on = partial(steps.throw, error)
+
+
+def _hope(error: errors.ServiceError) -> tuple[int, bool]:
+    """Order errors by what may still come of them: first what an operator can fix."""
+    order = (Retry.OPERATOR, Retry.FEW, Retry.NEVER)
+    return order.index(error.retry), isinstance(error, errors.UserNotFound)
+
+
+def _meeting(request: JoinRequest) -> object:
+    return request.online_meeting_id or _key("", request)
 
 
 def find_meeting(user_id: str, link: TeamsLink, *, tenant_id: str | None = None) -> Steps[str]:

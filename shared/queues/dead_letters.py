@@ -107,4 +107,5 @@ def restorable(body: bytes, incoming: Incoming) -> bytes:
         request_id=incoming.default_request_id,
         source=incoming.source,
         traceparent=incoming.traceparent,
+        alternatives=incoming.alternatives,
     ).encode()

@@ -22,7 +22,7 @@ from shared.core.errors import InternalError, InvalidRequest, ServiceError, desc
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
-from shared.meetings.models import Correlation, Outcome, reduce_link
+from shared.meetings.models import Alternatives, Correlation, Outcome, reduce_link
 from shared.queues.retry_policy import History
 
 MAX_DEQUEUE_COUNT = 5
@@ -34,6 +34,8 @@ VERSION = 1
 """Of the app's own envelope: another one for what an earlier app would misread."""
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
+_MOST_ALTERNATIVES = 4096
+"""Characters of a message, for alternatives beside the request."""
 _MOST_ITEMS = 1000
 """More requests that could be answered do not fit into a message."""
 _MOST_QUOTES = 3
@@ -86,8 +88,8 @@ class VersionUnknown(MessageUndecodable):
 class Incoming:
     """A decoded message: the request's document, and what the envelope says beside it.
 
-    `source`, a webhook source's name, and `history` come from envelopes of ours alone. `items` are
-    the requests of a message that holds a list.
+    `source`, a webhook source's name, `history` and `alternatives` come from envelopes of ours
+    alone. `items` are the requests of a message that holds a list.
     """
 
     document: Document = field(repr=False)
@@ -95,6 +97,7 @@ class Incoming:
     traceparent: str | None = None
     source: str | None = None
     history: History = field(default_factory=History)
+    alternatives: Alternatives = field(default=(), repr=False)
     items: "tuple[Incoming, ...]" = field(default=(), repr=False)
 
     @property
@@ -201,6 +204,7 @@ def _single(document: Document, *, default_request_id: str, text: bytes | None) 
         traceparent=traceparent,
         source=source,
         history=_read_history(value),
+        alternatives=_read_alternatives(value),
         items=tuple(replace(each, traceparent=traceparent, source=source) for each in inside.items),
     )
 
@@ -331,6 +335,7 @@ def write_request(
     source: str | None = None,
     traceparent: str | None = None,
     history: History | None = None,
+    alternatives: Alternatives = (),
 ) -> str:
     """Write a request as a message.
 
@@ -343,6 +348,8 @@ def write_request(
         source: the webhook source's name, if it came from one.
         traceparent: of the request, where known.
         history: what it has been through; None for one that is to be tried from the start.
+        alternatives: what to try in place of the request's own members. As many are written as
+            there is room for.
     """
     event: dict[str, Json] = {
         "specversion": "1.0",
@@ -355,6 +362,8 @@ def write_request(
     }
     if traceparent is not None:
         event["traceparent"] = traceparent
+    if alternatives:
+        event["alternatives"] = _write_alternatives(alternatives)
     if history is not None:
         event |= history.to_members()
     return json.dumps(event, separators=(",", ":"))
@@ -376,6 +385,30 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
         return None
     name = uri.removeprefix(_WEBHOOKS)
     return name if name != uri and is_source_name(name) else None
+
+
+def _write_alternatives(alternatives: Alternatives) -> str:
+    """Write them as JSON in a string, since CloudEvents have no attributes that are lists."""
+    reduced = [reduce_link(dict(each)) for each in alternatives]
+    for count in range(len(reduced), 0, -1):
+        text = json.dumps(reduced[:count], ensure_ascii=False, separators=(",", ":"))
+        if len(json.dumps(text)) <= _MOST_ALTERNATIVES:
+            return text
+    return "[]"
+
+
+def _read_alternatives(envelope: Mapping[str, Json]) -> Alternatives:
+    """Find what to try in place of a request's own members; in one of our envelopes only."""
+    text = envelope.get("alternatives")
+    if envelope.get("type") != REQUESTED or not isinstance(text, str):
+        return ()
+    try:
+        alternatives = strict_json.read(text.encode()).value
+    except NotJson:
+        return ()
+    if not isinstance(alternatives, list):
+        return ()
+    return tuple(each for each in alternatives if isinstance(each, dict) and len(each) == 1)
 
 
 def _read_history(envelope: Mapping[str, Json]) -> History:

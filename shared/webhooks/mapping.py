@@ -6,7 +6,7 @@ finds nothing there, whatever jmespath raises.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from shared.core import strict_json
 from shared.core.errors import InvalidRequest
 from shared.core.identifiers import is_user_principal_name
 from shared.core.strict_json import Document, Json, NotJson
-from shared.meetings.models import MEETING_REFERENCES, JoinRequest
+from shared.meetings.models import MEETING_REFERENCES, Alternatives, JoinRequest
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ FIELDS = frozenset(
 )
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
+_MOST_TEXTS = 6
+"""Of one member: no more than these could be tried."""
 
 
 _MOST_QUOTES = 3
@@ -51,6 +53,7 @@ class Booking:
     Attributes:
         delivery_id: What names this delivery among others, if anything does.
         members: Of the request, its id excepted.
+        alternatives: Members to try in place of the request's own, the best first.
         missing: `meeting` or `organizer`, where there is none.
         left_out: Optional members of which there were invalid ones, such as `language`.
         sent_at: When the event was sent, in seconds since the epoch, if it says so.
@@ -58,6 +61,7 @@ class Booking:
 
     delivery_id: str | None
     members: Mapping[str, Json] = field(repr=False)
+    alternatives: Alternatives = field(default=(), repr=False)
     missing: str | None
     left_out: tuple[str, ...] = ()
     sent_at: float | None = None
@@ -88,50 +92,70 @@ class Mapper:
 
     def read(self, payload: Json) -> Booking:
         """Find the meeting, its organizer, and what goes with them."""
-        found = {name: self._text(name, payload) for name in MEETING_REFERENCES}
-        reference = next((name for name in MEETING_REFERENCES if found[name] is not None), None)
-        organizer = self._organizer(payload, found["joinWebUrl"])
+        references = self._references(payload)
+        organizers = self._organizers(payload, references)
         optional = {
             "language": _language_tag(self._text("language", payload)),
             "context": self._find("context", payload),
         }
         left_out = tuple(name for name in optional if not _is_valid({name: optional[name]}))
-        members = {"userId": organizer, **optional, **dict.fromkeys(left_out)}
-        if reference is not None:
-            members[reference] = found[reference]
-        missing = "meeting" if reference is None else "organizer" if organizer is None else None
+        members = {**optional, **dict.fromkeys(left_out)}
+        for found in (references, organizers):
+            members |= found[0] if found else {}
+        missing = "meeting" if not references else "organizer" if not organizers else None
         return Booking(
             delivery_id=_delivery_id(self._find("deliveryId", payload)),
             members={name: value for name, value in members.items() if value is not None},
+            alternatives=(*references[1:], *organizers[1:]),
             missing=missing,
             left_out=left_out,
             sent_at=_time(self._find("sentAt", payload)),
         )
 
-    def _organizer(self, payload: Json, join_web_url: Json) -> Json:
-        """Take the first of: mapped, the link's own, looked up here, by its address, the default.
+    def _references(self, payload: Json) -> list[dict[str, Json]]:
+        """Find what names the meeting, the best first. Of what is not valid, one is kept to tell.
 
-        An address that Graph could not even look up counts only where there is no default.
+        The order is that of MEETING_REFERENCES, and within one of them that of the mapping.
         """
-        address = self._text("organizer", payload)
-        key = address.casefold() if isinstance(address, str) else ""
-        return (
-            self._text("userId", payload)
-            or _link_organizer(join_web_url)
-            or self.organizers.get(key)
-            or (key if is_user_principal_name(key) else None)
-            or self.default_user_id
-            or address
-        )
+        found = [
+            {name: value} for name in MEETING_REFERENCES for value in self._texts(name, payload)
+        ]
+        valid = [each for each in found if _is_valid({"joinMeetingId": None, **each})]
+        return _unique(valid) or found[:1]
+
+    def _organizers(
+        self, payload: Json, references: Sequence[Mapping[str, Json]]
+    ) -> list[dict[str, Json]]:
+        """Take the first of: mapped, the link's own, those of the addresses, the default.
+
+        An address is looked up here, else by Graph. One that Graph could not even look up counts
+        only where there is no default.
+        """
+        if user_id := self._text("userId", payload):
+            return [{"userId": user_id}]
+        for reference in references:
+            if user_id := _link_organizer(reference.get("joinWebUrl")):
+                return [{"userId": user_id}]
+        addresses = self._texts("organizer", payload)
+        keys = [address.casefold() for address in addresses if isinstance(address, str)]
+        known: list[Json] = [
+            self.organizers.get(key) or key
+            for key in keys
+            if key in self.organizers or is_user_principal_name(key)
+        ]
+        others = [self.default_user_id] if self.default_user_id else addresses[:1]
+        return _unique([{"userId": user_id} for user_id in known or others])
 
     def _text(self, name: str, payload: Json) -> Json:
         """Find a member that should be a text; what is none is left for the request's checks."""
+        return _as_text(self._find(name, payload))
+
+    def _texts(self, name: str, payload: Json) -> list[Json]:
+        """Find a member that may be several texts, the best first."""
         value = self._find(name, payload)
-        if isinstance(value, str):
-            value = value.strip()
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        return None if _is_nothing(value) else value
+        values: list[Json] = value if isinstance(value, list) else [value]
+        texts: list[Json] = [text for text in map(_as_text, values) if text is not None]
+        return texts[:_MOST_TEXTS]
 
     def _find(self, name: str, payload: Json) -> Json:
         expression = self.expressions.get(name)
@@ -242,6 +266,22 @@ def _delivery_id(value: Json) -> str | None:
         complete = bool(value) and not any(_is_nothing(part) for part in value)
         return json.dumps(value) if complete else None
     return None if _is_nothing(value) or isinstance(value, dict) else str(value)
+
+
+def _as_text(value: Json) -> Json:
+    if isinstance(value, str):
+        value = value.strip()
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return None if _is_nothing(value) else value
+
+
+def _unique(found: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
+    unique: list[dict[str, Json]] = []
+    for each in found:
+        if each not in unique:
+            unique.append(each)
+    return unique
 
 
 def _link_organizer(join_web_url: Json) -> str | None:

@@ -14,7 +14,7 @@ _TEAMS = (
 
 _CALCOM_LINKS = "[payload.metadata.videoCallUrl, payload.videoCallData.url, payload.location]"
 _CALENDLY_LINKS = "payload.scheduled_event.location.[join_url, location]"
-_BOOKINGS_LINK = "JoinWebURL || JoinWebUrl || joinWebUrl || anonymousJoinWebUrl"
+_BOOKINGS_LINKS = "JoinWebURL, JoinWebUrl, joinWebUrl, anonymousJoinWebUrl"
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     # https://cal.com/docs/developing/guides/automation/webhooks, version 2021-10-20, with the
@@ -35,9 +35,13 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
             },
             "deliveryId": "[triggerEvent, payload.uid, createdAt]",
             "sentAt": "createdAt",
-            "organizer": "payload.organizer.email",
+            "organizer": (
+                "[payload.organizer.email,"
+                " payload.destinationCalendar[?integration == 'office365_calendar'].primaryEmail,"
+                " payload.team.members[].email][]"
+            ),
             "onlineMeetingId": "[payload.videoCallData][?type=='office365_video'].id | [0]",
-            "joinWebUrl": f"{_CALCOM_LINKS}[?{_TEAMS}] | [0]",
+            "joinWebUrl": f"{_CALCOM_LINKS}[?{_TEAMS}]",
             "language": "payload.attendees[0].language.locale",
             "context": (
                 "payload.{bookingId: uid, replaces: rescheduleUid, start: startTime, end: endTime,"
@@ -69,8 +73,8 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
                 ),
             },
             "deliveryId": "[payload.uri, event]",
-            "organizer": "payload.scheduled_event.event_memberships[0].user_email",
-            "joinWebUrl": f"{_CALENDLY_LINKS}[?{_TEAMS}] | [0]",
+            "organizer": "payload.scheduled_event.event_memberships[].user_email",
+            "joinWebUrl": f"{_CALENDLY_LINKS}[?{_TEAMS}]",
             "context": (
                 "payload.{bookingId: uri, replaces: old_invitee, start: scheduled_event.start_time,"
                 " end: scheduled_event.end_time,"
@@ -94,10 +98,11 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "mapping": {
             "when": {
                 "teams": (
-                    f"{_BOOKINGS_LINK} || IsLocationOnline == `true` || isLocationOnline == `true`"
+                    f"[{_BOOKINGS_LINKS}][?@]"
+                    " || IsLocationOnline == `true` || isLocationOnline == `true`"
                 )
             },
-            "joinWebUrl": _BOOKINGS_LINK,
+            "joinWebUrl": f"[{_BOOKINGS_LINKS}]",
             "context": (
                 "{bookingId: SelfServiceAppointmentId || Id || id, replaces: `null`,"
                 " start: StartTime || startDateTime.dateTime,"

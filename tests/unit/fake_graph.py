@@ -15,6 +15,10 @@ from tests.unit.scripted_server import Reply, ScriptedServer, answer
 LINK = "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=canary"
 _TRANSPORT = HttpClient(pool_size=32)  # one for all: it reads a large file
 _NOT_FOUND = answer(404)
+_NO_ACCESS = answer(
+    403,
+    b'{"error":{"code":"Forbidden","message":"3003: User does not have access to lookup meeting"}}',
+)
 _LINK = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings/([^/]+)/getVirtualAppointmentJoinWebUrl")
 _BY_URL = re.compile(r"/v1.0/users/([^/]+)/onlineMeetings\?\$filter=JoinWebUrl eq '(.+)'")
 _BY_NUMBER = re.compile(
@@ -30,6 +34,7 @@ class FakeGraph(ScriptedServer):
         users: Object ids, by user principal name.
         meetings: Meeting ids, by Teams link or join meeting id.
         links: Join links, by meeting id.
+        organizers: Whose a meeting is, by its id; where none is named, everybody's.
         failures: Given to the next asks for a join link, one each.
         lookup_failures: Given to the next lookups of a meeting, one each.
         may_look_up: Whether the app may find meetings by what is not their id.
@@ -47,6 +52,7 @@ class FakeGraph(ScriptedServer):
         self.users = users or {}
         self.meetings = meetings or {}
         self.links = links or {}
+        self.organizers: dict[str, str] = {}
         self.failures: list[bytes] = []
         self.lookup_failures: list[bytes] = []
         self.may_look_up = True
@@ -82,7 +88,8 @@ class FakeGraph(ScriptedServer):
                     return self.lookup_failures.pop(0) if self.lookup_failures else answer(403)
                 meeting_id = self.meetings.get(lookup[2])
                 found = [] if meeting_id is None else [{"id": meeting_id}]
-                return answer(200, json.dumps({"value": found}).encode())
+                mine = self.organizers.get(meeting_id or "", lookup[1]) == lookup[1]
+                return answer(200, json.dumps({"value": found}).encode()) if mine else _NO_ACCESS
         return answer(400)
 
 

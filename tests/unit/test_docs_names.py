@@ -121,6 +121,7 @@ def test_a_code_that_is_named_is_one(page: str) -> None:
         *ROUTES,
         *defined_in_shared(),
         *literals("shared/handlers/webhooks.py"),
+        *literals("shared/meetings/resolver.py"),
         *literals("shared/webhooks/signatures.py"),
         *CODE_LIKE.findall(read("shared/webhooks/presets.py")),
         "virtual_appointment",  # the logger

@@ -16,7 +16,10 @@ from shared.meetings.models import Correlation, Outcome
 from shared.queues import messages
 from shared.queues.messages import MessageUndecodable, decode
 
-REQUEST = {"userId": "30000000-0000-4000-8000-000000000003", "onlineMeetingId": "MSo1 ü."}
+REQUEST: dict[str, Any] = {
+    "userId": "30000000-0000-4000-8000-000000000003",
+    "onlineMeetingId": "MSo1 ü.",
+}
 PLAIN = json.dumps(REQUEST, ensure_ascii=False).encode()
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CLOUD_EVENT = {
@@ -365,6 +368,65 @@ def test_a_webhooks_result_names_its_source() -> None:
     event = written(RESOLVED, source="cal")
     assert event["source"] == "/virtual-appointment/webhooks/cal"
     assert event["data"]["source"] == "cal"
+
+
+ALTERNATIVES = ({"joinWebUrl": "https://teams.example/ü"}, {"userId": "a@b.example"})
+
+
+def test_alternatives_travel_in_the_apps_own_envelope() -> None:
+    """As a string, since CloudEvents have no attributes that are lists."""
+    text = messages.write_request(REQUEST, request_id="r", alternatives=ALTERNATIVES)
+    assert text.isascii()
+    assert isinstance(json.loads(text)["alternatives"], str)
+    assert decode(text.encode()).alternatives == ALTERNATIVES
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        as_json({**REQUEST, "alternatives": json.dumps(ALTERNATIVES)}),
+        as_json(CLOUD_EVENT | {"alternatives": json.dumps(ALTERNATIVES)}),
+        as_json(EVENT_GRID | {"alternatives": json.dumps(ALTERNATIVES)}),
+    ],
+)
+def test_alternatives_are_nobody_elses_to_give(body: bytes) -> None:
+    """A request of a caller has exactly one reference."""
+    assert decode(body).alternatives == ()
+
+
+@pytest.mark.parametrize("text", [7, "", "{", "7", "[7]", '[{}, {"a": 1, "b": 2}]', "[[]]", None])
+def test_alternatives_that_make_no_sense_are_none(text: object) -> None:
+    """They were never written by this app; the request itself counts all the same."""
+    event = json.loads(messages.write_request(REQUEST, request_id="r"))
+    incoming = decode(as_json(event | {"alternatives": text}))
+    assert (incoming.alternatives, incoming.document.value) == ((), REQUEST)
+
+
+def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
+    """What stands around it may be about a patient, and long."""
+    short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
+    pasted = [{"joinWebUrl": f"Zoë Canary, Monday at ten\r\nJoin: {short}"}]
+    text = messages.write_request(REQUEST, request_id="r", alternatives=pasted)
+    assert decode(text.encode()).alternatives == ({"joinWebUrl": short},)
+
+
+def test_alternatives_take_a_bounded_part_of_a_message() -> None:
+    """The best of them are kept; the request itself needs the rest."""
+    many = [{"userId": f"{'ü' * 200}@{number}.example"} for number in range(20)]
+    without = messages.write_request(REQUEST, request_id="r")
+    text = messages.write_request(REQUEST, request_id="r", alternatives=many)
+    kept = decode(text.encode()).alternatives
+    assert 0 < len(kept) < len(many)
+    assert list(kept) == many[: len(kept)]
+    assert len(text) - len(without) < 4200
+
+    too_long = [{"joinWebUrl": "x" * 5000}]
+    assert (
+        decode(
+            messages.write_request(REQUEST, request_id="r", alternatives=too_long).encode()
+        ).alternatives
+        == ()
+    )
 
 
 def test_what_was_written_can_be_read_as_a_message() -> None:

@@ -123,6 +123,31 @@ def test_of_a_pasted_text_only_the_link_is_put_back() -> None:
     assert again.requests == first.requests
 
 
+def test_alternatives_travel_with_a_request() -> None:
+    """Into each try, each message that tries it again, and its dead letter."""
+    alternatives = ({"joinMeetingId": "234567890123"}, {"userId": "b@c.example"})
+    queues = MemoryQueues()
+    body = messages.write_request(
+        make_request(), request_id="booking-1", alternatives=alternatives
+    ).encode()
+
+    resolver = run(queues, delivery(body), errors.AccessPolicyMissing("No."))
+
+    meetings = [
+        (each.user_id, each.online_meeting_id) for each in resolver.requests[0].alternatives
+    ]
+    assert meetings == [
+        (LINK.user_id, None),
+        ("b@c.example", LINK.online_meeting_id),
+        ("b@c.example", None),
+    ]
+    again = queues.on(REQUESTS)[0].text.encode()
+    assert messages.decode(again).alternatives == alternatives
+    run(queues, delivery(again, dequeue_count=MAX_DEQUEUE_COUNT), RuntimeError("a fault"))
+    original = queues.on(DEAD_LETTERS)[0].json["original"]
+    assert messages.decode(original.encode()).alternatives == alternatives
+
+
 @pytest.mark.parametrize("wrap", [lambda text: text, base64.b64encode])
 def test_a_request_without_an_id_keeps_the_one_it_was_given(wrap: Callable[[bytes], bytes]) -> None:
     """The hash is of the first message, not of the one that was put back."""

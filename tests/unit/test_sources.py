@@ -24,7 +24,7 @@ SHORT = "https://teams.microsoft.com/meet/23456789012345?p=a"
 CONTEXT = quote(json.dumps({"Tid": DEFAULT, "Oid": IN_LINK}))
 LONG = f"https://teams.microsoft.com/l/meetup-join/19%3ameeting_x%40thread.v2/0?context={CONTEXT}"
 PLACE = Place(
-    link=SHORT, long_link=LONG, meeting_id="MSoxMTExMTExMQ==", organizer="Dr.Meyer@clinic.example"
+    link=SHORT, long_link=LONG, meeting_id="MSoxMTExMTExMQ==", organizer="dr.meyer@clinic.example"
 )
 OWN = {
     "scheme": "standard",
@@ -161,6 +161,8 @@ def test_a_preset_tells_what_is_for_teams(case: Case) -> None:
         members = {name: found.members.get(name) for name in expect.get("members", ())}
         assert members == expect.get("members", {})
         assert found.left_out == tuple(expect.get("left_out", ()))
+        if "alternatives" in expect:
+            assert list(found.alternatives) == expect["alternatives"]
         context = found.members["context"]
         assert isinstance(context, dict)
         assert context.keys() == {"bookingId", "replaces", "start", "end", "attendees"}
@@ -209,13 +211,64 @@ def test_without_an_organizer_or_a_meeting_an_event_names_none() -> None:
     assert mapper.read({"url": SHORT, "email": "nobody"}).members["userId"] == "nobody"
 
 
-def test_one_reference_is_taken_the_cheapest_first() -> None:
-    """A request has exactly one."""
-    event: dict[str, Json] = {"user": DOCTOR, "id": "MSo1", "url": SHORT, "number": 234567}
-    mapper = source().mapper
-    for name, member in (("onlineMeetingId", "id"), ("joinWebUrl", "url")):
-        assert mapper.read(event).members == {"userId": DOCTOR, name: event.pop(member)}
-    assert mapper.read(event).members == {"userId": DOCTOR, "joinMeetingId": "234567"}
+def test_the_cheapest_reference_is_taken_first() -> None:
+    """A request has exactly one; the others are tried where it turns out unusable."""
+    event: dict[str, Json] = {"user": DOCTOR, "id": "MSo1", "url": [LONG, SHORT], "number": 234567}
+    found = source().mapper.read(event)
+    assert found.members == {"userId": DOCTOR, "onlineMeetingId": "MSo1"}
+    assert found.alternatives == (
+        {"joinWebUrl": LONG},
+        {"joinWebUrl": SHORT},
+        {"joinMeetingId": "234567"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("references", "first", "others"),
+    [
+        ({"id": ".", "url": SHORT}, {"joinWebUrl": SHORT}, ()),
+        ({"id": "x" * 1025, "url": ["https://zoom.us/j/1", SHORT]}, {"joinWebUrl": SHORT}, ()),
+        ({"url": [SHORT, SHORT, None, ""]}, {"joinWebUrl": SHORT}, ()),
+        ({"url": "https://zoom.us/j/1", "number": "x"}, {"joinWebUrl": "https://zoom.us/j/1"}, ()),
+        ({"url": [], "number": 234567}, {"joinMeetingId": "234567"}, ()),
+    ],
+)
+def test_a_reference_that_is_not_valid_counts_only_where_no_other_does(
+    references: dict[str, Json], first: dict[str, Json], others: tuple[dict[str, Json], ...]
+) -> None:
+    """Then it is what the sender is told about."""
+    found = source().mapper.read({"user": DOCTOR, **references})
+    assert found.members == {"userId": DOCTOR, **first}
+    assert found.alternatives == others
+
+
+@pytest.mark.parametrize(
+    ("event", "first", "others"),
+    [
+        ({"email": ["a@c.example", "B@C.example"]}, "a@c.example", ["b@c.example"]),
+        ({"email": ["nobody", "known@c.example", "a@c.example"]}, DOCTOR, ["a@c.example"]),
+        ({"email": ["a@c.example", "A@c.example", None]}, "a@c.example", []),
+        ({"email": ["nobody", "x"]}, DEFAULT, []),
+        ({"email": []}, DEFAULT, []),
+        ({"email": ["a@c.example", "b@c.example"], "user": DOCTOR}, DOCTOR, []),
+        ({"email": ["a@c.example", "b@c.example"], "url": [SHORT, LONG]}, IN_LINK, []),
+    ],
+)
+def test_several_addresses_are_tried_in_turn(
+    event: dict[str, Json], first: str, others: list[str]
+) -> None:
+    """Unless who organizes the meeting is certain; never the default after an address."""
+    own = source(organizers={"known@C.EXAMPLE": DOCTOR}, defaultUserId=DEFAULT)
+    found = own.mapper.read({"url": SHORT, **event})
+    assert found.members["userId"] == first
+    assert [each["userId"] for each in found.alternatives if "userId" in each] == others
+
+
+def test_a_member_finds_six_values_at_most() -> None:
+    """More could not be tried."""
+    many: list[Json] = [f"{number}@c.example" for number in range(1000)]
+    found = source().mapper.read({"url": SHORT, "email": many})
+    assert len(found.alternatives) == 5
 
 
 @pytest.mark.parametrize(

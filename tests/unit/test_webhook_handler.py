@@ -99,6 +99,7 @@ class Setup:
     secrets: MemorySecrets = field(default_factory=MemorySecrets)
 
     def __post_init__(self) -> None:
+        self.resolver = ResolverOfOneMind(self.error)
         self.application = Application(
             {
                 "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -110,7 +111,7 @@ class Setup:
             self.application.services(),
             queues=self.queues,
             secrets=self.secrets,
-            resolver=ResolverOfOneMind(self.error),
+            resolver=self.resolver,
         )
 
     def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
@@ -400,6 +401,20 @@ def test_what_is_optional_does_not_sink_a_booking(
     assert isinstance(incoming.document.value, dict)
     assert "context" not in incoming.document.value
     assert emitted(caplog)[-1]["note"] == "context_left_out"
+
+
+@pytest.mark.parametrize("sources", [SOURCES, INLINE])
+def test_what_else_an_event_names_goes_along(sources: dict[str, Any]) -> None:
+    """Onto the queue, and into the try at once."""
+    setup = Setup(sources=sources)
+
+    setup.post({**BOOKED, "url": SHORT})
+
+    if sources is SOURCES:
+        incoming = messages.decode(setup.queues.on(REQUESTS)[0].text.encode())
+        assert incoming.alternatives == ({"joinWebUrl": SHORT},)
+    else:
+        assert len(setup.resolver.requests[0].alternatives) == 1
 
 
 def test_a_missing_link_is_told_with_what_to_do() -> None:

@@ -1,0 +1,210 @@
+"""A request with several references or organizers: what is tried, and in which order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.core.deadline import Deadline, RequestStats
+from shared.core.strict_json import Document
+from shared.meetings.models import Alternatives, Correlation, Outcome
+from shared.meetings.resolver import Cache, Resolver
+from tests.unit.fake_graph import LINK, FakeGraph
+from tests.unit.scripted_server import answer
+
+FIRST, SECOND, THIRD = (
+    f"{number}0000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3)
+)
+SHORT = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
+OTHER = "https://teams.microsoft.com/meet/9876543210987?p=XyZ"
+EVENT_ID = "AAMkADAwATM0MDAAMS0="
+GONE = answer(
+    404, b'{"error":{"code":"NotFound","message":"3004: Specified meeting is not found"}}'
+)
+MALFORMED = answer(400, b'{"error":{"code":"BadRequest","message":"Meeting Id is corrupted."}}')
+REFUSED = answer(400, b'{"error":{"code":"BadRequest","message":"1026: An error has occurred."}}')
+NO_ACCESS = answer(403, b'{"error":{"code":"Forbidden","message":"3003: No access"}}')
+NO_POLICY = answer(403, b'{"error":{"code":"Forbidden","message":"No application access policy"}}')
+BUSY = answer(429, headers={"Retry-After": "60"})
+DOWN = answer(503)
+
+
+@pytest.fixture
+def graph() -> Iterator[FakeGraph]:
+    """A Graph with one meeting, found by its short link, and three people."""
+    with FakeGraph(
+        users={
+            f"{name}@c.example": id_
+            for name, id_ in zip("abc", (FIRST, SECOND, THIRD), strict=True)
+        },
+        meetings={SHORT: "M1"},
+        links={"M1": LINK},
+    ) as graph:
+        yield graph
+
+
+def attempt(
+    graph: FakeGraph,
+    members: dict[str, Any],
+    alternatives: Alternatives,
+    stats: RequestStats | None = None,
+) -> Outcome:
+    """Try a request once."""
+    return Resolver(graph=graph.client(), cache=Cache()).attempt(
+        Document({"userId": FIRST, **members}),
+        Correlation(request_id="r"),
+        deadline=Deadline(seconds=10),
+        stats=stats or RequestStats(),
+        max_tries=1,
+        alternatives=alternatives,
+    )
+
+
+def code(outcome: Outcome) -> str | None:
+    """Say how an outcome failed."""
+    return outcome.error.code if outcome.error else None
+
+
+def test_an_event_id_gives_way_to_the_link_without_a_call(graph: FakeGraph) -> None:
+    """As Cal.com gives it with Outlook; the event in the log says that an alternative was used."""
+    stats = RequestStats()
+    outcome = attempt(graph, {"onlineMeetingId": EVENT_ID}, [{"joinWebUrl": SHORT}], stats)
+    assert outcome.members["virtualAppointmentJoinWebUrl"] == LINK
+    assert graph.calls == [("by url", FIRST, SHORT), ("link", FIRST, "M1")]
+    assert stats.notes == ["alternative_used"]
+
+
+@pytest.mark.parametrize("failure", [GONE, MALFORMED, REFUSED, NO_ACCESS, NO_POLICY])
+def test_an_id_that_turns_out_unusable_gives_way_to_the_link(
+    graph: FakeGraph, failure: bytes
+) -> None:
+    """Graph may say so in many ways."""
+    graph.failures = [failure]
+    assert code(attempt(graph, {"onlineMeetingId": "MSo1"}, [{"joinWebUrl": SHORT}])) is None
+    assert [call[0] for call in graph.calls] == ["link", "by url", "link"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"), [(BUSY, "graph_throttled"), (DOWN, "graph_unavailable")]
+)
+def test_what_will_pass_is_not_a_reason_to_try_another(
+    graph: FakeGraph, failure: bytes, expected: str
+) -> None:
+    """The same is tried again later."""
+    graph.failures = [failure]
+    assert code(attempt(graph, {"onlineMeetingId": "MSo1"}, [{"joinWebUrl": SHORT}])) == expected
+    assert len(graph.calls) == 1
+
+
+def test_each_organizer_is_tried_with_each_reference(graph: FakeGraph) -> None:
+    """The first organizer with all of them, then the next; a malformed id is tried once."""
+    graph.meetings.clear()
+    graph.failures = [MALFORMED]
+    alternatives = [{"joinWebUrl": SHORT}, {"userId": SECOND}, {"userId": THIRD}]
+
+    outcome = attempt(graph, {"onlineMeetingId": "MSo1"}, alternatives)
+
+    assert code(outcome) == "meeting_not_found"
+    assert [call[:2] for call in graph.calls if call[0] != "by number"] == [
+        ("link", FIRST),
+        ("by url", FIRST),
+        ("by url", SECOND),
+        ("by url", THIRD),
+    ]
+
+
+def test_the_next_organizer_is_tried_in_the_same_try(graph: FakeGraph) -> None:
+    """Where the first is nobody, or organizes no such meeting."""
+    graph.organizers = {"M1": THIRD}
+    alternatives = [{"userId": "b@c.example"}, {"userId": "c@c.example"}]
+    outcome = attempt(graph, {"userId": "stranger@else.example", "joinWebUrl": SHORT}, alternatives)
+    assert outcome.members["userId"] == THIRD
+
+
+def test_an_organizer_who_is_nobody_is_asked_for_once(graph: FakeGraph) -> None:
+    """However many references there are."""
+    outcome = attempt(
+        graph,
+        {"userId": "x@c.example", "joinWebUrl": OTHER},
+        [{"joinWebUrl": SHORT}, {"userId": FIRST}],
+    )
+    assert code(outcome) is None
+    assert [call for call in graph.calls if call[0] == "user"] == [("user", "x@c.example")]
+
+
+def test_the_same_meeting_named_twice_is_looked_up_once(graph: FakeGraph) -> None:
+    """By the same organizer."""
+    graph.meetings.clear()
+    attempt(graph, {"joinWebUrl": SHORT}, [{"joinWebUrl": SHORT}, {"userId": FIRST}])
+    assert [call[0] for call in graph.calls].count("by url") == 1
+
+
+def test_a_request_has_six_lookups_at_most(graph: FakeGraph) -> None:
+    """However many organizers and references there are; what is left is told in the event."""
+    graph.meetings.clear()
+    alternatives: Alternatives = [
+        {"joinWebUrl": OTHER},
+        *({"userId": f"{name}@c.example"} for name in "abc"),
+    ]
+    stats = RequestStats()
+
+    outcome = attempt(graph, {"joinWebUrl": SHORT}, alternatives, stats)
+
+    assert code(outcome) == "meeting_not_found"
+    assert stats.graph_calls == 6
+    assert stats.notes == ["lookups_spent"]
+
+
+def test_after_six_lookups_the_link_may_still_be_asked_for(graph: FakeGraph) -> None:
+    """The last of them may be the one that finds the meeting."""
+    graph.organizers = {"M1": THIRD}
+    alternatives = [{"userId": "b@c.example"}, {"userId": "c@c.example"}]
+    stats = RequestStats()
+    outcome = attempt(graph, {"userId": "a@c.example", "joinWebUrl": SHORT}, alternatives, stats)
+    assert code(outcome) is None
+    assert stats.graph_calls == 7
+
+
+def test_ids_that_lead_nowhere_count_as_lookups(graph: FakeGraph) -> None:
+    """Or a long list of them would cost a call each."""
+    graph.links.clear()
+    stats = RequestStats()
+    alternatives = [{"onlineMeetingId": f"MSo{number}"} for number in range(2, 12)]
+    attempt(graph, {"onlineMeetingId": "MSo1"}, alternatives, stats)
+    assert stats.graph_calls == 6
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        ([GONE, NO_POLICY], "access_policy_missing"),
+        ([NO_ACCESS, NO_POLICY], "meeting_not_accessible"),
+        ([MALFORMED, GONE], "meeting_not_found"),
+        ([REFUSED, MALFORMED], "graph_refused"),
+        ([GONE, BUSY], "graph_throttled"),
+    ],
+)
+def test_of_several_failures_the_one_with_most_hope_is_told(
+    graph: FakeGraph, failures: list[bytes], expected: str
+) -> None:
+    """What an operator can fix before what may appear, and that before what is final."""
+    graph.failures = list(failures)
+    outcome = attempt(graph, {"onlineMeetingId": "MSo1"}, [{"onlineMeetingId": "MSo2"}])
+    assert code(outcome) == expected
+
+
+def test_a_stranger_among_the_hosts_is_not_what_is_told(graph: FakeGraph) -> None:
+    """Somebody from elsewhere is often there; that the meeting was not found says more."""
+    outcome = attempt(graph, {"userId": "x@c.example", "joinWebUrl": OTHER}, [{"userId": FIRST}])
+    assert code(outcome) == "meeting_not_found"
+
+
+@pytest.mark.parametrize(
+    "alternative", [{"joinWebUrl": "https://zoom.us/j/1"}, {"userId": "nobody"}, {"x": 1}]
+)
+def test_an_alternative_that_is_not_valid_is_left_out(
+    graph: FakeGraph, alternative: dict[str, Any]
+) -> None:
+    """The others count."""
+    graph.meetings = {OTHER: "M1"}
+    assert code(attempt(graph, {"joinWebUrl": SHORT}, [alternative, {"joinWebUrl": OTHER}])) is None
