@@ -61,7 +61,7 @@ def is_header_name(text: str) -> bool:
 
 def classify_non_meeting_id(meeting_id: str) -> str | None:
     """Name what somebody took for an onlineMeeting id, where it plainly is something else."""
-    if meeting_id.startswith(("AAMk", "AQMk")):
+    if meeting_id.startswith(("AAMk", "AAkA", "AQMk")):
         return "the id of a calendar event"
     if _CHAT_THREAD.match(unquote(meeting_id)):
         return "the id of a chat thread"

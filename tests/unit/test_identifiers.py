@@ -87,6 +87,7 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
     ("meeting_id", "what"),
     [
         ("AAMkADAwATM0MDAAMS0=", "calendar event"),
+        ("AAkADAwATM0MDAAMS0=", "calendar event"),
         ("AQMkADAwATM0MDAAMS0=", "calendar event"),
         ("19:meeting_NDg2OTY@thread.v2", "chat thread"),
         ("19:abc@thread.tacv2", "chat thread"),
