@@ -42,7 +42,10 @@ class Retry(enum.Enum):
 
 
 class ServiceError(Exception):
-    """The root. `detail` says what happened, `fix` what an operator or caller can do."""
+    """The root. `detail` says what happened, `fix` what an operator or caller can do.
+
+    `cause` says for the log why a dependency gave no answer: the type of the innermost exception.
+    """
 
     code: ClassVar[str]
     title: ClassVar[str]
@@ -61,6 +64,7 @@ class ServiceError(Exception):
         field_errors: Iterable[FieldError] = (),
         retry_after: float | None = None,
         graph_request_id: str | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(f"{self.code}: {detail}")
         self.detail = detail
@@ -68,6 +72,7 @@ class ServiceError(Exception):
         self.field_errors = tuple(field_errors)
         self.retry_after = retry_after  # seconds, where whoever refused said so
         self.graph_request_id = graph_request_id
+        self.cause = cause
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -309,11 +314,22 @@ class InternalError(ServiceError):
     retry = Retry.HOST
 
 
+class NoAnswer(Exception):
+    """A dependency gave no answer. `reason` says why: the type of the innermost exception."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def root_cause(error: BaseException) -> str:
     """Name the type of the innermost exception: why there is no answer, told without a URL.
 
     The libraries of HTTP wrap what they meet, some as the cause and some as an argument.
     """
+    match error:
+        case NoAnswer(reason=reason) | ServiceError(cause=str() as reason):
+            return reason
     inner = [error.__cause__, getattr(error, "inner_exception", None), *error.args]  # azure-core's
     wrapped = next((one for one in inner if isinstance(one, BaseException)), None)
     return type(error).__name__ if wrapped is None else root_cause(wrapped)

@@ -343,14 +343,16 @@ def _note(stats: RequestStats, client_request_id: str, response: Response | Exce
 
 def _no_response(reason: Exception, deadline: Deadline) -> ServiceError:
     match reason:
-        case ConnectionFailed():
-            return errors.GraphUnavailable("The connection to Microsoft Graph was lost.")
-        case DeadlineExceeded():
-            return errors.GraphTimeout(
-                f"Microsoft Graph did not answer within {deadline.seconds:g} seconds."
+        case ConnectionFailed(reason=cause):
+            return errors.GraphUnavailable(
+                "The connection to Microsoft Graph was lost.", cause=cause
             )
-        case ResponseTooLarge():
-            return errors.GraphUnexpected("Microsoft Graph's answer is too long.")
+        case DeadlineExceeded(reason=cause):
+            return errors.GraphTimeout(
+                f"Microsoft Graph did not answer within {deadline.seconds:g} seconds.", cause=cause
+            )
+        case ResponseTooLarge(reason=cause):
+            return errors.GraphUnexpected("Microsoft Graph's answer is too long.", cause=cause)
         case BatchRefused(args=(status,)):
             return errors.GraphRefused(f"Microsoft Graph refused the batch with {status}.")
         case NotABatch():

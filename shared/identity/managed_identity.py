@@ -148,7 +148,7 @@ class ManagedIdentity:
         return AccessToken(token.value, int(token.expires_on))
 
     def _no_tokens(self) -> SingleFlight[str, Token]:
-        return SingleFlight(name="token-request", clock=self._clock)
+        return SingleFlight(name="token request", clock=self._clock)
 
     def _fetch(
         self,
@@ -160,8 +160,8 @@ class ManagedIdentity:
     ) -> Token:
         try:
             return tokens.fetch(scope, self._asking(scope), seen=seen, deadline=deadline)
-        except FetchFailed:
-            raise _no_token(managed=self._managed) from None
+        except FetchFailed as failure:
+            raise _no_token(managed=self._managed, cause=failure.reason) from None
 
     def _asking(self, scope: str) -> Callable[[], Token]:
         def ask() -> Token:
@@ -183,16 +183,18 @@ class ManagedIdentity:
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
 
 
-def _no_token(*, managed: bool) -> IdentityUnavailable:
+def _no_token(*, managed: bool, cause: str) -> IdentityUnavailable:
     if managed:
         return IdentityUnavailable(
             "The managed identity endpoint gave no token.",
             fix="Check that the identity is assigned to the function app and that "
             "MANAGED_IDENTITY_CLIENT_ID is its client id (empty for the system-assigned one).",
+            cause=cause,
         )
     return IdentityUnavailable(
         "No managed identity here, and no signed-in developer.",
         fix="Run az login, or give the app a managed identity.",
+        cause=cause,
     )
 
 
