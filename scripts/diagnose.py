@@ -267,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whose it is (default: AZURE_SUBSCRIPTION_ID, or the only one there is)",
     )
     add("--url", metavar="URL", help="instead of --app: its address; key in DIAGNOSTICS_KEY")
-    add("--user-id", metavar="ID", help="the organizer: object id or user principal name")
+    add("--user-id", metavar="ID", help="the organizer: object id, sign-in name or mail")
     meeting = parser.add_mutually_exclusive_group()
     meeting.add_argument("--online-meeting-id", metavar="ID", help="a meeting, by its Graph id")
     meeting.add_argument("--join-web-url", metavar="LINK", help="by its Teams link")

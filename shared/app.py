@@ -65,7 +65,10 @@ class Services:
             identity=identity,
             http=http,
             resolver=Resolver(
-                graph=graph, cache=Cache(), derive_meeting_id=settings.derive_meeting_id
+                graph=graph,
+                cache=Cache(),
+                derive_meeting_id=settings.derive_meeting_id,
+                tenant_id=settings.entra_tenant_id,
             ),
             queues=Queues(
                 storage=settings.storage,

@@ -3,7 +3,8 @@
 ServiceError
 ├── Refused                  the caller: what was sent is wrong
 │   ├── InvalidRequest, UnsupportedMediaType, PayloadTooLarge, MeetingMissing
-│   └── SignatureInvalid, Unauthorized, Forbidden, MeetingIdMalformed
+│   ├── SignatureInvalid, Unauthorized, Forbidden
+│   └── MeetingIdMalformed, UserAmbiguous
 ├── NotFound                 time, perhaps: a new meeting is not everywhere at once
 │   └── MeetingNotFound, UserNotFound
 ├── NotPermitted             an operator: a grant or a policy is missing
@@ -150,6 +151,14 @@ class MeetingIdMalformed(Refused):
 
     code = "meeting_id_malformed"
     title = "This is not a meeting id"
+
+
+class UserAmbiguous(Refused):
+    """A mail address that several users have: one of them would be a guess."""
+
+    code = "user_ambiguous"
+    title = "Several users have this mail address"
+    status = 409
 
 
 class NotFound(ServiceError):

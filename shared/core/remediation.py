@@ -77,6 +77,6 @@ PERMISSION_REFUSED = (
 )
 MEETING_ID = (
     "Send the onlineMeeting's id as Graph gives it. A calendar event's id (AAMk…), a chat thread's "
-    "(19:…@thread.v2) and the number that people type are not it; for those send joinWebUrl or "
-    "joinMeetingId instead."
+    "(19:…@thread.v2), the id that Teams-JS gives to apps (MCMx…) and the number that people type "
+    "are not it; for those send joinWebUrl or joinMeetingId instead."
 )

@@ -125,6 +125,11 @@ class CheckContext:
         configured = self.services.settings.managed_identity_client_id
         return configured or (self.token.client_id() if self.token else None)
 
+    def tenant_id(self) -> str | None:
+        """Give the app's tenant: the one that was set, else the one that its own token names."""
+        configured = self.services.settings.entra_tenant_id
+        return configured or (self.token.tenant_id() if self.token else None)
+
     def graph(self, version: str) -> GraphClient:
         """Give Graph at one of its versions, by the app's own identity."""
         settings = self.services.settings

@@ -130,6 +130,11 @@ class GraphClient:
         self._jitter = jitter
         self._now = now
 
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant that is asked, where it is known already."""
+        return self._identity.known_tenant_id(SCOPE)
+
     def ask(
         self, call: Call, *, deadline: Deadline, stats: RequestStats, max_tries: int = MAX_TRIES
     ) -> str:

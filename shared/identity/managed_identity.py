@@ -67,6 +67,11 @@ class Token:
         named = claims.get("appid")
         return named if isinstance(named, str) and "scp" not in claims else None
 
+    def tenant_id(self) -> str | None:
+        """Give the tenant that issued the token."""
+        named = self.claims().get("tid")
+        return named if isinstance(named, str) else None
+
 
 class ManagedIdentity:
     """Tokens for the app, by its managed identity, or by `az login` on somebody's machine.
@@ -110,6 +115,11 @@ class ManagedIdentity:
         if now >= token.refresh_on:
             tokens.start(scope, self._asking(scope), seen=token, cool_down=RETRY_SECONDS)
         return token
+
+    def known_tenant_id(self, scope: str) -> str | None:
+        """Give the app's tenant, where a token says it already; nothing is asked for."""
+        token = self._tokens.get(scope)
+        return None if token is None else token.tenant_id()
 
     def renew(self, scope: str, *, rejected: Token, deadline: Deadline) -> Token:
         """Give another token than the one that was rejected.

@@ -1,6 +1,7 @@
 """The definition says what the service does: each of its claims is tried on the running app."""
 
 import json
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -59,6 +60,14 @@ def uncovered(app: App) -> dict[str, Any]:
     return app.request(app.meeting(app.organizer(covered=False)))
 
 
+def ambiguous(app: App) -> dict[str, Any]:
+    """Make a request for a meeting of either of two users, who share a mail address."""
+    shared = f"{uuid.uuid4().hex}@clinic.example"
+    for _ in range(2):
+        app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=shared)
+    return app.request(userId=shared)
+
+
 def with_fault(fault: Any) -> Callable[[App, str], requests.Response]:  # noqa: ANN401
     """Call while Graph does this."""
 
@@ -75,6 +84,7 @@ CASES: dict[tuple[str, str], Callable[[App, str], requests.Response]] = {
     (ONE, "401"): lambda app, path: send(app, path, {}, **{"x-functions-key": None}),
     (ONE, "403"): lambda app, path: send(app, path, uncovered(app)),
     (ONE, "404"): lambda app, path: send(app, path, gone(app)),
+    (ONE, "409"): lambda app, path: send(app, path, ambiguous(app)),
     (ONE, "413"): lambda app, path: send(app, path, b" " * (64 * 1024 + 1)),
     (ONE, "415"): lambda app, path: send(app, path, b"<a/>", **{"Content-Type": "text/xml"}),
     (ONE, "429"): with_fault(throttle("60")),

@@ -8,11 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import errors
-from shared.graph.error_mapping import Operation, Refusal, meeting_not_found, to_error
+from shared.graph.error_mapping import (
+    Operation,
+    Refusal,
+    meeting_not_found,
+    to_error,
+    user_not_found_by_mail,
+)
 
 CLIENT = "20000000-0000-4000-8000-000000000002"
 USER = "30000000-0000-4000-8000-000000000003"
 LINK, MEETING, PERSON = Operation.JOIN_LINK, Operation.FIND_MEETING, Operation.FIND_USER
+MAILBOX = Operation.FIND_USER_BY_MAIL
 NOW = 1_790_000_000.0
 
 
@@ -87,6 +94,11 @@ ROWS = [
     ),
     (400, "BadRequest", "Meeting Id is corrupted.", LINK, "meeting_id_malformed"),
     (400, "InvalidArgument", "Invalid meeting id AAMkADAw.", LINK, "meeting_id_malformed"),
+    (403, "Authorization_RequestDenied", "Insufficient privileges.", MAILBOX, "user_not_found"),
+    (403, "Forbidden", NO_POLICY, MAILBOX, "user_not_found"),
+    (400, "Request_UnsupportedQuery", "Unsupported filter.", MAILBOX, "user_not_found"),
+    (404, "Request_ResourceNotFound", "", MAILBOX, "user_not_found"),
+    (429, "TooManyRequests", "", MAILBOX, "graph_throttled"),
     (
         400,
         "BadRequest",
@@ -206,7 +218,8 @@ def test_retry_after_is_handed_on(status: int, header: str | None, seconds: floa
         (403, "", MEETING, ["c1684f21-1984-47fa-9d61-2dc8c296bb70", "CsApplicationAccessPolicy"]),
         (403, "", PERSON, ["97235f07-e226-4f63-ace3-39588e11d3a1", f"--id {CLIENT}"]),
         (400, "Meeting Id is corrupted.", LINK, ["calendar event", "chat thread"]),
-        (404, "", PERSON, ["licence"]),
+        (404, "", PERSON, ["licence", "mail address"]),
+        (403, "", MAILBOX, ["User.Read.All", "User.ReadBasic.All", "object id", "not proven"]),
         (404, "", LINK, ["60 days"]),
     ],
 )
@@ -241,6 +254,14 @@ def test_a_meeting_that_is_not_found_may_have_expired_or_been_deleted() -> None:
     detail = meeting_not_found().detail
     assert "expired" in detail
     assert "deleted" in detail
+
+
+def test_both_names_that_were_tried_are_named() -> None:
+    """Whether the second look-up found nobody or was refused."""
+    refused = to_error(Refusal(operation=MAILBOX, status=403, headers={}, body=b""))
+    for error in (refused, user_not_found_by_mail()):
+        assert "sign-in name" in error.detail
+        assert "mail address" in error.detail
 
 
 def test_a_user_who_is_not_found_may_have_no_licence() -> None:

@@ -13,6 +13,7 @@ CONTRACT = {
     "unauthorized": (401, Retry.NEVER),
     "forbidden": (403, Retry.NEVER),
     "meeting_missing": (400, Retry.NEVER),
+    "user_ambiguous": (409, Retry.NEVER),
     "meeting_not_found": (404, Retry.FEW),
     "user_not_found": (404, Retry.FEW),
     "meeting_id_malformed": (400, Retry.NEVER),
