@@ -9,6 +9,7 @@ from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
     UnsupportedMediaType,
+    to_service_error,
 )
 from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
@@ -148,6 +149,26 @@ def request_join_link(
     return json_response(
         202, {"requestId": correlation.request_id}, client_request_id=client_request_id
     )
+
+
+def connection(application: Application, headers: Mapping[str, str]) -> HttpResponse:
+    """Answer `GET /api/connection`: 200 for whoever may call the other routes. Raises nothing.
+
+    It lets a maker of flows try a connection. Nothing is looked up, and no event is written.
+
+    Args:
+        application: the app, valid or with invalid settings.
+        headers: by name, in any case.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    client_request_id = read_client_request_id(headers)
+    try:
+        services = application.services()
+        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        _authenticate(services, headers, deadline)
+    except Exception as error:  # noqa: BLE001 - as above
+        return problem_response(to_service_error(error), client_request_id=client_request_id)
+    return json_response(200, {}, client_request_id=client_request_id)
 
 
 def health(application: Application) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.core.errors import ServiceError
 from shared.core.identifiers import is_request_id, is_traceparent
@@ -71,6 +71,28 @@ def problem_response(
     extra = {"Retry-After": retry_after_header(error), "WWW-Authenticate": challenge(error)}
     given = {name: value for name, value in extra.items() if value is not None}
     return HttpResponse(answer.status, {**answer.headers, **given}, answer.body)
+
+
+def negotiated(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+    """Call a problem plain JSON for a caller whose `Accept` names that, and not problem details.
+
+    Some clients, Power Automate among them, are only known to read `application/json` by itself.
+
+    Args:
+        answer: what goes back.
+        headers: the caller's, by name in any case.
+    """
+    if answer.headers["Content-Type"] != MEDIA_TYPE:
+        return answer
+    accepted = {
+        media_range.partition(";")[0].strip().lower()
+        for name, value in headers.items()
+        if name.lower() == "accept"
+        for media_range in value.split(",")
+    }
+    if JSON not in accepted or MEDIA_TYPE in accepted:
+        return answer
+    return replace(answer, headers={**answer.headers, "Content-Type": JSON})
 
 
 def outcome_response(outcome: Outcome, *, client_request_id: str | None = None) -> HttpResponse:

@@ -16,9 +16,11 @@ from join_link_client.api.join_links import (  # noqa: E402
     request_join_link,
 )
 from join_link_client.api.operations import (  # noqa: E402
+    check_health,
     get_diagnostics_page,
     get_health,
     run_diagnostics,
+    test_connection,
 )
 from join_link_client.api.webhooks import receive_booking  # noqa: E402
 from join_link_client.models import (  # noqa: E402
@@ -83,6 +85,7 @@ def main() -> None:
     assert isinstance(later.parsed, AcceptedRequest), later
     assert later.parsed.request_id == "one"
 
+    assert test_connection.sync_detailed(client=client).status_code == 200
     # The host's 401 has no body, so that there is nothing to read.
     refused = get_join_link.sync_detailed(client=with_key("another key"), body=meeting)
     assert (refused.status_code, refused.parsed, refused.content) == (401, None, b"")
@@ -96,6 +99,7 @@ def main() -> None:
     assert unsigned.parsed.code is Code.SIGNATURE_INVALID
     health = get_health.sync(client=anyone)
     assert isinstance(health, Health), health
+    assert check_health.sync_detailed(client=anyone).status_code == 200
     assert get_diagnostics_page.sync_detailed(client=anyone).status_code == 200
     report = run_diagnostics.sync(
         client=with_key(diagnostics_key),

@@ -91,6 +91,27 @@ def test_a_token_opens_both_routes_and_nothing_else_does(entra_app: App) -> None
     assert entra_app.run.entra.count() == 1
 
 
+def test_a_connection_is_tested_as_a_meeting_is_asked_for(entra_app: App) -> None:
+    """A person's token and an application's pass, and what opens nothing does not."""
+
+    def test(authorization: str) -> tuple[int, dict[str, Any]]:
+        answer = entra_app.session.get(
+            f"{entra_app.run.url}/api/connection",
+            headers={"Authorization": authorization, "Accept": "application/json"},
+            timeout=30,
+        )
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.status_code, answer.json()
+
+    assert test(f"Bearer {token(entra_app)}") == (200, {})
+    assert test(f"Bearer {application_token(entra_app)}") == (200, {})
+    status, problem = test(f"Bearer {token(entra_app, scp='User.Read')}")
+    assert (status, problem["code"]) == (403, "forbidden")
+    status, problem = test("Bearer none")
+    assert (status, problem["code"]) == (401, "unauthorized")
+    assert entra_app.run.graph.count() == 0
+
+
 def test_a_stranger_learns_nothing_about_the_body(entra_app: App) -> None:
     """The token comes first, and Graph is not asked."""
     answer = entra_app.post(data=b"{", headers={"x-functions-key": None})
