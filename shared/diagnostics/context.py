@@ -44,7 +44,7 @@ class Target:
             elif isinstance(text, str) and len(text) <= MAX_LENGTH:
                 texts[name] = text
             elif text is not None:
-                errors.add(f"Must be a string of at most {MAX_LENGTH:,} characters.", name)
+                errors.add(f"Must be text of at most {MAX_LENGTH:,} characters.", name)
         references = {name: texts[name] for name in MEETING_REFERENCES if texts.get(name)}
         if len(references) > 1:
             errors.add(f"Give at most one of {', '.join(MEETING_REFERENCES)}.")

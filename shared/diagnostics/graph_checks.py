@@ -12,12 +12,16 @@ from shared.diagnostics.runner import Finding, Status
 from shared.graph import requests as graph_requests
 from shared.graph.error_mapping import Operation
 from shared.meetings.resolver import find_meeting, find_user, validate_meeting_id
-from shared.meetings.teams_links import derive_meeting_id
+from shared.meetings.teams_links import NotATeamsLink, derive_meeting_id, parse_teams_link
 
 VERSIONS = ("v1.0", "beta")
 MAX_TRIES = 2
 """For each call to Graph: a check has a few seconds, and all of them 18."""
 _MADE_UP_THREAD = "19:meeting_diagnostics@thread.v2"
+_MEETING = (
+    "Give the meeting's Teams link as the invitation has it, the number in the invitation, or the "
+    "onlineMeeting's id as Graph gives it."
+)
 _PERMISSION = (errors.PermissionRefused, errors.PermissionMissing)
 _ABOUT_THE_MEETING = (
     errors.MeetingNotFound,
@@ -31,7 +35,8 @@ def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) ->
     link = context.target.link
     given = context.target.user_id or (link.organizer_id if link else None)
     if given is None:
-        return Finding(status=Status.NOT_REACHED, detail="No organizer was named.")
+        detail = f"No organizer was named.{_about_the_link(context)}"
+        return Finding(status=Status.NOT_REACHED, detail=detail)
     if not is_guid(given) and not is_user_principal_name(given):
         raise errors.InvalidRequest(
             "The organizer is neither an object id (a GUID), nor a sign-in name or mail address."
@@ -113,7 +118,12 @@ def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> F
     """Find the meeting."""
     if context.user_id is None or not context.target.references:
         return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
-    request = context.target.request(context.user_id)
+    try:
+        request = context.target.request(context.user_id)
+    except errors.InvalidRequest as error:
+        # Its own text speaks of the members of a request, which nobody here has sent.
+        detail = " ".join(field_error.detail for field_error in error.field_errors)
+        raise errors.InvalidRequest(detail, fix=_MEETING) from None
     if request.link is None:
         validate_meeting_id(request.online_meeting_id or "")
         probe = context.probes[context.version]
@@ -159,6 +169,17 @@ def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats
         detail="It would in this tenant. The app does not rely on it.",
         seen={"alternateKey": "works"},
     )
+
+
+def _about_the_link(context: CheckContext) -> str:
+    """Say why the link that was given does not name the organizer."""
+    if "joinWebUrl" not in context.target.references:
+        return ""
+    try:
+        parse_teams_link(context.target.references["joinWebUrl"])
+    except NotATeamsLink as error:
+        return f" The link names none: {error}"
+    return " A short Teams link does not say who organizes the meeting."
 
 
 def _configured_first(configured: str) -> list[str]:
