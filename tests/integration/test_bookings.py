@@ -87,7 +87,7 @@ def post(
 
 def place(app: App) -> tuple[Place, str]:
     """Make a meeting with a short link and one with a long link; give the first one's join link."""
-    organizer = app.organizer()
+    organizer = app.organizer(mail=f"{uuid.uuid4().hex[:12]}@mail.example")
     meeting, other = app.meeting(organizer), app.meeting(organizer, long_link=True)
     colleague = app.organizer().user_principal_name
     words = Place(
@@ -95,6 +95,7 @@ def place(app: App) -> tuple[Place, str]:
         long_link=other.join_web_url,
         meeting_id=meeting.id,
         organizer=organizer.user_principal_name,
+        mail=organizer.mail,
         colleague=colleague,
     )
     return words, app.run.graph.join_link(meeting)
