@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from dev.local_run import FUNCTION_KEY
 from dev.stand_ins.faults import Status
 from dev.stand_ins.graph_data import Meeting, User
 from dev.stand_ins.graph_faults import throttle
@@ -276,14 +277,28 @@ def test_a_look_up_by_mail_address_that_is_refused_is_user_not_found(app: App) -
 
 
 def test_a_sign_in_name_may_begin_with_a_dollar_sign(app: App) -> None:
-    """Graph takes it in parentheses only, and the stand-in is as strict; in a batch as well."""
+    """Graph takes it in parentheses only, by itself and in a batch; the stand-in is as strict."""
     user = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
+    other = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
     meeting = app.meeting(user)
+    named = [
+        {"userId": each.user_principal_name, "onlineMeetingId": app.meeting(each).id}
+        for each in (user, other)
+    ]
 
     answer = app.post(_by_link(meeting, userId=user.user_principal_name))
+    calls = app.run.graph.count()
+    batched = app.session.post(
+        f"{app.run.url}/api/join-links",
+        json={"requests": named},  # of the first one the user is known by now
+        headers={"x-functions-key": FUNCTION_KEY},
+        timeout=30,
+    )
 
     assert _is_link(app, answer, meeting)
-    assert app.run.graph.count() == 3
+    assert calls == 3
+    assert [result["status"] for result in batched.json()["results"]] == [200, 200]
+    assert app.run.graph.calls[calls].request.target == "/v1.0/$batch"
 
 
 def test_a_link_of_another_tenant_says_so(app: App) -> None:

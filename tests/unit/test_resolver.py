@@ -235,6 +235,16 @@ def test_what_is_no_id_is_an_answer_that_makes_no_sense(
     assert len(graph.calls) == 4
 
 
+@pytest.mark.parametrize(
+    "text", [f"https://teams.microsoft.com/meet/{NUMBER}", "Meeting ID: 234 567 890 123 4"]
+)
+def test_a_number_alone_is_looked_up_as_one(plain: Resolver, graph: FakeGraph, text: str) -> None:
+    """Teams stores no link that ends with the number: to ask for it would be a call lost."""
+    request = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(text))
+    assert calls_for(plain, request) == 2
+    assert graph.calls[0] == ("by number", USER, NUMBER)
+
+
 def test_only_not_found_leads_to_another_lookup(plain: Resolver, graph: FakeGraph) -> None:
     """A refusal says more than the next lookup would."""
     graph.may_look_up = False
