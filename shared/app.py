@@ -14,6 +14,7 @@ from shared.core.telemetry import Event
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
+from shared.identity.on_behalf_of import OnBehalfOf
 from shared.meetings.resolver import Cache, Resolver
 from shared.queues.client import Queues
 
@@ -42,6 +43,8 @@ class Services:
     """None where the settings name no vault."""
     sign_in: SignIn | None
     """None where the host asks callers for a key."""
+    on_behalf_of: OnBehalfOf | None
+    """As `sign_in`."""
 
     @classmethod
     def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
@@ -53,12 +56,14 @@ class Services:
         http = _http_client(environment)
         client_id = settings.managed_identity_client_id
         identity = ManagedIdentity(client_id=client_id, environment=environment)
+        on_behalf_of = _on_behalf_of(settings, http, identity)
         graph = GraphClient(
             root=settings.graph_root,
             version=settings.graph_version,
             client_id=client_id,
             http=http,
             identity=identity,
+            on_behalf_of=on_behalf_of,
         )
         return cls(
             settings=settings,
@@ -78,6 +83,7 @@ class Services:
             sources=_sources(settings),
             secrets=_secrets(settings, identity, http),
             sign_in=_sign_in(settings, http),
+            on_behalf_of=on_behalf_of,
         )
 
 
@@ -176,6 +182,20 @@ def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
         client_id=settings.entra_client_id,
         authority=settings.entra_authority,
         http=http,
+    )
+
+
+def _on_behalf_of(
+    settings: Settings, http: HttpClient, identity: ManagedIdentity
+) -> OnBehalfOf | None:
+    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
+        return None
+    return OnBehalfOf(
+        tenant_id=settings.entra_tenant_id,
+        client_id=settings.entra_client_id,
+        authority=settings.entra_authority,
+        http=http,
+        identity=identity,
     )
 
 

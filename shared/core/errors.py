@@ -9,7 +9,8 @@ ServiceError
 │   └── MeetingNotFound, UserNotFound
 ├── NotPermitted             an operator: a grant or a policy is missing
 │   ├── MeetingNotAccessible, AccessPolicyMissing, LookupNotPermitted
-│   └── PermissionMissing, PermissionRefused
+│   ├── PermissionMissing, PermissionRefused
+│   └── ConsentMissing, SignInSetupIncomplete
 ├── Unavailable              time: a dependency is slow, busy or away
 │   ├── GraphThrottled, GraphUnavailable, GraphTimeout, DiagnosticsBusy
 │   └── IdentityUnavailable, SecretsUnavailable, QueueUnavailable
@@ -132,7 +133,7 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """A valid Entra token without the scope or app role."""
+    """A valid Entra token that does not allow what was asked for."""
 
     code = "forbidden"
     title = "The token does not allow this"
@@ -222,6 +223,22 @@ class LookupNotPermitted(NotPermitted):
 
     code = "lookup_not_permitted"
     title = "The app may not look this up"
+
+
+class ConsentMissing(NotPermitted):
+    """Nobody has consented to what the app asks Graph for on behalf of people."""
+
+    code = "consent_missing"
+    title = "Nobody has consented to the Graph permission"
+
+
+class SignInSetupIncomplete(NotPermitted):
+    """Entra does not take the managed identity as the app registration's credential."""
+
+    code = "sign_in_setup_incomplete"
+    title = "Sign-in is not completely set up"
+    status = 503
+    default_retry_after = 60.0
 
 
 class Unavailable(ServiceError):

@@ -16,7 +16,7 @@ from shared.core.retry_after import parse_retry_after
 
 
 class Operation(enum.Enum):
-    """What Graph was asked, with the app role that this needs.
+    """What Graph was asked, with the app role that this needs of the app itself.
 
     A filter on mail addresses may need less: nobody has shown that User.ReadBasic.All covers it.
     """
@@ -28,6 +28,13 @@ class Operation(enum.Enum):
 
 
 JOIN_LINK_ROLES = frozenset({"VirtualAppointment.Read.All", "VirtualAppointment.ReadWrite.All"})
+_MEETING_SCOPES = frozenset({"onlinemeetings.read", "onlinemeetings.readwrite"})
+DELEGATED_SCOPES = {
+    Operation.JOIN_LINK: _MEETING_SCOPES
+    | {"virtualappointment.read", "virtualappointment.readwrite"},
+    Operation.FIND_MEETING: _MEETING_SCOPES,
+}
+"""What may be enough on behalf of a person, in lower case: any one. A person is not looked up."""
 _POLICY_TEXTS = (
     "application access policy",
     "is not allowed to perform operations on the user",
@@ -49,6 +56,8 @@ class Refusal:
     user_id: str | None = None
     client_id: str | None = None
     token_roles: frozenset[str] = frozenset()
+    token_scopes: frozenset[str] | None = None
+    """Delegated permissions, where Graph was asked on behalf of a person; else None."""
     now: float = 0.0
     """Seconds since the epoch, for a Retry-After that is a date."""
 
@@ -65,6 +74,8 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - a row,
                 f"the app look users up by mail: {Operation.FIND_USER_BY_MAIL.value} covers that; "
                 f"that {Operation.FIND_USER.value} covers it is not proven.",
             )
+        case 403 if refusal.token_scopes is not None:
+            return _forbidden_to_person(refusal, refusal.token_scopes, message)
         case 403:
             return _forbidden(refusal, message)
         case 404 if code in _USER_CODES or refusal.operation is Operation.FIND_USER:
@@ -148,6 +159,32 @@ def _forbidden(refusal: Refusal, message: str) -> errors.ServiceError:
     return errors.PermissionMissing(
         f"The app's token does not carry the app role {role}.",
         fix=remediation.grant_app_role(role, client_id=refusal.client_id),
+    )
+
+
+def _forbidden_to_person(
+    refusal: Refusal, scopes: frozenset[str], message: str
+) -> errors.ServiceError:
+    """Judge a 403 to a person: no app role and no access policy has a part in it."""
+    if _NO_ACCESS.search(message):
+        return errors.MeetingNotAccessible(
+            "Microsoft Graph says that you have no access to the meeting (3003).",
+            fix=remediation.OWN_MEETING,
+        )
+    if not any(scope.lower() in DELEGATED_SCOPES.get(refusal.operation, ()) for scope in scopes):
+        return errors.ConsentMissing(
+            "What was consented to does not let the app ask Microsoft Graph for this on your "
+            "behalf.",
+            fix=remediation.grant_consent(client_id=refusal.client_id),
+        )
+    if refusal.operation is Operation.JOIN_LINK:
+        return errors.PermissionRefused(
+            "Microsoft Graph refuses although the token carries the delegated permission.",
+            fix=remediation.OWN_MEETING,
+        )
+    return errors.LookupNotPermitted(
+        "Microsoft Graph refuses the lookup although the token carries the delegated permission.",
+        fix=remediation.OWN_MEETING,
     )
 
 

@@ -66,15 +66,21 @@ class Call:
                 return _user_id(value)
 
 
-def join_link(*, user_id: str, meeting_id: str, language: str | None) -> Call:
+def join_link(
+    *, user_id: str, meeting_id: str, language: str | None, as_person: bool = False
+) -> Call:
     """Ask for a meeting's virtual appointment join link.
+
+    Args:
+        user_id: who organizes it.
+        meeting_id: its id.
+        language: for Accept-Language.
+        as_person: whether Graph is asked on that user's behalf: then it answers below `/me` alone.
 
     Source: https://learn.microsoft.com/graph/api/virtualappointment-getvirtualappointmentjoinweburl
     """
-    path = (
-        f"/users/{_segment(user_id)}/onlineMeetings/{_segment(meeting_id)}"
-        "/getVirtualAppointmentJoinWebUrl"
-    )
+    owner = _owner(user_id, as_person=as_person)
+    path = f"{owner}/onlineMeetings/{_segment(meeting_id)}/getVirtualAppointmentJoinWebUrl"
     return Call(operation=Operation.JOIN_LINK, path=path, user_id=user_id, language=language)
 
 
@@ -90,14 +96,17 @@ def join_link_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
     return Call(operation=Operation.JOIN_LINK, path=path, user_id=user_id)
 
 
-def meeting_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
+def meeting_by_join_web_url(*, user_id: str, join_web_url: str, as_person: bool = False) -> Call:
     """Ask for an organizer's meeting by its Teams link, as it stands."""
-    return _find_meeting(user_id, "JoinWebUrl", join_web_url)
+    return _find_meeting(user_id, "JoinWebUrl", join_web_url, as_person=as_person)
 
 
-def meeting_by_join_meeting_id(*, user_id: str, join_meeting_id: str) -> Call:
+def meeting_by_join_meeting_id(
+    *, user_id: str, join_meeting_id: str, as_person: bool = False
+) -> Call:
     """Ask for an organizer's meeting by the number that people type."""
-    return _find_meeting(user_id, "joinMeetingIdSettings/joinMeetingId", join_meeting_id)
+    attribute = "joinMeetingIdSettings/joinMeetingId"
+    return _find_meeting(user_id, attribute, join_meeting_id, as_person=as_person)
 
 
 def user(*, user_principal_name: str) -> Call:
@@ -121,10 +130,14 @@ def user_by_mail(*, mail: str) -> Call:
     return Call(operation=Operation.FIND_USER_BY_MAIL, path=path)
 
 
-def _find_meeting(user_id: str, attribute: str, value: str) -> Call:
+def _find_meeting(user_id: str, attribute: str, value: str, *, as_person: bool) -> Call:
     condition = quote(f"{attribute} eq ", safe="") + _literal(value)
-    path = f"/users/{_segment(user_id)}/onlineMeetings?$filter={condition}"
+    path = f"{_owner(user_id, as_person=as_person)}/onlineMeetings?$filter={condition}"
     return Call(operation=Operation.FIND_MEETING, path=path, user_id=user_id)
+
+
+def _owner(user_id: str, *, as_person: bool) -> str:
+    return "/me" if as_person else f"/users/{_segment(user_id)}"
 
 
 def _segment(text: str) -> str:

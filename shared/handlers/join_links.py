@@ -23,6 +23,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
     read_traceparent,
+    with_claims_challenge,
 )
 from shared.identity.bearer_tokens import Caller
 from shared.meetings.authorization import authorize_for_later
@@ -99,7 +100,8 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     for each, outcome in zip(attempts, outcomes, strict=True):
         _emit(outcome, deadline, each.stats, client_request_id)
     results: list[Json] = [_result(outcome) for outcome in outcomes]
-    return json_response(200, {"results": results}, client_request_id=client_request_id)
+    answer = json_response(200, {"results": results}, client_request_id=client_request_id)
+    return with_claims_challenge(answer, outcomes)
 
 
 def request_join_link(

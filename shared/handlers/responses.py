@@ -1,14 +1,14 @@
 """HTTP answers in plain values: a status, headers and a body."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.core.errors import ServiceError
 from shared.core.identifiers import is_request_id, is_traceparent
 from shared.core.problem_details import MEDIA_TYPE, retry_after_header, to_problem
 from shared.core.strict_json import Json
-from shared.identity.bearer_tokens import challenge
+from shared.identity.bearer_tokens import ClaimsChallenge, challenge
 from shared.meetings.models import Outcome
 
 JSON = "application/json"
@@ -93,6 +93,19 @@ def negotiated(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse
     if JSON not in accepted or MEDIA_TYPE in accepted:
         return answer
     return replace(answer, headers={**answer.headers, "Content-Type": JSON})
+
+
+def with_claims_challenge(answer: HttpResponse, outcomes: Iterable[Outcome]) -> HttpResponse:
+    """Add Entra's claims challenge to an answer for many, where one of them met it.
+
+    The header may stand beside any status (RFC 9110, section 11.6.1), and is the same for all: they
+    came with one token.
+    """
+    for outcome in outcomes:
+        if isinstance(outcome.error, ClaimsChallenge):
+            headers = {**answer.headers, "WWW-Authenticate": outcome.error.header}
+            return HttpResponse(answer.status, headers, answer.body)
+    return answer
 
 
 def outcome_response(outcome: Outcome, *, client_request_id: str | None = None) -> HttpResponse:

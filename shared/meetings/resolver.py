@@ -187,7 +187,11 @@ class Resolver:
             ServiceError: in the end everything in `errors` that Graph or the caller can cause.
         """
         return self._graph.execute(
-            self._in_turn(request, stats.notes), deadline=deadline, stats=stats, max_tries=max_tries
+            self._in_turn(request, stats.notes),
+            deadline=deadline,
+            stats=stats,
+            max_tries=max_tries,
+            on_behalf_of=request.on_behalf_of,
         )
 
     def resolve_many(
@@ -196,7 +200,10 @@ class Resolver:
         """Resolve many in as few batches as it takes, and give each its link or its error."""
         pending = [
             PendingRequest(
-                steps=self._in_turn(request, stats.notes), deadline=deadline, stats=stats
+                steps=self._in_turn(request, stats.notes),
+                deadline=deadline,
+                stats=stats,
+                on_behalf_of=request.on_behalf_of,
             )
             for request, stats in requests
         ]
@@ -271,7 +278,12 @@ class Resolver:
     def _look_up(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
         if request.link is None:  # JoinRequest lets none of these through
             raise errors.InvalidRequest("The meeting is missing.")
-        found = yield from find_meeting(user_id, request.link, tenant_id=self._tenant_id)
+        found = yield from find_meeting(
+            user_id,
+            request.link,
+            tenant_id=self._tenant_id,
+            as_person=request.on_behalf_of is not None,
+        )
         meeting_id = self._cache.set(*_key(user_id, request), value=found)
         return (yield from _join_link(user_id, meeting_id, request))
 
@@ -396,7 +408,11 @@ def find_user(name: str) -> Steps[str]:
 
 
 def find_meeting(
-    user_id: str, link: TeamsLink, *, tenant_id: Callable[[], str | None]
+    user_id: str,
+    link: TeamsLink,
+    *,
+    tenant_id: Callable[[], str | None],
+    as_person: bool = False,
 ) -> Steps[str]:
     """Look an organizer's meeting up by its Teams link, or by the number that people type.
 
@@ -404,6 +420,7 @@ def find_meeting(
         user_id: the organizer's object id.
         link: what is known of the meeting.
         tenant_id: gives the organizer's tenant, once it is known: the first token says it.
+        as_person: whether Graph is asked on the organizer's behalf.
 
     Raises:
         MeetingNotFound: if Graph knows it by none of these.
@@ -411,7 +428,12 @@ def find_meeting(
     asked: list[Call] = []
     missed = error_mapping.meeting_not_found()
     while call := next(
-        (each for each in _lookups(user_id, link, tenant_id) if each not in asked), None
+        (
+            each
+            for each in _lookups(user_id, link, tenant_id, as_person=as_person)
+            if each not in asked
+        ),
+        None,
     ):
         asked.append(call)
         try:
@@ -421,17 +443,21 @@ def find_meeting(
     raise missed
 
 
-def _lookups(user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None]) -> list[Call]:
+def _lookups(
+    user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None], *, as_person: bool
+) -> list[Call]:
     """Give the calls that may find a meeting, the likeliest first."""
     tenant = link.tenant_id or (None if link.is_short else tenant_id())
     by_link = [
-        graph_requests.meeting_by_join_web_url(user_id=user_id, join_web_url=url)
+        graph_requests.meeting_by_join_web_url(
+            user_id=user_id, join_web_url=url, as_person=as_person
+        )
         for url in link.lookups(organizer_id=user_id, tenant_id=tenant)
     ]
     if link.join_meeting_id is None:
         return by_link
     by_number = graph_requests.meeting_by_join_meeting_id(
-        user_id=user_id, join_meeting_id=link.join_meeting_id
+        user_id=user_id, join_meeting_id=link.join_meeting_id, as_person=as_person
     )
     # Teams stores no short link without what follows the number: then the number is all there is.
     number_alone = link.is_short and link.passcode is None
@@ -440,7 +466,10 @@ def _lookups(user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None])
 
 def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[JoinLink]:
     url = yield graph_requests.join_link(
-        user_id=user_id, meeting_id=meeting_id, language=request.language
+        user_id=user_id,
+        meeting_id=meeting_id,
+        language=request.language,
+        as_person=request.on_behalf_of is not None,
     )
     return JoinLink(
         user_id=user_id, online_meeting_id=meeting_id, virtual_appointment_join_web_url=url
@@ -448,8 +477,12 @@ def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[Joi
 
 
 def _key(user_id: str, request: JoinRequest) -> tuple[str, ...]:
-    """Name a meeting in the cache: the same for each of its links."""
-    return ("meeting", user_id, *(request.link.meeting if request.link else ()))
+    """Name a meeting in the cache: the same for each of its links.
+
+    What a person found is for nobody else, and not for the app either.
+    """
+    asked_as = "app" if request.on_behalf_of is None else "person"
+    return ("meeting", asked_as, user_id, *(request.link.meeting if request.link else ()))
 
 
 def _of_another_tenant(error: errors.ServiceError) -> errors.ServiceError:

@@ -187,7 +187,7 @@ class TestTheJoinLink:
             "/v1.0/users/{user}/meetings/{meeting}/getVirtualAppointmentJoinWebUrl",
             "/v1.0/users//onlineMeetings/{meeting}/getVirtualAppointmentJoinWebUrl",
             "/v1.0/users/{user}/onlineMeetings/%zz/getVirtualAppointmentJoinWebUrl",
-            "/v1.0/me",
+            "/v1.0/groups",
             "/v1.0",
         ],
     )

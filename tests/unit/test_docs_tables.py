@@ -21,6 +21,8 @@ NEVER_ON_THE_QUEUE = {
     "signature_invalid",
     "unauthorized",
     "forbidden",
+    "consent_missing",
+    "sign_in_setup_incomplete",
     "secrets_unavailable",
     "diagnostics_busy",
     "settings_invalid",

@@ -285,3 +285,61 @@ def test_a_refusal_does_not_show_its_body() -> None:
     """Not even in a debugger's list of variables."""
     refusal = Refusal(operation=LINK, status=403, headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr(refusal)
+
+
+BOTH = frozenset({"VirtualAppointment.Read", "OnlineMeetings.Read"})
+NO_SCOPES = "Missing scope permissions on the request. API requires one of 'x'. Scopes ''."
+TO_PERSONS = [
+    (403, "Forbidden", NO_ACCESS, LINK, BOTH, "meeting_not_accessible"),
+    (403, "Forbidden", NO_ACCESS, MEETING, BOTH, "meeting_not_accessible"),
+    (403, "Forbidden", NO_SCOPES, LINK, frozenset[str](), "consent_missing"),
+    (403, "Forbidden", NO_SCOPES, LINK, frozenset({"User.Read"}), "consent_missing"),
+    (
+        403,
+        "Forbidden",
+        NO_SCOPES,
+        MEETING,
+        frozenset({"VirtualAppointment.Read"}),
+        "consent_missing",
+    ),
+    (403, "Forbidden", "", LINK, frozenset({"VirtualAppointment.Read"}), "permission_refused"),
+    (403, "Forbidden", "", LINK, frozenset({"onlinemeetings.readwrite"}), "permission_refused"),
+    (403, "Forbidden", "", MEETING, BOTH, "lookup_not_permitted"),
+    (403, "Forbidden", NO_POLICY, LINK, BOTH, "permission_refused"),
+    (404, "NotFound", f"Organizer Id mismatch User Id {USER}", LINK, BOTH, "meeting_not_found"),
+    (404, "UnknownError", "", LINK, BOTH, "user_not_found"),
+    (400, "BadRequest", "Meeting Id is corrupted.", LINK, BOTH, "meeting_id_malformed"),
+    (429, "TooManyRequests", "", LINK, BOTH, "graph_throttled"),
+    (503, "ServiceUnavailable", "", LINK, BOTH, "graph_unavailable"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "operation", "scopes", "code"),
+    [(status, (error, message), *row) for status, error, message, *row in TO_PERSONS],
+)
+def test_what_graph_says_to_a_person_leads_to_its_code(
+    status: int,
+    error: tuple[str, str],
+    operation: Operation,
+    scopes: frozenset[str],
+    code: str,
+) -> None:
+    """No app role and no access policy has a part in it, and no fix speaks of either's grant."""
+    refusal = Refusal(
+        operation=operation,
+        status=status,
+        headers={},
+        body=graph_body(*error),
+        user_id=USER,
+        client_id=CLIENT,
+        token_scopes=scopes,
+    )
+
+    found = to_error(refusal)
+
+    assert found.code == code
+    assert "CsApplicationAccessPolicy" not in (found.fix or "")
+    assert "appRoleAssignedTo" not in (found.fix or "")
+    if code == "consent_missing":
+        assert f"az ad app permission grant --id {CLIENT}" in (found.fix or "")

@@ -22,6 +22,8 @@ CONTRACT = {
     "permission_refused": (403, Retry.OPERATOR),
     "access_policy_missing": (403, Retry.OPERATOR),
     "lookup_not_permitted": (403, Retry.OPERATOR),
+    "consent_missing": (403, Retry.OPERATOR),
+    "sign_in_setup_incomplete": (503, Retry.OPERATOR),
     "graph_throttled": (429, Retry.BACK_OFF),
     "graph_unavailable": (503, Retry.BACK_OFF),
     "identity_unavailable": (503, Retry.BACK_OFF),
