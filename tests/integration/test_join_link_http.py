@@ -186,7 +186,8 @@ INVALID: dict[str, tuple[object, list[str]]] = {
     "an unknown member": (_valid(users="x"), ["/users"]),
     "a user id that is a number": (_valid(userId=1), ["/userId"]),
     "a user id that is no id": (_valid(userId="Dr. Meyer"), ["/userId"]),
-    "an empty user id": (_valid(userId=""), ["/userId"]),
+    "an empty user id, which counts as absent": (_valid(userId=""), ["/userId"]),
+    "an empty reference, which counts as absent": (_valid(onlineMeetingId=""), [""]),
     "a meeting id with a line break": (_valid(onlineMeetingId="MSo\r\nX: y"), ["/onlineMeetingId"]),
     "a meeting id with NUL": (_valid(onlineMeetingId="MSo\0"), ["/onlineMeetingId"]),
     "a meeting id of 1,025 characters": (
@@ -202,7 +203,7 @@ INVALID: dict[str, tuple[object, list[str]]] = {
     "a request id of 129 characters": (_valid(requestId="a" * 129), ["/requestId"]),
     "a context of more than 4 KiB": (_valid(context="a" * 4096), ["/context"]),
     "several at once": (
-        {"userId": 1, "onlineMeetingId": "", "language": "?", "colour": 1},
+        {"userId": 1, "onlineMeetingId": ".", "language": "?", "colour": 1},
         ["/colour", "/language", "/onlineMeetingId", "/userId"],
     ),
 }
