@@ -232,7 +232,7 @@ RAW_INVALID = {
     "a number past 53 bits": (b'{"context": {"n": 9007199254740993}}', "/context/n"),
     "a number without end": (b'{"context": 1e999}', "/context"),
     "NaN": (b'{"context": [NaN]}', "/context/0"),
-    "40 levels": (b'{"context": ' + b"[" * 40 + b"]" * 40 + b"}", "/context" + "/0" * 31),
+    "40 levels": (b'{"context": ' + b"[" * 40 + b"]" * 40 + b"}", "/context"),
     "30,000 levels": (b"[" * 30_000, ""),
 }
 
