@@ -231,7 +231,7 @@ STEPS = (
     ),
     Step("Webhook: a booking, signed by Cal.com", demo_webhooks.calcom, _is_link),
     Step(
-        "Webhook: a Cal.com booking with an Outlook event id, and the Teams link beside it",
+        "Webhook: a Cal.com booking with an Outlook event id beside the Teams link",
         demo_webhooks.calcom_outlook,
         _is_link,
     ),
