@@ -13,8 +13,8 @@ import azure.functions as func
 from shared.app import Application
 from shared.core import telemetry
 from shared.handlers import join_links as http
-from shared.handlers.responses import HttpResponse, negotiated
-from shared.queues.client import POISON, REQUESTS
+from shared.handlers.responses import HttpResponse
+from shared.queues.client import DELIVERIES, DELIVERIES_POISON, POISON, REQUESTS
 
 if TYPE_CHECKING:
     from shared.queues.messages import QueueMessage
@@ -33,28 +33,21 @@ CALLERS = (
 @app.route("join-link", methods=["POST"], auth_level=CALLERS)
 def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
-    return _response(req, http.join_link(application, req.headers, req.get_body()))
+    return _response(http.join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("join_links")
 @app.route("join-links", methods=["POST"], auth_level=CALLERS)
 def join_links(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve many meetings in one go."""
-    return _response(req, http.join_links(application, req.headers, req.get_body()))
+    return _response(http.join_links(application, req.headers, req.get_body()))
 
 
 @app.function_name("request_join_link")
 @app.route("join-link-requests", methods=["POST"], auth_level=CALLERS)
 def request_join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Accept one request for later."""
-    return _response(req, http.request_join_link(application, req.headers, req.get_body()))
-
-
-@app.function_name("connection")
-@app.route("connection", methods=["GET"], auth_level=CALLERS)
-def connection(req: func.HttpRequest) -> func.HttpResponse:
-    """Say whether a caller's key or token opens the routes above."""
-    return _response(req, http.connection(application, req.headers))
+    return _response(http.request_join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("webhooks")
@@ -64,14 +57,14 @@ def webhook(req: func.HttpRequest) -> func.HttpResponse:
     from shared.handlers import webhooks  # noqa: PLC0415 - see above
 
     source = req.route_params["source"]
-    return _response(req, webhooks.receive(application, source, req.headers, req.get_body()))
+    return _response(webhooks.receive(application, source, req.headers, req.get_body()))
 
 
 @app.function_name("health")
-@app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(req: func.HttpRequest) -> func.HttpResponse:
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
     """Say whether the app has loaded and its settings are valid."""
-    return _response(req, http.health(application))
+    return _response(http.health(application))
 
 
 @app.function_name("diagnostics")
@@ -80,16 +73,16 @@ def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
     """Run the checks, with invalid settings too."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
-    return _response(req, api.run(application, req.headers, req.get_body()))
+    return _response(api.run(application, req.headers, req.get_body()))
 
 
 @app.function_name("diagnostics_page")
 @app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:
+def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
     """Give the page that asks for the key and draws the checks."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
-    return _response(req, api.page())
+    return _response(api.page())
 
 
 if application.settings_error is None:
@@ -110,6 +103,22 @@ if application.settings_error is None:
 
         queue_messages.process_poison(application.services(), _queue_message(message))
 
+    @app.function_name("join_link_deliveries")
+    @app.queue_trigger("message", DELIVERIES, "AzureWebJobsStorage")
+    def join_link_deliveries(message: func.QueueMessage) -> None:
+        """Post one outcome to one destination."""
+        from shared.handlers import deliveries  # noqa: PLC0415 - see above
+
+        deliveries.process(application.services(), _queue_message(message))
+
+    @app.function_name("join_link_deliveries_poison")
+    @app.queue_trigger("message", DELIVERIES_POISON, "AzureWebJobsStorage")
+    def join_link_deliveries_poison(message: func.QueueMessage) -> None:
+        """Make a dead letter of a delivery that the host has given up on."""
+        from shared.handlers import deliveries  # noqa: PLC0415 - see above
+
+        deliveries.process_poison(application.services(), _queue_message(message))
+
 
 def _queue_message(message: func.QueueMessage) -> "QueueMessage":
     from shared.queues.messages import QueueMessage  # noqa: PLC0415 - see above
@@ -125,8 +134,7 @@ def _queue_message(message: func.QueueMessage) -> "QueueMessage":
     )
 
 
-def _response(req: func.HttpRequest, answer: HttpResponse) -> func.HttpResponse:
-    answer = negotiated(answer, req.headers)
+def _response(answer: HttpResponse) -> func.HttpResponse:
     return func.HttpResponse(
         answer.body,
         status_code=answer.status,

@@ -52,6 +52,13 @@ param entraClientId string = ''
 @description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
 param webhookSources object = {}
 
+@description('Where outcomes are delivered: the value of DELIVERIES. URLs that hold a key belong into the vault.')
+param deliveries object = {}
+
+@description('Which outcomes the result queue gets: all, or those that no destination takes.')
+@allowed(['always', 'unclaimed'])
+param resultsQueue string = 'always'
+
 @description('Version of Microsoft Graph that is called.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
@@ -124,6 +131,8 @@ module resources 'resources.bicep' = {
     keepPublicAccess: keepPublicAccess
     entraClientId: entraClientId
     webhookSources: webhookSources
+    deliveries: deliveries
+    resultsQueue: resultsQueue
     graphVersion: graphVersion
     graphTimeoutSeconds: graphTimeoutSeconds
     queueRetryHours: queueRetryHours

@@ -49,6 +49,13 @@ param entraClientId string = ''
 @description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
 param webhookSources object = {}
 
+@description('Where outcomes are delivered: the value of DELIVERIES. URLs that hold a key belong into the vault.')
+param deliveries object = {}
+
+@description('Which outcomes the result queue gets: all, or those that no destination takes.')
+@allowed(['always', 'unclaimed'])
+param resultsQueue string = 'always'
+
 @description('Version of Microsoft Graph that is called.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
@@ -120,8 +127,19 @@ var queues = {
   requests: 'join-link-requests'
   poison: 'join-link-requests-poison'
   results: 'join-link-results'
+  deliveries: 'join-link-deliveries'
+  deliveriesPoison: 'join-link-deliveries-poison'
   deadLetters: 'join-link-dead-letters'
 }
+
+var queueNames = [
+  queues.requests
+  queues.poison
+  queues.results
+  queues.deliveries
+  queues.deliveriesPoison
+  queues.deadLetters
+]
 
 var workspaceId = resourceId('Microsoft.OperationalInsights/workspaces', names.workspace)
 var storageAccountId = resourceId('Microsoft.Storage/storageAccounts', names.storageAccount)
@@ -151,7 +169,7 @@ var eventLines = [
   'union isfuzzy=true (datatable(TimeGenerated: datetime, AppRoleName: string, Message: string)[]), AppTraces'
   '| where AppRoleName =~ "${names.functionApp}" and Message startswith "{"'
   '| extend record = parse_json(Message)'
-  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), note = tostring(record.note), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
+  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), destination = tostring(record.destination), note = tostring(record.note), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
 ]
 var events = join(eventLines, '\n')
 
@@ -178,7 +196,7 @@ module storage 'modules/storage.bicep' = {
     tags: tags
     skuName: storageSku
     deploymentContainerName: deploymentContainerName
-    queueNames: [queues.requests, queues.poison, queues.results, queues.deadLetters]
+    queueNames: queueNames
     publicNetworkAccess: publicNetworkAccess
     workspaceId: workspaceId
   }
@@ -258,6 +276,8 @@ module functionApp 'modules/function-app.bicep' = {
       MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
       KEY_VAULT_URI: keyVaultUri
       WEBHOOK_SOURCES: string(webhookSources)
+      DELIVERIES: string(deliveries)
+      RESULTS_QUEUE: resultsQueue
       QUEUE_RETRY_HOURS: string(queueRetryHours)
       DERIVE_MEETING_ID: deriveMeetingId ? 'true' : 'false'
       HTTP_AUTH: empty(entraClientId) ? 'key' : 'entra'

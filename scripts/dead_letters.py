@@ -2,8 +2,8 @@
 """Lists dead letters, shows one, puts them back, drops them.
 
 Needs the Azure role Storage Queue Data Message Processor on join-link-dead-letters and, to replay,
-Storage Queue Data Message Sender on join-link-requests, signed in by `az login`. Python 3.10 or
-newer and scripts/requirements.txt.
+Storage Queue Data Message Sender on join-link-requests and join-link-deliveries, signed in by
+`az login`. Python 3.10 or newer and scripts/requirements.txt.
 
     python scripts/dead_letters.py --account NAME list
     python scripts/dead_letters.py --account NAME replay ID
@@ -40,9 +40,17 @@ except ModuleNotFoundError as missing:
 
 DEAD_LETTERS = "join-link-dead-letters"
 REQUESTS = "join-link-requests"
+DELIVERIES = "join-link-deliveries"
 HIDDEN_SECONDS = 15
 PAGE = 32
-REASONS = ("undecodable", "retry_time_spent", "failed_on_last_delivery", "host_gave_up")
+REASONS = (
+    "undecodable",
+    "retry_time_spent",
+    "failed_on_last_delivery",
+    "host_gave_up",
+    "delivery_failed",
+    "destination_gone",
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,17 @@ class Letter:
     def reason(self) -> str:
         """Why it is here."""
         return str(self.members.get("reason", "unreadable"))
+
+    @property
+    def queue(self) -> str:
+        """Where it is put back."""
+        return DELIVERIES if self.members.get("queue") == DELIVERIES else REQUESTS
+
+    @property
+    def destination(self) -> str | None:
+        """Whom it was for, where it is the dead letter of a delivery."""
+        destination = self.members.get("destination")
+        return destination if isinstance(destination, str) else None
 
     @property
     def error(self) -> dict[str, Any]:
@@ -96,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.command == "show":
                 return _show(letters, options)
             if options.command == "replay":
-                return _replay(letters, service.get_queue_client(REQUESTS), options)
+                queues = {name: service.get_queue_client(name) for name in (REQUESTS, DELIVERIES)}
+                return _replay(letters, queues, options)
             return _drop(letters, options)
     except UsageError as error:
         print(error, file=sys.stderr)
@@ -104,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AzureError as error:
         code = getattr(error, "error_code", None) or type(error).__name__
         print(f"The queue service refused or could not be reached ({code}).", file=sys.stderr)
-        print("Are you signed in (az login), with the roles on the two queues?", file=sys.stderr)
+        print("Are you signed in (az login), with the roles on these queues?", file=sys.stderr)
         return 2
 
 
@@ -126,8 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     summaries = {
         "list": "say what is there and why",
-        "show": "show everything about some, the request itself included",
-        "replay": "put some back on the request queue",
+        "show": "show everything about some, the request or outcome itself included",
+        "replay": "put some back where they came from, to be tried anew",
         "drop": "delete some for good",
     }
     for name, summary in summaries.items():
@@ -137,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--all", action="store_true", help="every one")
         command.add_argument("--reason", choices=REASONS, help="those with this reason")
         command.add_argument("--code", help="those with this error code")
+        command.add_argument("--destination", metavar="NAME", help="deliveries to this destination")
         if name == "drop":
             command.add_argument("--yes", action="store_true", help="do not ask")
     return parser
@@ -193,9 +214,10 @@ def _came_by(began: datetime | None, inserted_on: datetime | None) -> bool:
 
 
 def _matches(letter: Letter, options: argparse.Namespace) -> bool:
-    return options.reason in (None, letter.reason) and options.code in (
-        None,
-        letter.error.get("code"),
+    return (
+        options.reason in (None, letter.reason)
+        and options.code in (None, letter.error.get("code"))
+        and options.destination in (None, letter.destination)
     )
 
 
@@ -206,8 +228,10 @@ def _chosen(queue: QueueClient, options: argparse.Namespace) -> Iterator[Letter]
         UsageError: if none were asked for, or some are not there; the others come first.
     """
     missing = set(options.ids)
-    if not (missing or options.all or options.reason or options.code):
-        raise UsageError("Say which: ids as list shows them, --reason, --code or --all.")
+    if not (missing or options.all or options.reason or options.code or options.destination):
+        raise UsageError(
+            "Say which: ids as list shows them, --reason, --code, --destination or --all."
+        )
     dead_letter = time.monotonic() + HIDDEN_SECONDS + 1
     while True:
         for letter in _take(queue):
@@ -239,8 +263,9 @@ def _list(queue: QueueClient, options: argparse.Namespace) -> int:
 def _summary(letter: Letter) -> str:
     members, error = letter.members, letter.error
     request_id, first_seen = error.get("requestId", "without an id"), members.get("firstSeen")
+    whom = "" if letter.destination is None else f"  to {letter.destination}"
     lines = [
-        f"{letter.id}  {letter.reason}  {error.get('code', '')}",
+        f"{letter.id}  {letter.reason}  {error.get('code', '')}{whom}",
         f"  request {request_id}, first seen {first_seen}, tries: {members.get('attempts')}",
     ]
     lines += [f"  {error[name]}" for name in ("detail", "fix") if name in error]
@@ -266,8 +291,8 @@ def _show(queue: QueueClient, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(queue: QueueClient, requests: QueueClient, options: argparse.Namespace) -> int:
-    """Write first, delete then: cut off in between, a request is there twice and not lost."""
+def _replay(queue: QueueClient, queues: dict[str, QueueClient], options: argparse.Namespace) -> int:
+    """Write first, delete then: cut off in between, a message is there twice and not lost."""
     done = left = 0
     for letter in _chosen(queue, options):
         original = letter.original()
@@ -275,7 +300,7 @@ def _replay(queue: QueueClient, requests: QueueClient, options: argparse.Namespa
             print(f"{letter.id}  left: it is not whole")
             left += 1
             continue
-        requests.send_message(original, time_to_live=-1)
+        queues[letter.queue].send_message(original, time_to_live=-1)
         _delete(queue, letter)
         print(f"{letter.id}  put back")
         done += 1
@@ -298,7 +323,7 @@ def _drop(queue: QueueClient, options: argparse.Namespace) -> int:
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
         raise UsageError("Nobody is there to ask: say --yes to drop for good.")
-    return input("These requests will be gone for good. Go on? [y/N] ").lower() in ("y", "yes")
+    return input("These will be gone for good. Go on? [y/N] ").lower() in ("y", "yes")
 
 
 def _delete(queue: QueueClient, letter: Letter) -> None:

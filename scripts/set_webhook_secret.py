@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Puts the secret that a booking system signs its webhooks with into the app's Key Vault.
+"""Puts a secret of webhooks or deliveries into the app's Key Vault.
 
 Needs the Azure role Key Vault Secrets Officer on the vault, signed in by `az login`. Python 3.10
 or newer and scripts/requirements.txt; runs in Cloud Shell too.
 
+The secret is what a booking system signs its webhooks with, or what the app signs deliveries with
+(--delivery), or a destination's URL where it is itself a secret (--delivery-url).
+
 Makes a secret and shows it once, to be pasted into the booking system; or asks for the one that
 the booking system has made (--prompt). A secret that is there already stays, unless --rotate
 puts a new version beside it: the app accepts the newest two, so that no webhook is refused until
-the booking system has the new one.
+the booking system has the new one, and signs deliveries with both.
 """
 
 import argparse
@@ -44,6 +47,7 @@ _SOURCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
 _VAULT = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
 _KEY_BYTES = range(24, 65)  # of a secret by the Standard Webhooks specification
+_URL = re.compile(r"https://[!-~]{1,8184}")
 _NO_SECRETS = ("", "no-secret-provided")
 _NOT_ALLOWED = (
     "You are signed in, but may not write secrets in {0}: it needs the Azure role Key Vault "
@@ -63,6 +67,43 @@ _REFUSALS = {  # what stands in an answer, and what it means; the first that fit
     "403 ": _NOT_ALLOWED,
     "429 ": "The vault {0} is busy and asks to wait: run this again in some minutes.",
 }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the secret is for.
+
+    Attributes:
+        name: The secret's name by default; {} stands for the source's or destination's.
+        setting: What names the secret, and as which member.
+        receiver: To whom the secret is given.
+        before: What becomes of the version from before.
+    """
+
+    name: str
+    setting: str
+    receiver: str
+    before: str
+
+
+_WEBHOOK = Kind(
+    name="webhook-{}",
+    setting='WEBHOOK_SOURCES names the secret: "secret": "{}"',
+    receiver="Paste this secret into {}, it is not shown again:",
+    before="The version from before is accepted beside it.",
+)
+_DELIVERY = Kind(
+    name="delivery-{}",
+    setting='DELIVERIES names the secret: "secret": "{}"',
+    receiver="Give this secret to whoever runs {}, it is not shown again:",
+    before="Deliveries are signed with the version from before as well.",
+)
+_DELIVERY_URL = Kind(
+    name="delivery-{}-url",
+    setting='DELIVERIES names the secret: "urlSecret": "{}"',
+    receiver="",
+    before="Deliveries go to the new URL from then on.",
+)
 
 
 class SecretError(Exception):
@@ -109,6 +150,20 @@ def check(secret: str, *, standard: bool) -> str:
                 "to 64 bytes; this is not one. Nothing was changed."
             )
     return secret
+
+
+def check_url(url: str) -> str:
+    """Return a destination's URL without the blanks around it.
+
+    Raises:
+        SecretError: It is none that deliveries go to.
+    """
+    url = url.strip()
+    if not _URL.fullmatch(url):
+        raise SecretError(
+            "That is no URL that begins with https:// and holds no blanks. Nothing was changed."
+        )
+    return url
 
 
 def may_rotate(live: Sequence[Version], *, now: float) -> bool:
@@ -165,12 +220,14 @@ def set_secret(vault: Vault, options: argparse.Namespace) -> None:
         AzureError: The vault refused it.
     """
     now = time.time()
+    kind: Kind = options.kind
     live = vault.live(now)
     if live and not options.rotate:
         print(f"{options.secret_name} is there already, and stays as it is: use --rotate to")
         print("put a new one beside it. Its value is shown by nobody but the vault.")
         return
-    if options.rotate and not options.again and not may_rotate(live, now=now):
+    both_count = kind is not _DELIVERY_URL
+    if both_count and options.rotate and not options.again and not may_rotate(live, now=now):
         raise SecretError(
             f"The last rotation was less than {ROTATION_PAUSE_HOURS} hours ago, and the app "
             "accepts the newest two versions: another one now would shut out the one from before. "
@@ -179,10 +236,7 @@ def set_secret(vault: Vault, options: argparse.Namespace) -> None:
     if options.what_if:
         print(f"Would add a version of {options.secret_name}. Nothing was changed.")
         return
-    if options.prompt:
-        secret = check(_ask(), standard=options.standard)
-    else:
-        secret = make(standard=options.standard)
+    secret = _secret_for(options)
     vault.add(secret)
     print(f"{options.secret_name}: a new version is in the vault.")
     if options.expire_old is not None:
@@ -190,19 +244,28 @@ def set_secret(vault: Vault, options: argparse.Namespace) -> None:
             vault.expire(version, now + options.expire_old * HOUR)
         print(f"The versions from before end in {options.expire_old:g} hours.")
     elif live:
-        print("The version from before is accepted beside it.")
+        print(kind.before)
     print()
-    if not options.prompt:
-        print(f"Paste this secret into {options.source}, it is not shown again:\n\n  {secret}\n")
-    app = os.environ.get("FUNCTION_APP_URL", "https://YOUR-APP.azurewebsites.net")
-    print(f"The webhook's address: {app}/api/webhooks/{options.source}")
-    print(f'WEBHOOK_SOURCES names the secret: "secret": "{options.secret_name}"')
+    if not options.prompt and kind is not _DELIVERY_URL:
+        print(f"{kind.receiver.format(options.source)}\n\n  {secret}\n")
+    if kind is _WEBHOOK:
+        app = os.environ.get("FUNCTION_APP_URL", "https://YOUR-APP.azurewebsites.net")
+        print(f"The webhook's address: {app}/api/webhooks/{options.source}")
+    print(kind.setting.format(options.secret_name))
     print("The app reads it within five minutes.")
 
 
-def _ask() -> str:
+def _secret_for(options: argparse.Namespace) -> str:
+    if options.kind is _DELIVERY_URL:
+        return check_url(_ask("The destination's URL (it is not shown): "))
+    if options.prompt:
+        return check(_ask("The secret (it is not shown): "), standard=options.standard)
+    return make(standard=options.standard)
+
+
+def _ask(question: str) -> str:
     if sys.stdin.isatty():
-        return getpass.getpass("The booking system's secret (it is not shown): ")
+        return getpass.getpass(question)
     return sys.stdin.readline()
 
 
@@ -231,7 +294,27 @@ def _named(pattern: re.Pattern[str]) -> Callable[[str], str]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__)
     add = parser.add_argument
-    add("source", metavar="SOURCE", type=_named(_SOURCE), help="its name in WEBHOOK_SOURCES")
+    add(
+        "source",
+        metavar="NAME",
+        type=_named(_SOURCE),
+        help="a source's name in WEBHOOK_SOURCES, or a destination's in DELIVERIES",
+    )
+    add(
+        "--delivery",
+        dest="kind",
+        action="store_const",
+        const=_DELIVERY,
+        default=_WEBHOOK,
+        help="the secret that deliveries to a destination are signed with: whsec_…",
+    )
+    add(
+        "--delivery-url",
+        dest="kind",
+        action="store_const",
+        const=_DELIVERY_URL,
+        help="a destination's URL that is itself a secret, such as a flow's: it is asked for",
+    )
     add(
         "--vault",
         type=_named(_VAULT),
@@ -244,7 +327,8 @@ def _parser() -> argparse.ArgumentParser:
         "--secret-name",
         type=_named(_SECRET_NAME),
         metavar="NAME",
-        help="the secret's name (default: webhook-SOURCE, with - for each _)",
+        help="the secret's name (default: webhook-NAME, delivery-NAME or delivery-NAME-url, with - "
+        "for each _)",
     )
     add("--standard", action="store_true", help="a secret for Standard Webhooks or Svix: whsec_…")
     add("--prompt", action="store_true", help="ask for the secret, or read it from a pipe")
@@ -268,7 +352,9 @@ def main() -> int:
         parser.error("name the vault: --vault NAME")
     if options.expire_old is not None and not options.rotate:
         parser.error("--expire-old goes with --rotate")
-    options.secret_name = options.secret_name or f"webhook-{options.source.replace('_', '-')}"
+    options.standard = options.standard or options.kind is _DELIVERY
+    name = options.source.replace("_", "-")
+    options.secret_name = options.secret_name or options.kind.name.format(name)
     logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
     credential = AzureCliCredential(process_timeout=60)
     url = f"https://{options.vault}.vault.azure.net"

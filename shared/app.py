@@ -1,7 +1,7 @@
 """The app put together, once per process: nothing in here is done twice, and nothing too early."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,12 @@ from shared.core.telemetry import Event
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
-from shared.identity.on_behalf_of import OnBehalfOf
 from shared.meetings.resolver import Cache, Resolver
 from shared.queues.client import Queues
 
 if TYPE_CHECKING:
+    from shared.deliveries.destinations import Destinations
+    from shared.deliveries.sender import Sender
     from shared.identity.key_vault import SecretStore
     from shared.webhooks.sources import Sources
 
@@ -39,12 +40,14 @@ class Services:
     queues: Queues
     sources: "Sources | None"
     """None where the settings name no booking system."""
+    destinations: "Destinations | None"
+    """None where the settings name no destination."""
+    sender: "Sender | None"
+    """As `destinations`."""
     secrets: "SecretStore | None"
     """None where the settings name no vault."""
     sign_in: SignIn | None
     """None where the host asks callers for a key."""
-    on_behalf_of: OnBehalfOf | None
-    """As `sign_in`."""
 
     @classmethod
     def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
@@ -56,24 +59,19 @@ class Services:
         http = _http_client(environment)
         client_id = settings.managed_identity_client_id
         identity = ManagedIdentity(client_id=client_id, environment=environment)
-        on_behalf_of = _on_behalf_of(settings, http, identity)
         graph = GraphClient(
             root=settings.graph_root,
             version=settings.graph_version,
             client_id=client_id,
             http=http,
             identity=identity,
-            on_behalf_of=on_behalf_of,
         )
         return cls(
             settings=settings,
             identity=identity,
             http=http,
             resolver=Resolver(
-                graph=graph,
-                cache=Cache(),
-                derive_meeting_id=settings.derive_meeting_id,
-                tenant_id=settings.entra_tenant_id,
+                graph=graph, cache=Cache(), derive_meeting_id=settings.derive_meeting_id
             ),
             queues=Queues(
                 storage=settings.storage,
@@ -81,9 +79,10 @@ class Services:
                 http=http,
             ),
             sources=_sources(settings),
+            destinations=_destinations(settings),
+            sender=_sender(settings, http),
             secrets=_secrets(settings, identity, http),
             sign_in=_sign_in(settings, http),
-            on_behalf_of=on_behalf_of,
         )
 
 
@@ -108,8 +107,7 @@ class Application:
                 _logger.error("Setting %s: %s", field_error.pointer, field_error.detail)  # noqa: TRY400
             telemetry.emit(Event(event="settings.invalid", code=error.code))
         else:
-            if self._services.sources is not None:
-                _report_invalid_sources(self._services.sources)
+            _report_invalid_entries(self._services)
 
     def services(self) -> Services:
         """Give the services.
@@ -137,13 +135,23 @@ class Application:
             return Services.from_settings(settings, without)
 
 
-def _report_invalid_sources(sources: "Sources") -> None:
-    for name, field_errors in sources.invalid.items():
-        for field_error in field_errors:
-            _logger.error(
-                "Webhook source %s, %s: %s", pointer(name), field_error.pointer, field_error.detail
+def _report_invalid_entries(services: Services) -> None:
+    """Tell of each webhook source and each destination that is switched off."""
+    if services.sources is not None:
+        for name, field_errors in services.sources.invalid.items():
+            _log_field_errors("Webhook source", name, field_errors)
+            telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
+    if services.destinations is not None:
+        for name, field_errors in services.destinations.invalid.items():
+            _log_field_errors("Destination", name, field_errors)
+            telemetry.emit(
+                Event(event="settings.invalid", code=SettingsInvalid.code, destination=name)
             )
-        telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
+
+
+def _log_field_errors(what: str, name: str, field_errors: Iterable[FieldError]) -> None:
+    for field_error in field_errors:
+        _logger.error("%s %s, %s: %s", what, pointer(name), field_error.pointer, field_error.detail)
 
 
 def _sources(settings: Settings) -> "Sources | None":
@@ -152,6 +160,22 @@ def _sources(settings: Settings) -> "Sources | None":
     from shared.webhooks.sources import read_sources  # noqa: PLC0415 - only where there are any
 
     return read_sources(settings.webhook_sources)
+
+
+def _destinations(settings: Settings) -> "Destinations | None":
+    if not settings.deliveries:
+        return None
+    from shared.deliveries.destinations import read_destinations  # noqa: PLC0415 - as above
+
+    return read_destinations(settings.deliveries)
+
+
+def _sender(settings: Settings, http: HttpClient) -> "Sender | None":
+    if not settings.deliveries:
+        return None
+    from shared.deliveries.sender import Sender  # noqa: PLC0415 - as above
+
+    return Sender(context=http.context)
 
 
 def _secrets(
@@ -182,20 +206,6 @@ def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
         client_id=settings.entra_client_id,
         authority=settings.entra_authority,
         http=http,
-    )
-
-
-def _on_behalf_of(
-    settings: Settings, http: HttpClient, identity: ManagedIdentity
-) -> OnBehalfOf | None:
-    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
-        return None
-    return OnBehalfOf(
-        tenant_id=settings.entra_tenant_id,
-        client_id=settings.entra_client_id,
-        authority=settings.entra_authority,
-        http=http,
-        identity=identity,
     )
 
 

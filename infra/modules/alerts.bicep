@@ -45,6 +45,14 @@ var refusedLines = [
   '| where refused > 0 and accepted == 0'
 ]
 
+// A destination that takes nothing for a while, or whose outcomes were given up on.
+var deliveryLines = [
+  events
+  '| where event in ("delivery.retried", "delivery.dead_lettered")'
+  '| summarize retried = countif(event == "delivery.retried"), givenUp = countif(event == "delivery.dead_lettered") by destination'
+  '| where givenUp > 0 or retried > 5'
+]
+
 var dailyCapLines = [
   'union isfuzzy=true (datatable(TimeGenerated: datetime, Category: string, Detail: string)[]), _LogOperation'
   '| where Category =~ "Ingestion" and Detail contains "OverQuota"'
@@ -80,7 +88,7 @@ var rules = [
     frequency: 'PT5M'
     window: 'PT15M'
     threshold: 0
-    query: '${events}\n| where code in ("permission_missing", "permission_refused", "access_policy_missing", "lookup_not_permitted", "meeting_not_accessible", "consent_missing", "sign_in_setup_incomplete")'
+    query: '${events}\n| where code in ("permission_missing", "permission_refused", "access_policy_missing", "lookup_not_permitted", "meeting_not_accessible")'
   }
   {
     name: 'settings'
@@ -111,6 +119,16 @@ var rules = [
     window: 'PT6H'
     threshold: 0
     query: join(refusedLines, '\n')
+  }
+  {
+    name: 'deliveries'
+    title: 'Outcomes do not reach a destination'
+    description: 'A destination of DELIVERIES failed more than five times in 15 minutes, or an outcome for it became a dead letter: it is gone, or its time is over. The diagnostics check each destination; see scripts/dead_letters.py.'
+    severity: 2
+    frequency: 'PT15M'
+    window: 'PT15M'
+    threshold: 0
+    query: join(deliveryLines, '\n')
   }
   {
     name: 'daily-cap'

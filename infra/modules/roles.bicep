@@ -7,7 +7,7 @@ param keyVaultName string
 @description('Application Insights component that the app reports to.')
 param applicationInsightsName string
 
-@description('Names of the queues: requests, poison, results, deadLetters.')
+@description('Names of the queues: requests, poison, results, deliveries, deliveriesPoison, deadLetters.')
 param queues object
 
 @description('Object id of the app\'s identity.')
@@ -44,7 +44,14 @@ resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-01-0
   name: 'default'
 }
 
-var queueNames = [queues.requests, queues.poison, queues.results, queues.deadLetters]
+var queueNames = [
+  queues.requests
+  queues.poison
+  queues.results
+  queues.deliveries
+  queues.deliveriesPoison
+  queues.deadLetters
+]
 
 resource everyQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' existing = [
   for queueName in queueNames: {
@@ -61,6 +68,11 @@ resource requestQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@20
 resource resultQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' existing = {
   parent: queueService
   name: queues.results
+}
+
+resource deliveryQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' existing = {
+  parent: queueService
+  name: queues.deliveries
 }
 
 resource deadLetterQueue 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' existing = {
@@ -168,6 +180,19 @@ resource operatorDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01
     scope: deadLetterQueue
     properties: {
       roleDefinitionId: roles.storageQueueDataMessageProcessor
+      principalId: operator.id
+      principalType: operator.type
+    }
+  }
+]
+
+// To put a dead letter of a delivery back.
+resource operatorDeliveries 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for operator in operators: {
+    name: guid(deliveryQueue.id, operator.id, roles.storageQueueDataMessageSender)
+    scope: deliveryQueue
+    properties: {
+      roleDefinitionId: roles.storageQueueDataMessageSender
       principalId: operator.id
       principalType: operator.type
     }

@@ -87,13 +87,23 @@ var charts = [
     ]
   }
   {
+    name: 'deliveries'
+    title: 'Deliveries, by destination'
+    visualization: 'table'
+    lines: [
+      '| where trigger == "delivery"'
+      '| summarize delivered = countif(event == "delivery.succeeded"), retried = countif(event == "delivery.retried"), givenUp = countif(event == "delivery.dead_lettered"), medianMs = percentile(durationMs, 50), latest = max(TimeGenerated) by destination'
+      '| order by givenUp + retried desc'
+    ]
+  }
+  {
     name: 'dead-letters'
     title: 'Dead letters'
     visualization: 'table'
     lines: [
-      '| where event == "join_link.dead_lettered"'
+      '| where event in ("join_link.dead_lettered", "delivery.dead_lettered")'
       bySource
-      '| project TimeGenerated, source, code, attempts, requestId'
+      '| project TimeGenerated, source, destination, code, attempts, requestId'
       '| order by TimeGenerated desc'
       '| take 100'
     ]

@@ -19,7 +19,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from shared.core.errors import NoAnswer, root_cause
+from shared.core.errors import root_cause
 from shared.core.tls import make_context
 
 if TYPE_CHECKING:
@@ -34,8 +34,12 @@ type Headers = Mapping[str, str]
 """A response's headers, found by names in any case."""
 
 
-class NoResponse(NoAnswer):
-    """There is no response; `reason` says why."""
+class NoResponse(Exception):
+    """There is no response. `reason` names the innermost exception's type: texts hold URLs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ConnectionFailed(NoResponse):
@@ -123,9 +127,10 @@ class HttpClient:
     """
 
     def __init__(self, *, pool_size: int, ca_bundle: str | None = None) -> None:
-        context = make_context(ca_bundle)
-        context.sslsocket_class = _Socket
-        self._adapter = _Adapter(context, pool_size=pool_size)
+        self.context = make_context(ca_bundle)
+        """For all connections of the process."""
+        self.context.sslsocket_class = _Socket
+        self._adapter = _Adapter(self.context, pool_size=pool_size)
         self.session = requests.Session()
         """For libraries that take one (azure-core); same context, same pools."""
         self.session.mount("https://", self._adapter)

@@ -18,6 +18,8 @@ NAMES = (
     "AzureWebJobsStorage",
     "KEY_VAULT_URI",
     "WEBHOOK_SOURCES",
+    "DELIVERIES",
+    "RESULTS_QUEUE",
     "HTTP_AUTH",
     "ENTRA_TENANT_ID",
     "ENTRA_CLIENT_ID",
@@ -52,6 +54,8 @@ class Settings:
     managed_identity_client_id: str | None = None
     key_vault_uri: str | None = None
     webhook_sources: Mapping[str, object] = field(default_factory=dict, repr=False)
+    deliveries: Mapping[str, object] = field(default_factory=dict, repr=False)
+    results_queue: Literal["always", "unclaimed"] = "always"
     http_auth: Literal["key", "entra"] = "key"
     entra_tenant_id: str | None = None
     entra_client_id: str | None = None
@@ -91,6 +95,8 @@ class Settings:
             managed_identity_client_id=reader.read("MANAGED_IDENTITY_CLIENT_ID", _guid, None),
             key_vault_uri=reader.read("KEY_VAULT_URI", _key_vault_uri, None),
             webhook_sources=reader.read("WEBHOOK_SOURCES", _json_object, {}),
+            deliveries=reader.read("DELIVERIES", _json_object, {}),
+            results_queue=reader.read("RESULTS_QUEUE", _results_queue, "always"),
             http_auth=reader.read("HTTP_AUTH", _http_auth, "key"),
             entra_tenant_id=reader.read("ENTRA_TENANT_ID", _guid, None),
             entra_client_id=reader.read("ENTRA_CLIENT_ID", _guid, None),
@@ -104,6 +110,8 @@ class Settings:
         sources = settings.webhook_sources.values()
         if any(isinstance(source, dict) and "secret" in source for source in sources):
             reader.require("KEY_VAULT_URI", where="WEBHOOK_SOURCES names a secret")
+        if settings.deliveries:
+            reader.require("KEY_VAULT_URI", where="DELIVERIES names a destination")
         if settings.http_auth == "entra":
             reader.require("ENTRA_TENANT_ID", "ENTRA_CLIENT_ID", where="HTTP_AUTH is entra")
         return settings, tuple(reader.field_errors)
@@ -171,6 +179,12 @@ def _http_auth(text: str) -> Literal["key", "entra"]:
     if text not in ("key", "entra"):
         raise ValueError("Must be key or entra.")
     return cast("Literal['key', 'entra']", text)
+
+
+def _results_queue(text: str) -> Literal["always", "unclaimed"]:
+    if text not in ("always", "unclaimed"):
+        raise ValueError("Must be always or unclaimed.")
+    return cast("Literal['always', 'unclaimed']", text)
 
 
 def _is_loopback(url: str) -> bool:
@@ -263,7 +277,7 @@ def _json_object(text: str) -> Mapping[str, object]:
     except RecursionError:
         raise ValueError("Is nested too deeply.") from None
     if not isinstance(value, dict):
-        raise ValueError("Must be a JSON object: name of the source, then what it is.")
+        raise ValueError("Must be a JSON object: a name, then what it stands for.")
     return value
 
 

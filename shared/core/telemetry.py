@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import ServiceError
 
-Trigger = Literal["http", "queue", "webhook"]
+Trigger = Literal["http", "queue", "webhook", "delivery"]
 
 EVENTS = frozenset(
     {
@@ -21,6 +21,9 @@ EVENTS = frozenset(
         "join_link.failed",
         "join_link.retried",
         "join_link.dead_lettered",
+        "delivery.succeeded",
+        "delivery.retried",
+        "delivery.dead_lettered",
         "webhook.accepted",
         "webhook.ignored",
         "webhook.refused",
@@ -33,17 +36,19 @@ One outcome of a request or message is one event; giving up on a request that ha
 `join_link.failed` for the answer, then `join_link.dead_lettered`, whose note is the reason.
 """
 
+_WARNINGS = frozenset({"join_link.retried", "delivery.retried", "webhook.refused"})
 _logger = logging.getLogger("virtual_appointment")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Event(NamedTuple):
-    """One outcome. `attempts` counts tries of the request, `graph_calls` calls to Graph."""
+    """One outcome. `attempts` counts tries of it, `graph_calls` calls to Graph."""
 
     event: str
     trigger: Trigger | None = None
     code: str | None = None
     source: str | None = None
+    destination: str | None = None
     duration_ms: float | None = None
     attempts: int = 1
     graph_calls: int = 0
@@ -69,7 +74,7 @@ def emit(event: Event) -> None:
     """Write one event: INFO for a success, WARNING for what is tried again, else ERROR."""
     if event.code is None:
         level = logging.INFO
-    elif event.event in ("join_link.retried", "webhook.refused"):
+    elif event.event in _WARNINGS:
         level = logging.WARNING
     else:
         level = logging.ERROR
@@ -89,8 +94,7 @@ def outcome_event(
     source: str | None = None,
     client_request_id: str | None = None,
 ) -> Event:
-    """Make the event of an outcome: resolved or failed. Its note ends with the error's cause."""
-    notes = [*stats.notes, error.cause if error is not None else None]
+    """Make the event of an outcome: resolved or failed."""
     return Event(
         event="join_link.resolved" if error is None else "join_link.failed",
         trigger=trigger,
@@ -104,7 +108,7 @@ def outcome_event(
         graph_client_request_id=stats.graph_client_request_id,
         graph_diagnostic=stats.graph_diagnostic,
         client_request_id=client_request_id,
-        note=" ".join(filter(None, notes)) or None,
+        note=" ".join(stats.notes) or None,
     )
 
 
@@ -115,7 +119,5 @@ def configure_logging() -> None:
     # Nobody reads which thread or process wrote a record, and finding out is a fifth of its cost.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined] # typeshed does not know it yet
-    # Its warnings quote what the endpoint answered, which may be a token that was cut in half.
-    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     # Its warning about odd headers quotes the URL, and with it the ids and links in there.
     logging.getLogger("urllib3.connection").setLevel(logging.ERROR)

@@ -19,7 +19,10 @@ OUTCOMES = ("resolved", "failed")
 _MEMBERS = frozenset({"url", "urlSecret", "secret", "sources", "outcomes", "private"})
 _MAX_URL_LENGTH = 8192
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
-_HOST = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9]|[0-9A-Fa-f:.]+")
+_MAX_HOST_LENGTH = 253
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+"""A name as the name service takes it (RFC 1035 §2.3.4), or an IP address."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"https": 443, "http": 80}
 
@@ -61,7 +64,7 @@ class Endpoint:
             )
         if "@" in parts.netloc or "#" in url or "\\" in url:
             raise ValueError("Must hold no user name, no fragment and no backslash.")
-        if not _HOST.fullmatch(host) or port == 0:
+        if not _HOST.fullmatch(host) or len(host) > _MAX_HOST_LENGTH or port == 0:
             raise ValueError("Must name a host, and a port from 1 to 65535 if any.")
         _, _, rest = url.partition("://")
         target = rest[len(parts.netloc) :]

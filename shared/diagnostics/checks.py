@@ -114,6 +114,5 @@ CHECKS: Sequence[Check[CheckContext]] = (
         fix=_GRAPH_AWAY,
         seconds=3,
         needs=("meeting",),
-        informative=True,
     ),
 )

@@ -1,6 +1,6 @@
 """The HTTP routes, in plain values: headers and a body in, a status, headers and a body out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from shared.app import Application, Services
 from shared.core import strict_json, telemetry
@@ -9,7 +9,6 @@ from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
     UnsupportedMediaType,
-    to_service_error,
 )
 from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
@@ -23,7 +22,6 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
     read_traceparent,
-    with_claims_challenge,
 )
 from shared.identity.bearer_tokens import Caller
 from shared.meetings.authorization import authorize_for_later
@@ -100,8 +98,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     for each, outcome in zip(attempts, outcomes, strict=True):
         _emit(outcome, deadline, each.stats, client_request_id)
     results: list[Json] = [_result(outcome) for outcome in outcomes]
-    answer = json_response(200, {"results": results}, client_request_id=client_request_id)
-    return with_claims_challenge(answer, outcomes)
+    return json_response(200, {"results": results}, client_request_id=client_request_id)
 
 
 def request_join_link(
@@ -153,41 +150,28 @@ def request_join_link(
     )
 
 
-def connection(application: Application, headers: Mapping[str, str]) -> HttpResponse:
-    """Answer `GET /api/connection`: 200 for whoever may call the other routes. Raises nothing.
-
-    It lets a maker of flows try a connection. Nothing is looked up, and no event is written.
-
-    Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
-    """
-    headers = {name.lower(): value for name, value in headers.items()}
-    client_request_id = read_client_request_id(headers)
-    try:
-        services = application.services()
-        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        _authenticate(services, headers, deadline)
-    except Exception as error:  # noqa: BLE001 - as above
-        return problem_response(to_service_error(error), client_request_id=client_request_id)
-    return json_response(200, {}, client_request_id=client_request_id)
-
-
 def health(application: Application) -> HttpResponse:
     """Answer `GET /api/health`: whether the app has loaded and its settings are valid.
 
-    An invalid webhook source leaves the rest in good health; it is named, with the places in it.
+    An invalid webhook source or destination leaves the rest in good health; it is named, with the
+    places in it.
     """
     if (error := application.settings_error) is not None:
         return problem_response(error)
     members: dict[str, Json] = {"status": "healthy"}
-    sources = application.services().sources
-    if sources is not None and (invalid := sources.invalid):
-        members["faultySources"] = [
-            {"name": name, "places": [field_error.pointer for field_error in field_errors]}
-            for name, field_errors in invalid.items()
-        ]
+    services = application.services()
+    if services.sources is not None and services.sources.invalid:
+        members["faultySources"] = _places(services.sources.invalid)
+    if services.destinations is not None and services.destinations.invalid:
+        members["faultyDestinations"] = _places(services.destinations.invalid)
     return json_response(200, members)
+
+
+def _places(invalid: Mapping[str, Iterable[FieldError]]) -> Json:
+    return [
+        {"name": name, "places": [field_error.pointer for field_error in field_errors]}
+        for name, field_errors in invalid.items()
+    ]
 
 
 def _emit(

@@ -17,9 +17,10 @@ from shared.core.errors import (
     ServiceError,
 )
 from shared.handlers.processing import Draw, MessageProcessor
+from shared.handlers.publishing import publish_outcome
 from shared.meetings.models import JoinRequest, Outcome
 from shared.queues import dead_letters, messages
-from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.queues.client import DEAD_LETTERS, REQUESTS
 from shared.queues.dead_letters import DeadLetter, Reason
 from shared.queues.messages import MAX_DEQUEUE_COUNT, Incoming, QueueMessage, read
 from shared.queues.retry_policy import End
@@ -133,7 +134,6 @@ class _RequestProcessor(MessageProcessor):
                     request_id=correlation.request_id,
                     source=item.source,
                     traceparent=item.traceparent,
-                    alternatives=item.alternatives,
                 )
                 self._write(REQUESTS, message)
 
@@ -190,16 +190,17 @@ class _RequestProcessor(MessageProcessor):
             self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
     def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
-        """Write an outcome: of the message, or of one request in its list."""
+        """Publish an outcome: of the message, or of one request in its list."""
         incoming = incoming or self._incoming
-        written = messages.write_outcome(
+        publish_outcome(
+            self._services,
             outcome,
+            write=self._write,
             time=self._now(),
             attempts=self._attempts,
             source=incoming.source,
             traceparent=incoming.traceparent,
         )
-        self._write(RESULTS, written)
         final = "join_link.resolved" if outcome.error is None else "join_link.failed"
         self._emit(final, outcome.error, request_id=outcome.request_id)
 

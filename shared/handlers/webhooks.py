@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import replace
 from dataclasses import dataclass
+from functools import partial
 
 from shared.app import Application, Services
 from shared.core import errors, telemetry
@@ -25,6 +26,7 @@ from shared.core.errors import (
 from shared.core.strict_json import Document, Json
 from shared.core.telemetry import Event
 from shared.handlers.join_links import MAX_BODY_BYTES
+from shared.handlers.publishing import publish_outcome
 from shared.handlers.responses import (
     HttpResponse,
     json_response,
@@ -35,7 +37,7 @@ from shared.handlers.responses import (
 )
 from shared.meetings.models import Alternatives, Correlation, JoinRequest, Outcome
 from shared.queues import messages
-from shared.queues.client import REQUESTS, RESULTS
+from shared.queues.client import REQUESTS
 from shared.webhooks import mapping
 from shared.webhooks.mapping import BodyUndecodable
 from shared.webhooks.signatures import SECRET_MAY_BE_NEWER
@@ -303,14 +305,15 @@ class _Delivery:
         self.services.queues.send(REQUESTS, message, deadline=self.webhook.deadline)
 
     def _failed(self, reason: str, error: ServiceError, correlation: Correlation) -> _Ignored:
-        message = messages.write_outcome(
+        publish_outcome(
+            self.services,
             Outcome.of(correlation, error),
+            write=partial(self.services.queues.send, deadline=self.webhook.deadline),
             time=self.webhook.now(),
             attempts=0,
             source=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
         )
-        self.services.queues.send(RESULTS, message, deadline=self.webhook.deadline)
         return _Ignored(reason=reason, detail=error.detail, request_id=correlation.request_id)
 
 
@@ -388,7 +391,7 @@ def _accepted(webhook: _WebhookRequest, members: Mapping[str, Json]) -> HttpResp
 
 def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
     known = to_service_error(error)
-    note = known.cause
+    note = None
     if isinstance(known, SignatureInvalid):
         note = " ".join([known.detail, *_what_an_empty_body_means(webhook)])
         # One answer for all: who guesses learns neither what was wrong nor which sources exist.

@@ -26,7 +26,7 @@ KEEP_SECONDS = 24 * 3600.0
 """After that the keys are fetched anew, since one may have been withdrawn."""
 
 
-class NoSigningKeys(Exception):
+class _Unusable(Exception):
     """The authority's answer holds no keys."""
 
 
@@ -51,9 +51,7 @@ class SigningKeys:
         self._url = url
         self._http = http
         self._clock = clock
-        self._key_sets: SingleFlight[str, _KeySet] = SingleFlight(
-            name="fetch of signing keys", clock=clock
-        )
+        self._key_sets: SingleFlight[str, _KeySet] = SingleFlight(name="signing-keys", clock=clock)
         self._renewing = threading.Lock()
 
     def find(self, key_id: str, *, deadline: Deadline) -> "PyJWK | None":
@@ -66,13 +64,12 @@ class SigningKeys:
         if known is None:
             try:
                 known = self._newer(None, deadline, cool_down=COOL_DOWN_SECONDS)
-            except FetchFailed as failure:
+            except FetchFailed:
                 raise IdentityUnavailable(
                     "Nobody's token can be checked: the tenant's signing keys could not be "
                     "fetched.",
                     fix="Check that the app may connect to ENTRA_AUTHORITY, and that "
                     "ENTRA_TENANT_ID is the tenant's id.",
-                    cause=failure.reason,
                 ) from None
         elif key_id not in known.keys:
             known = self._newer_or(known, deadline)
@@ -106,7 +103,7 @@ class SigningKeys:
         )
         keys = _read(answer.body) if answer.status == 200 else {}
         if not keys:
-            raise NoSigningKeys
+            raise _Unusable
         return _KeySet(keys, self._clock())
 
 

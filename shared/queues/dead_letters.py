@@ -12,6 +12,7 @@ from shared.core.problem_details import to_problem
 from shared.core.strict_json import Json
 from shared.meetings.models import JoinRequest
 from shared.queues import messages
+from shared.queues.client import REQUESTS
 from shared.queues.messages import Incoming
 
 MOST_ORIGINAL = 52_000
@@ -22,12 +23,14 @@ _LEFT_OUT = frozenset({"message", "errors"})
 
 
 class Reason(enum.StrEnum):
-    """Why a request was given up on."""
+    """Why a request was given up on, or the delivery of its outcome."""
 
     UNDECODABLE = "undecodable"
     RETRY_TIME_SPENT = "retry_time_spent"
     FAILED_ON_LAST_DELIVERY = "failed_on_last_delivery"
     HOST_GAVE_UP = "host_gave_up"
+    DELIVERY_FAILED = "delivery_failed"
+    DESTINATION_GONE = "destination_gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,9 @@ class DeadLetter:
         reason: Why.
         error: What went wrong the last time.
         request_id: The request's, where it could be read.
-        original: The message that would try the request anew.
+        original: The message that would try anew.
+        queue: Where that message belongs.
+        destination: Whom a delivery was for.
         message_id: The queue's id of the message that was given up on.
         dequeue_count: How often the host had given out that message.
         first_seen: When the request first arrived, in seconds since the epoch.
@@ -55,6 +60,8 @@ class DeadLetter:
     first_seen: float
     attempts: int
     traceparent: str | None
+    queue: str = REQUESTS
+    destination: str | None = None
 
     def to_message(self) -> str:
         """Write it as a queue message (ASCII JSON).
@@ -65,6 +72,8 @@ class DeadLetter:
         problem = to_problem(self.error, request_id=self.request_id)
         members: dict[str, Json] = {
             "reason": self.reason,
+            "queue": self.queue,
+            "destination": self.destination,
             "error": {name: problem[name] for name in problem if name not in _LEFT_OUT},
             **_written(self.original),
             "originalLength": len(self.original),

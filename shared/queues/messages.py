@@ -30,6 +30,8 @@ MAX_DEQUEUE_COUNT = 5
 
 _TYPE = "virtual-appointment.join-link"
 REQUESTED = f"{_TYPE}.requested"
+RESOLVED = f"{_TYPE}.resolved"
+FAILED = f"{_TYPE}.failed"
 VERSION = 1
 """Of the app's own envelope: another one for what an earlier app would misread."""
 _QUEUE = "/virtual-appointment/queue"
@@ -292,15 +294,15 @@ def _is_envelope(value: Mapping[str, Json]) -> bool:
     return cloud_event or event_grid
 
 
-def write_outcome(
+def to_event(
     outcome: Outcome,
     *,
     time: float,
     attempts: int,
     source: str | None = None,
     traceparent: str | None = None,
-) -> str:
-    """Write an outcome as a CloudEvents 1.0 message (structured JSON, ASCII).
+) -> dict[str, Json]:
+    """Give an outcome as CloudEvents 1.0.
 
     Args:
         outcome: of the request.
@@ -311,7 +313,7 @@ def write_outcome(
     """
     event: dict[str, Json] = {
         "specversion": "1.0",
-        "type": f"{_TYPE}.{'resolved' if outcome.error is None else 'failed'}",
+        "type": RESOLVED if outcome.error is None else FAILED,
         "id": outcome.request_id,
         "source": _source_uri(source),
         "time": datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds"),
@@ -325,6 +327,11 @@ def write_outcome(
     }
     if traceparent is not None:
         event["traceparent"] = traceparent
+    return event
+
+
+def write_event(event: Mapping[str, Json]) -> str:
+    """Write an outcome's event as a message (structured JSON, ASCII)."""
     return json.dumps(event, separators=(",", ":"))
 
 

@@ -14,6 +14,11 @@ param entraClientId = '11111111-1111-4111-8111-111111111111'
 param webhookSources = {
   calcom: { preset: 'calcom', secret: 'webhook-calcom' }
 }
+param deliveries = {
+  crm: { url: 'https://crm.example.org/hooks/links', secret: 'delivery-crm', sources: ['calcom', null] }
+  flow: { urlSecret: 'delivery-flow-url', secret: 'delivery-flow', outcomes: ['failed'] }
+}
+param resultsQueue = 'unclaimed'
 param graphVersion = 'beta'
 param graphTimeoutSeconds = 20
 param queueRetryHours = 48

@@ -18,7 +18,14 @@ from tests.infra.snapshots import (
     Snapshot,
 )
 
-QUEUES = {client.REQUESTS, f"{client.REQUESTS}-poison", client.RESULTS, client.DEAD_LETTERS}
+QUEUES = {
+    client.REQUESTS,
+    f"{client.REQUESTS}-poison",
+    client.RESULTS,
+    client.DELIVERIES,
+    f"{client.DELIVERIES}-poison",
+    client.DEAD_LETTERS,
+}
 _SECRET = re.compile(r"key(?!_?vault)|secret|password|token|connection", re.IGNORECASE)
 
 

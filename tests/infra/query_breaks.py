@@ -62,7 +62,7 @@ BREAKS = (
         Break(policy.alerts_cover_what_operators_must_know, f"no {name}", drop(RULE, name))
         for name in (
             *("dead-letters", "failures", "permissions", "settings", "stalled"),
-            *("refused-source", "daily-cap"),
+            *("refused-source", "deliveries", "daily-cap"),
         )
     ),
     Break(
@@ -105,6 +105,7 @@ BREAKS = (
             "by attempts",
             "by source",
             '"join_link.dead_lettered"',
+            "by destination",
             "isnotempty(source)",
         )
     ),

@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import get_args
 
-from shared.core.errors import CODES, NotFound, NotPermitted, Refused, SettingsInvalid
+from shared.core.errors import (
+    CODES,
+    NotDelivered,
+    NotFound,
+    NotPermitted,
+    Refused,
+    SettingsInvalid,
+)
 from shared.core.telemetry import EVENTS, FIELDS, Trigger
 from tests.infra.snapshots import ACTION_GROUP, RULE, SITE, WORKSPACE, Snapshot
 
@@ -69,6 +76,12 @@ def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
         for query in alerts
     ):
         yield "no alert on a known source whose webhooks are refused"
+    if not any(
+        _literals(query, "event") == {"delivery.retried", "delivery.dead_lettered"}
+        and "by destination" in query
+        for query in alerts
+    ):
+        yield "no alert on a destination that fails or is gone"
     if not any("_LogOperation" in query and '"OverQuota"' in query for query in alerts):
         yield "no alert on the daily cap, after which no other alert fires"
 
@@ -109,7 +122,8 @@ def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
         r"percentiles\(durationMs, 50, 95, 99\)",
         r"count\(\) by attempts",
         r"countif\(.*\bby source",
-        r'event == "join_link\.dead_lettered"',
+        r'"join_link\.dead_lettered", "delivery\.dead_lettered"',
+        r"givenUp = countif.*by destination",
         r'event == "webhook\.refused" and isnotempty\(source\)',
     ):
         if not any(re.search(wanted, chart, re.DOTALL) for chart in charts):
@@ -129,7 +143,7 @@ def _permissions() -> frozenset[str]:
 def _failures() -> frozenset[str]:
     # Throttling is waited out by the queue, and an HTTP caller is told to wait; who runs the
     # diagnostics while another does, too.
-    others = (Refused, NotFound, NotPermitted, SettingsInvalid)
+    others = (Refused, NotFound, NotPermitted, NotDelivered, SettingsInvalid)
     return frozenset(
         code
         for code, error in CODES.items()

@@ -60,6 +60,7 @@ def _wanted(snapshot: Snapshot) -> Iterator[Assignment]:
     for operator, kind in operators:
         yield Assignment(SECRETS_OFFICER, vault, operator, kind)
         yield Assignment(QUEUE_MESSAGE_PROCESSOR, queue[client.DEAD_LETTERS], operator, kind)
+        yield Assignment(QUEUE_MESSAGE_SENDER, queue[client.DELIVERIES], operator, kind)
 
 
 def _assignment(resource: Resource, snapshot: Snapshot) -> Assignment:

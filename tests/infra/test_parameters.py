@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.settings import Settings
+from shared.deliveries.destinations import read_destinations
 from shared.webhooks.sources import read_sources
 from tests.infra.network_policy import function_groups
 from tests.infra.snapshots import SITE, VARIANTS, load
@@ -139,7 +140,8 @@ def test_the_app_reads_its_defaults_from_the_default_deployment() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_app_accepts_the_settings_of_every_variant(variant: str) -> None:
-    """`Settings` finds no fault, nor do the webhook sources."""
+    """`Settings` finds no fault, nor do the webhook sources and the destinations."""
     settings = Settings.from_env({**load(variant).app_settings, **FILLED_IN})
 
     assert read_sources(settings.webhook_sources).invalid == {}
+    assert read_destinations(settings.deliveries).invalid == {}

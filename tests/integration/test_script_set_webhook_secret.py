@@ -14,6 +14,7 @@ from dev.stand_ins.faults import Status
 from dev.stand_ins.key_vault import KeyVault, SecretVersion
 from dev.stand_ins.proxy import ConnectProxy
 from shared.core.identifiers import is_secret_name, is_source_name
+from shared.deliveries.signing import sign
 from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "set_webhook_secret.py"
@@ -134,6 +135,52 @@ def test_refuses_what_is_no_secret(
     assert done.code == 1
     assert "othing was changed" in done.complained
     assert versions(vault) == []
+
+
+def test_makes_a_secret_that_deliveries_are_signed_with(
+    vault: KeyVault, administrator: Administrator
+) -> None:
+    """In the form of Standard Webhooks, shown once, for whoever runs the receiver."""
+    done = administrator.run(SCRIPT, "my_crm", "--delivery")
+
+    assert (done.code, done.complained) == (0, "")
+    (made,) = versions(vault, "delivery-my-crm")
+    assert shown(done) == made.value
+    assert sign([made.value], delivery_id="msg_1", timestamp=1, body=b"{}")
+    assert '"secret": "delivery-my-crm"' in done.said
+    assert "DELIVERIES" in done.said
+    assert "/api/webhooks/" not in done.said
+
+
+URL = (
+    "https://prod-1.westeurope.logic.azure.com/workflows/1/triggers/manual/paths/invoke?sig=canary"
+)
+
+
+def test_stores_a_url_that_is_a_secret(vault: KeyVault, administrator: Administrator) -> None:
+    """It is asked for and not shown; a new one may follow at once, since the newest counts."""
+    done = administrator.run(SCRIPT, "flow", "--delivery-url", typed=f" {URL}\n")
+    again = administrator.run(SCRIPT, "flow", "--delivery-url", "--rotate", typed=f"{URL}2\n")
+    third = administrator.run(SCRIPT, "flow", "--delivery-url", "--rotate", typed=f"{URL}3\n")
+
+    assert [one.code for one in (done, again, third)] == [0, 0, 0]
+    stored = [one.value for one in versions(vault, "delivery-flow-url")]
+    assert stored == [URL, f"{URL}2", f"{URL}3"]
+    assert '"urlSecret": "delivery-flow-url"' in done.said
+    assert "canary" not in done.said + done.complained + again.said + again.complained
+
+
+@pytest.mark.parametrize("typed", ["", "http://crm.example/\n", "crm.example\n", "https://a b\n"])
+def test_refuses_what_is_no_url_for_deliveries(
+    typed: str, vault: KeyVault, administrator: Administrator
+) -> None:
+    """And does not quote it."""
+    done = administrator.run(SCRIPT, "flow", "--delivery-url", typed=typed)
+
+    assert done.code == 1
+    assert "othing was changed" in done.complained
+    assert not typed.strip() or typed.strip() not in done.complained
+    assert versions(vault, "delivery-flow-url") == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -73,6 +73,8 @@ def test_a_dead_letter_says_what_and_why() -> None:
 
     assert written(dead_letter(body)) == {
         "reason": "retry_time_spent",
+        "queue": "join-link-requests",
+        "destination": None,
         "error": {
             "type": "urn:virtual-appointment:graph_unavailable",
             "title": "Microsoft Graph is not available",

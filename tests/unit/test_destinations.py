@@ -93,6 +93,9 @@ BAD_URLS = [
     "https://crm.example:port/",
     "https://crm.example./",
     "https://[::1/",
+    "https://crm..example/",
+    f"https://{'a' * 64}.example/",
+    f"https://{'a.' * 130}example/",
     "https://crm.example%00.evil/",
     "https://crm.example/" + "a" * 8192,
 ]

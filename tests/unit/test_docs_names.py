@@ -29,7 +29,14 @@ NO_SETTINGS = {
     "THE_ENTRA_CLIENT_ID_IT_PRINTS": "as CONNECTOR_CLIENT_ID",
 }
 CODE_LIKE = re.compile(r"[a-z]+(?:_[a-z]+)+_?")
-QUEUES = {client.REQUESTS, client.RESULTS, client.DEAD_LETTERS, client.POISON}
+QUEUES = {
+    client.REQUESTS,
+    client.POISON,
+    client.RESULTS,
+    client.DELIVERIES,
+    client.DELIVERIES_POISON,
+    client.DEAD_LETTERS,
+}
 
 
 def read(path: str) -> str:
@@ -125,7 +132,6 @@ def test_a_code_that_is_named_is_one(page: str) -> None:
         *literals("shared/webhooks/signatures.py"),
         *CODE_LIKE.findall(read("shared/webhooks/presets.py")),
         "virtual_appointment",  # the logger
-        "client_credentials",  # OAuth's grant to an application
     }
 
     assert {span for span in spans(prose(page)) if CODE_LIKE.fullmatch(span)} - known == set()
@@ -135,7 +141,11 @@ def test_a_code_that_is_named_is_one(page: str) -> None:
 def test_an_event_that_is_named_is_one(page: str) -> None:
     """Of the log; and a query reads members that it has."""
     queries = "".join(block.text for block in blocks(page) if block.language == "kusto")
-    named = {span for span in spans(prose(page)) if re.fullmatch(r"(join_link|webhook)\.\w+", span)}
+    named = {
+        span
+        for span in spans(prose(page))
+        if re.fullmatch(r"(join_link|delivery|webhook)\.\w+", span)
+    }
     named |= set(re.findall(r'"(\w+\.\w+)"', queries))
 
     assert named <= EVENTS

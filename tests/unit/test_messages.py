@@ -307,7 +307,9 @@ def test_a_message_is_not_shown() -> None:
 
 def written(outcome: Outcome, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - see the signature
     """Write an outcome at a certain time, after two attempts, and read it back."""
-    text = messages.write_outcome(outcome, time=1_790_000_000.125, attempts=2, **options)
+    text = messages.write_event(
+        messages.to_event(outcome, time=1_790_000_000.125, attempts=2, **options)
+    )
     assert text.isascii()
     event: dict[str, Any] = json.loads(text)
     return event

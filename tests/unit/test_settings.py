@@ -34,6 +34,8 @@ def test_the_settings_are_those_of_the_design_in_its_order() -> None:
         "AzureWebJobsStorage",
         "KEY_VAULT_URI",
         "WEBHOOK_SOURCES",
+        "DELIVERIES",
+        "RESULTS_QUEUE",
         "HTTP_AUTH",
         "ENTRA_TENANT_ID",
         "ENTRA_CLIENT_ID",
@@ -59,6 +61,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         managed_identity_client_id=None,
         key_vault_uri=None,
         webhook_sources={},
+        deliveries={},
+        results_queue="always",
         http_auth="key",
         entra_tenant_id=None,
         entra_client_id=None,
@@ -82,6 +86,8 @@ def test_every_setting_is_read() -> None:
         MANAGED_IDENTITY_CLIENT_ID=GUID,
         KEY_VAULT_URI="https://clinic.vault.azure.net/",
         WEBHOOK_SOURCES="{}",
+        DELIVERIES='{"crm": {}}',
+        RESULTS_QUEUE="unclaimed",
         HTTP_AUTH="key",
         ENTRA_TENANT_ID=GUID,
         ENTRA_CLIENT_ID=GUID,
@@ -94,6 +100,8 @@ def test_every_setting_is_read() -> None:
     assert settings.graph_root == "http://127.0.0.1:8080"
     assert settings.managed_identity_client_id == GUID
     assert settings.key_vault_uri == "https://clinic.vault.azure.net"
+    assert settings.deliveries == {"crm": {}}
+    assert settings.results_queue == "unclaimed"
     assert settings.entra_tenant_id == settings.entra_client_id == GUID
     assert settings.entra_authority == "https://localhost:8443"
     assert settings.graph_timeout_seconds == 2.5
@@ -141,6 +149,10 @@ def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
         ("KEY_VAULT_URI", "https://user@clinic.vault.azure.net"),
         ("WEBHOOK_SOURCES", "{'cal': 1}"),
         ("WEBHOOK_SOURCES", "[]"),
+        ("DELIVERIES", "crm"),
+        ("DELIVERIES", '["crm"]'),
+        ("RESULTS_QUEUE", "never"),
+        ("RESULTS_QUEUE", "Always"),
         ("WEBHOOK_SOURCES", "[" * 100_000),
         ("HTTP_AUTH", "none"),
         ("ENTRA_TENANT_ID", "contoso.onmicrosoft.com"),

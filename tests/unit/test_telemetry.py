@@ -22,6 +22,7 @@ def test_the_names_of_the_fields_are_pinned() -> None:
         "trigger",
         "code",
         "source",
+        "destination",
         "durationMs",
         "attempts",
         "graphCalls",
@@ -42,6 +43,9 @@ def test_the_names_of_the_events_are_pinned() -> None:
         "join_link.failed",
         "join_link.retried",
         "join_link.dead_lettered",
+        "delivery.succeeded",
+        "delivery.retried",
+        "delivery.dead_lettered",
         "webhook.accepted",
         "webhook.ignored",
         "webhook.refused",
@@ -55,6 +59,8 @@ def test_the_names_of_the_events_are_pinned() -> None:
         (Event(event="join_link.resolved"), "INFO"),
         (Event(event="webhook.accepted"), "INFO"),
         (Event(event="join_link.retried", code="graph_throttled"), "WARNING"),
+        (Event(event="delivery.retried", code="delivery_failed"), "WARNING"),
+        (Event(event="delivery.dead_lettered", code="destination_gone"), "ERROR"),
         (Event(event="join_link.failed", code="meeting_not_found"), "ERROR"),
         (Event(event="settings.invalid", code="settings_invalid"), "ERROR"),
     ],
@@ -136,11 +142,10 @@ QUIET = """
 import logging
 from shared.core import telemetry
 telemetry.configure_logging()
-for name in ("azure", "azure.core.pipeline", "msal.token_cache", "urllib3"):
+for name in ("azure", "azure.identity", "azure.core.pipeline", "msal.token_cache", "urllib3"):
     assert logging.getLogger(name).getEffectiveLevel() == logging.WARNING, name
 assert logging.getLogger("urllib3.connectionpool").getEffectiveLevel() == logging.WARNING
-for name in ("urllib3.connection", "azure.identity._internal.decorators"):
-    assert logging.getLogger(name).getEffectiveLevel() == logging.ERROR, name
+assert logging.getLogger("urllib3.connection").getEffectiveLevel() == logging.ERROR
 record = logging.LogRecord("name", logging.INFO, "path", 1, "message", (), None)
 assert (record.thread, record.process, record.processName, record.taskName) == (None,) * 4
 """

@@ -14,6 +14,8 @@ SOUND = {
     # Nothing listens there in these tests, so nothing may poll.
     "AzureWebJobs.join_link_requests.Disabled": "true",
     "AzureWebJobs.join_link_requests_poison.Disabled": "true",
+    "AzureWebJobs.join_link_deliveries.Disabled": "true",
+    "AzureWebJobs.join_link_deliveries_poison.Disabled": "true",
 }
 
 
@@ -38,9 +40,8 @@ ROUTES = {
     "join_link": ("join-link", ["POST"], "FUNCTION"),
     "join_links": ("join-links", ["POST"], "FUNCTION"),
     "request_join_link": ("join-link-requests", ["POST"], "FUNCTION"),
-    "connection": ("connection", ["GET"], "FUNCTION"),
     "webhooks": ("webhooks/{source}", ["POST"], "ANONYMOUS"),
-    "health": ("health", ["GET", "HEAD"], "ANONYMOUS"),
+    "health": ("health", ["GET"], "ANONYMOUS"),
     "diagnostics": ("diagnostics", ["POST"], "FUNCTION"),
     "diagnostics_page": ("diagnostics", ["GET"], "ANONYMOUS"),
 }
@@ -74,6 +75,8 @@ def test_the_queue_triggers_are_these(functions: dict[str, Function]) -> None:
     assert found == {
         "join_link_requests": ("join-link-requests", "AzureWebJobsStorage"),
         "join_link_requests_poison": ("join-link-requests-poison", "AzureWebJobsStorage"),
+        "join_link_deliveries": ("join-link-deliveries", "AzureWebJobsStorage"),
+        "join_link_deliveries_poison": ("join-link-deliveries-poison", "AzureWebJobsStorage"),
     }
     assert set(functions) == {*ROUTES, *found}
 

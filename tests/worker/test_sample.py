@@ -38,7 +38,8 @@ def test_with_it_the_app_is_in_good_health(sample: Any) -> None:  # noqa: ANN401
     """Nothing is listening where Azurite would be, so nothing may poll."""
     quiet = {
         f"AzureWebJobs.{name}.Disabled": "true"
-        for name in ("join_link_requests", "join_link_requests_poison")
+        for queue in ("join_link_requests", "join_link_deliveries")
+        for name in (queue, f"{queue}_poison")
     }
     settings = {**sample["Values"], **quiet}
 

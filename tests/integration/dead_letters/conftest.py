@@ -1,4 +1,4 @@
-"""The two queues of scripts/dead_letters.py, and dead letters as the app writes them."""
+"""The queues of scripts/dead_letters.py, and dead letters as the app writes them."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from dev.azurite import Azurite
 
 DEAD_LETTERS = "join-link-dead-letters"
 REQUESTS = "join-link-requests"
+DELIVERIES = "join-link-deliveries"
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +24,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 
 @pytest.fixture
 def service(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[QueueServiceClient]:
-    """Both queues, empty, where the command finds them."""
+    """The three queues, empty, where the command finds them."""
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
     with QueueServiceClient.from_connection_string(azurite.connection_string) as client:
-        for name in (DEAD_LETTERS, REQUESTS):
+        for name in (DEAD_LETTERS, REQUESTS, DELIVERIES):
             client.create_queue(name)
         yield client
-        for name in (DEAD_LETTERS, REQUESTS):
+        for name in (DEAD_LETTERS, REQUESTS, DELIVERIES):
             client.delete_queue(name)
 
 
@@ -45,12 +46,20 @@ def requests(service: QueueServiceClient) -> QueueClient:
     return service.get_queue_client(REQUESTS)
 
 
-def write_dead_letter(queue: QueueClient, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
+@pytest.fixture
+def deliveries(service: QueueServiceClient) -> QueueClient:
+    """The queue that those of deliveries are put back on."""
+    return service.get_queue_client(DELIVERIES)
+
+
+def write_dead_letter(letters: QueueClient, /, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
     """Write a dead letter as the app does, and return its id."""
     data = text.encode()
     error = {"code": "permission_missing", "detail": "No role.", "fix": "Grant it."}
     letter = {
         "reason": "retry_time_spent",
+        "queue": REQUESTS,
+        "destination": None,
         "error": {**error, "requestId": "booking-1"},
         "original": text,
         "originalLength": len(data),
@@ -62,7 +71,7 @@ def write_dead_letter(queue: QueueClient, text: str = '{"a":1}', **members: Any)
         "traceparent": None,
         **members,
     }
-    return queue.send_message(json.dumps(letter), time_to_live=-1).id
+    return letters.send_message(json.dumps(letter), time_to_live=-1).id
 
 
 def contents(queue: QueueClient) -> list[str]:

@@ -8,7 +8,12 @@ from azure.storage.queue import QueueClient
 
 from scripts import dead_letters as script
 from tests.integration.app_under_test import App, eventually
-from tests.integration.dead_letters.conftest import contents, count, write_dead_letter
+from tests.integration.dead_letters.conftest import (
+    DELIVERIES,
+    contents,
+    count,
+    write_dead_letter,
+)
 
 POISON = "join-link-requests-poison"
 
@@ -44,6 +49,38 @@ def test_an_original_in_base64_is_put_back_as_the_text_it_was(
     assert script.main(["replay", letter]) == 0
 
     assert contents(requests) == [original]
+
+
+def test_a_delivery_is_put_back_on_the_delivery_queue(
+    letters: QueueClient,
+    requests: QueueClient,
+    deliveries: QueueClient,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Chosen by its destination, which list shows; requests go where they came from."""
+    kind = {"reason": "destination_gone", "queue": DELIVERIES}
+    write_dead_letter(letters, '{"n":1}', **kind, destination="crm")
+    write_dead_letter(letters, '{"n":2}', **kind, destination="flow")
+    write_dead_letter(letters, '{"n":3}')
+
+    assert script.main(["list"]) == 0
+    assert "destination_gone  permission_missing  to crm" in capsys.readouterr().out
+    assert script.main(["replay", "--destination", "crm"]) == 0
+    assert (contents(deliveries), contents(requests)) == (['{"n":1}'], [])
+    eventually(lambda: count(letters) == 0 or script.main(["replay", "--all"]), within=40, every=1)
+    assert (contents(deliveries), contents(requests)) == (['{"n":1}', '{"n":2}'], ['{"n":3}'])
+
+
+@pytest.mark.parametrize("queue", [None, "join-link-results", "elsewhere", 7])
+def test_a_dead_letter_that_names_no_queue_of_these_is_a_requests(
+    letters: QueueClient, requests: QueueClient, queue: object
+) -> None:
+    """Whoever can write a dead letter cannot say where it goes."""
+    write_dead_letter(letters, '{"n":1}', queue=queue)
+
+    assert script.main(["replay", "--all"]) == 0
+
+    assert contents(requests) == ['{"n":1}']
 
 
 def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient) -> None:

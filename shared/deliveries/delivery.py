@@ -1,0 +1,141 @@
+"""One outcome on its way to one destination: as a queue message, and as it is posted.
+
+The message names the destination and never says where that is. It holds the outcome as the result
+queue has it, so what is posted can be made of it at any time, the same for every try.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TypeIs
+
+from shared.core import strict_json
+from shared.core.errors import InternalError, InvalidRequest, ServiceError
+from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
+from shared.core.strict_json import Json, NotJson
+from shared.queues.messages import FAILED, RESOLVED
+from shared.queues.retry_policy import History
+
+_OUTCOMES = {RESOLVED: "resolved", FAILED: "failed"}
+_TYPE = "virtual-appointment.join-link.delivery"
+VERSION = 1
+"""Of the message: another one for what an earlier app would misread."""
+_NOT_OURS = "The message is no delivery of this app."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An outcome for a destination.
+
+    Attributes:
+        destination: Its name in DELIVERIES.
+        event: The outcome, as CloudEvents.
+        history: What it has been through.
+    """
+
+    destination: str
+    event: dict[str, Json] = field(repr=False)
+    history: History = field(default_factory=History)
+
+    @property
+    def request_id(self) -> str:
+        """The request's."""
+        return str(self.event["id"])
+
+    @property
+    def source(self) -> str | None:
+        """The webhook source's name, None for what came otherwise."""
+        source = self._data["source"]
+        return None if source is None else str(source)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The request's, where known."""
+        traceparent = self.event.get("traceparent")
+        return None if traceparent is None else str(traceparent)
+
+    @property
+    def outcome(self) -> str:
+        """How the request ended: `resolved` or `failed`."""
+        return _OUTCOMES[str(self.event["type"])]
+
+    @property
+    def id(self) -> str:
+        """Name it for its receiver: the same for every try, and for an outcome that came twice.
+
+        What differs from try to try of the request, such as its time, is not in it.
+        """
+        data = self._data
+        ended = data.get("virtualAppointmentJoinWebUrl") or data.get("code")
+        facts = [self.request_id, self.source, data.get("context"), self.outcome, ended]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return f"msg_{digest[:32]}"
+
+    def body(self) -> bytes:
+        """Write what is posted (ASCII JSON)."""
+        event = {
+            "type": f"join_link.{self.outcome}",
+            "timestamp": self.event["time"],
+            "data": self.event["data"],
+        }
+        return json.dumps(event, separators=(",", ":")).encode()
+
+    def to_message(self) -> str:
+        """Write it as a queue message (ASCII JSON)."""
+        members: dict[str, Json] = {
+            "type": _TYPE,
+            "version": VERSION,
+            "destination": self.destination,
+            "event": self.event,
+        }
+        if self.history != History():
+            members |= self.history.to_members()
+        return json.dumps(members, separators=(",", ":"))
+
+    @property
+    def _data(self) -> dict[str, Json]:
+        data = self.event["data"]
+        assert isinstance(data, dict)  # noqa: S101 - read_delivery sees to it
+        return data
+
+
+def read_delivery(body: bytes) -> Delivery | ServiceError:
+    """Read a message of the delivery queue.
+
+    Returns:
+        The delivery; or why there is none: InvalidRequest for what this app has not written,
+        InternalError for what a later version of it has.
+    """
+    try:
+        document = strict_json.read(body)
+    except NotJson as error:
+        return InvalidRequest(str(error))
+    members = document.value
+    if document.field_errors or not isinstance(members, dict) or members.get("type") != _TYPE:
+        return InvalidRequest(_NOT_OURS)
+    if members.get("version") != VERSION:
+        return InternalError(
+            "A later version of the app has written this message.",
+            fix="Deploy the later version again, then replay the dead letter.",
+        )
+    destination, event = members.get("destination"), members.get("event")
+    if not (isinstance(destination, str) and is_source_name(destination) and _is_outcome(event)):
+        return InvalidRequest(_NOT_OURS)
+    return Delivery(destination=destination, event=event, history=History.from_members(members))
+
+
+def _is_outcome(event: Json) -> TypeIs[dict[str, Json]]:
+    if not isinstance(event, dict):
+        return False
+    kind, request_id, data = event.get("type"), event.get("id"), event.get("data")
+    source = data.get("source", 0) if isinstance(data, dict) else 0
+    traceparent = event.get("traceparent")
+    return (
+        isinstance(kind, str)
+        and kind in _OUTCOMES
+        and isinstance(request_id, str)
+        and is_request_id(request_id)
+        and isinstance(event.get("time"), str)
+        and (source is None or (isinstance(source, str) and is_source_name(source)))
+        and (traceparent is None or (isinstance(traceparent, str) and is_traceparent(traceparent)))
+    )

@@ -1,0 +1,53 @@
+"""Where an outcome goes: to each destination that takes it, and to the result queue."""
+
+from collections.abc import Callable
+
+from shared.app import Services
+from shared.meetings.models import Outcome
+from shared.queues import messages
+from shared.queues.client import DELIVERIES, RESULTS
+
+
+def publish_outcome(
+    services: Services,
+    outcome: Outcome,
+    *,
+    write: Callable[[str, str], None],
+    time: float,
+    attempts: int,
+    source: str | None,
+    traceparent: str | None,
+) -> None:
+    """Put an outcome on the queues. When this returns, they have it.
+
+    On the result queue always, or, with RESULTS_QUEUE=unclaimed, where no destination takes it. On
+    the delivery queue once for each destination that takes it.
+
+    Args:
+        services: what it takes.
+        outcome: of the request.
+        write: puts a message on a queue.
+        time: of the outcome, in seconds since the epoch.
+        attempts: how often the request was tried.
+        source: the webhook source's name, if it came from one.
+        traceparent: of the request, where known.
+
+    Raises:
+        QueueUnavailable: if one could not be written. Others may have been: do it all again, since
+            whoever reads takes each outcome once.
+    """
+    event = messages.to_event(
+        outcome, time=time, attempts=attempts, source=source, traceparent=traceparent
+    )
+    taking: list[str] = []
+    if services.destinations is not None:
+        ended = "resolved" if outcome.error is None else "failed"
+        taking = services.destinations.taking(source=source, outcome=ended)
+    if not taking or services.settings.results_queue == "always":
+        write(RESULTS, messages.write_event(event))
+    if taking:
+        from shared.deliveries.delivery import Delivery  # noqa: PLC0415 - only where there are any
+
+        for name in taking:
+            delivery = Delivery(destination=name, event=event)
+            write(DELIVERIES, delivery.to_message())
