@@ -120,6 +120,8 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
     APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
     PYTHON_THREADPOOL_THREAD_COUNT: string(threads)
+    // Of resolv.conf(5): by itself the resolver waits 5 seconds, twice, for each name server.
+    RES_OPTIONS: 'timeout:1 attempts:2'
   })
 }
 

@@ -91,6 +91,11 @@ BREAKS = (
         setting("PYTHON_THREADPOOL_THREAD_COUNT", "23"),
     ),
     Break(
+        policy.waits_for_name_servers_as_the_local_run_does,
+        "the resolver's own patience",
+        setting("RES_OPTIONS", "timeout:5 attempts:2"),
+    ),
+    Break(
         policy.scales_as_chosen,
         "fewer than some regions take",
         put(SITE, f"{SCALE}.maximumInstanceCount", 39),

@@ -8,6 +8,7 @@ from pathlib import Path
 from shared.core import settings
 from tests.infra.snapshots import IDENTITY, PLAN, SITE, Snapshot
 
+_ROOT = Path(__file__).parents[2]
 PLATFORM_SETTINGS = {
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
@@ -17,6 +18,7 @@ PLATFORM_SETTINGS = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "PYTHON_THREADPOOL_THREAD_COUNT",
+    "RES_OPTIONS",
 }
 
 # Flex Consumption refuses these, or fails to start with them; a plain AzureWebJobsStorage
@@ -107,6 +109,13 @@ def one_identity_everywhere(snapshot: Snapshot) -> Iterator[str]:
             yield f"{name} does not name the identity"
 
 
+def waits_for_name_servers_as_the_local_run_does(snapshot: Snapshot) -> Iterator[str]:
+    """Seconds: the options that a test holds against a silent name server."""
+    sample = json.loads((_ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
+    if snapshot.app_settings.get("RES_OPTIONS") != sample["Values"]["RES_OPTIONS"]:
+        yield "RES_OPTIONS is not the sample's"
+
+
 def runs_on_flex_with_enough_threads(snapshot: Snapshot) -> Iterator[str]:
     """Python 3.13 on Flex; a thread for each call or message, and as many for when calls hang."""
     if snapshot.one(PLAN)["sku"]["name"] != "FC1":
@@ -114,7 +123,7 @@ def runs_on_flex_with_enough_threads(snapshot: Snapshot) -> Iterator[str]:
     configuration = snapshot.one(SITE)["properties"]["functionAppConfig"]
     if configuration["runtime"] != {"name": "python", "version": "3.13"}:
         yield "the runtime is not Python 3.13"
-    host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
+    host = json.loads((_ROOT / "host.json").read_text(encoding="utf-8"))
     queues = host["extensions"]["queues"]
     threads = int(snapshot.app_settings.get("PYTHON_THREADPOOL_THREAD_COUNT", 0))
     calls = configuration["scaleAndConcurrency"]["triggers"]["http"]["perInstanceConcurrency"]

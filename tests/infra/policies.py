@@ -28,6 +28,7 @@ POLICIES: tuple[Policy, ...] = (
     app_policy.sign_in_as_chosen,
     app_policy.one_identity_everywhere,
     app_policy.runs_on_flex_with_enough_threads,
+    app_policy.waits_for_name_servers_as_the_local_run_does,
     app_policy.scales_as_chosen,
     network_policy.subnets_suit_flex_consumption,
     network_policy.the_subnet_holds_every_instance,

@@ -9,8 +9,8 @@ from shared.core.settings import NAMES, Settings
 from tests.unit.docs_pages import spans, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PLATFORM = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT"}
-"""In the sample for Functions itself."""
+PLATFORM = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT", "RES_OPTIONS"}
+"""In the sample for Functions itself, and for the C library's resolver."""
 
 
 @pytest.fixture
