@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.core import remediation
-from shared.diagnostics import graph_checks, identity_checks, resource_checks
+from shared.diagnostics import destination_checks, graph_checks, identity_checks, resource_checks
 from shared.diagnostics.context import CheckContext
 from shared.diagnostics.runner import Check
 
@@ -106,6 +106,13 @@ CHECKS: Sequence[Check[CheckContext]] = (
         run=resource_checks.queue_depths,
         fix="Check the storage account's network rules, and that it exists.",
         settings=(_CA_BUNDLE, "AzureWebJobsStorage"),
+    ),
+    Check(
+        name="destinations",
+        title="Destinations of deliveries",
+        run=destination_checks.destinations,
+        fix="Look at DELIVERIES, and ask whoever runs the receiver.",
+        settings=(_CLIENT_ID, _CA_BUNDLE, "KEY_VAULT_URI", "DELIVERIES"),
     ),
     Check(
         name="alternate_key",

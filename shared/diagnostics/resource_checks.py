@@ -11,8 +11,8 @@ from shared.identity.key_vault import SecretStore
 from shared.queues import client
 from shared.webhooks.sources import Sources
 
-_MUSTS = (client.REQUESTS, client.RESULTS)
-_LEFTOVERS = (client.DEAD_LETTERS, client.POISON)
+_MUSTS = (client.REQUESTS, client.RESULTS, client.DELIVERIES)
+_LEFTOVERS = (client.DEAD_LETTERS, client.POISON, client.DELIVERIES_POISON)
 
 
 def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:

@@ -3,6 +3,7 @@
 import json
 
 from dev.stand_ins.faults import Status
+from dev.stand_ins.receiver import Receiver
 from tests.integration.conftest import FreshApp
 from tests.integration.diagnostics_runs import run_checks
 
@@ -69,3 +70,47 @@ def test_key_vault_gives_each_systems_secret_or_says_how_to_set_it(fresh_app: Fr
     assert forbidden["key_vault"]["code"] == "secrets_unavailable"
     assert "Key Vault Secrets User" in forbidden["key_vault"]["fix"]
     assert without_token["key_vault"]["status"] == "not_reached"
+
+
+def test_each_destination_is_looked_at_and_sent_nothing(fresh_app: FreshApp) -> None:
+    """What is wrong with which is told, and no URL."""
+    secret = "whsec_YSBzZWNyZXQgb2YgdGhlIGRlbGl2ZXJpZXMgb2YgdGVzdHM="
+    with Receiver(secret=secret) as plain:
+        entry = {"url": plain.url, "secret": "delivery-crm", "private": True}
+        app = fresh_app(
+            {
+                "DELIVERIES": json.dumps(
+                    {
+                        "good": entry,
+                        "tls": {**entry, "urlSecret": "tls-url", "url": None},
+                        "public": {"url": "https://localhost/", "secret": "delivery-crm"},
+                        "unsigned": {**entry, "secret": "delivery-none"},
+                        "nowhere": {**entry, "url": "http://127.0.0.1:9/?tenant=7"},
+                        "mistaken": {"url": plain.url, "secret": "delivery-crm"},
+                    }
+                )
+            }
+        )
+        app.run.vault.set_secret("delivery-crm", app.log.forbid("a secret", secret))
+        with Receiver(secret=secret, tls=app.run.tls) as secure:
+            app.run.vault.set_secret("tls-url", secure.url)
+            check = run_checks(app)["destinations"]
+            assert secure.calls == []
+        assert plain.calls == []
+
+    assert check["status"] == "fail"
+    assert check["detail"] == "Outcomes do not reach: mistaken, nowhere, public, unsigned."
+    assert check["seen"] == {
+        "good": "reached; its secret can sign",
+        "tls": "reached; its secret can sign",
+        "public": "The name leads to a private address.",
+        "unsigned": "There is no such secret.",
+        "nowhere": "cannot be reached: ConnectionRefusedError",
+        "mistaken": "has a mistake in DELIVERIES: /url",
+    }
+    assert "tenant" not in json.dumps(check)
+
+
+def test_without_destinations_there_is_nothing_to_look_at(fresh_app: FreshApp) -> None:
+    """And nothing is amiss."""
+    assert run_checks(fresh_app())["destinations"]["status"] == "pass"

@@ -180,6 +180,7 @@ def test_the_list_of_checks_is_the_designs() -> None:
         "join_link_beta",
         "key_vault",
         "queues",
+        "destinations",
         "alternate_key",
     ]
 
