@@ -1,0 +1,118 @@
+"""docs/getting-the-link-back.md: the programs on it, run as they stand there."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from dev.local_run import ROOT
+from tests.integration.app_under_test import App, eventually
+from tests.integration.conftest import FreshApp
+
+GUIDE = ROOT / "docs" / "getting-the-link-back.md"
+SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHBhZ2UncyByZWNlaXZlcnMgLi4u"
+PORT = 8080
+"""In the programs; in the tests it is a free one."""
+
+
+def programs(language: str) -> list[str]:
+    """Give the page's blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+
+
+def lines(code: str) -> int:
+    """Count the lines that hold something."""
+    return len([line for line in code.splitlines() if line.strip()])
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def receiver(language: str, folder: Path, port: int) -> Iterator[IO[str]]:
+    """Run the page's receiver, and give what it prints."""
+    code = programs(language)[0]
+    assert code.count(str(PORT)) == 1
+    code = code.replace(str(PORT), str(port))
+    if language == "javascript":
+        (folder / "node_modules").symlink_to(ROOT / "dev" / "node_modules")
+        (folder / "receiver.mjs").write_text(code, encoding="utf-8")
+        command = ["node", "receiver.mjs"]
+    else:
+        command = [sys.executable, "-c", code]
+    running = subprocess.Popen(  # noqa: S603 - ours
+        command,
+        cwd=folder,
+        env={**os.environ, "SECRET": SECRET},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        yield running.stdout
+    finally:
+        running.kill()
+        running.wait()
+        if running.stdout is not None:
+            running.stdout.close()
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_pages_receiver_takes_what_the_app_delivers(
+    fresh_app: FreshApp, tmp_path: Path, language: str
+) -> None:
+    """In at most 20 lines; a stranger's post is refused."""
+    assert lines(programs(language)[0]) <= 20
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/hooks/links"
+    entry = {"url": url, "secret": "delivery-page", "private": True}
+    app = fresh_app({"DELIVERIES": json.dumps({"page": entry})})
+    app.run.vault.set_secret("delivery-page", app.log.forbid("a delivery's secret", SECRET))
+    request = app.request()
+
+    with receiver(language, tmp_path, port) as printed:
+        eventually(lambda: answers(app, url) == 401, within=20)
+        app.enqueue(request)
+
+        assert printed.readline().split() == ["join_link.resolved", request["requestId"]]
+
+
+def answers(app: App, url: str) -> int:
+    """Post as a stranger, and give the status; 0 where nobody listens yet."""
+    try:
+        return app.session.post(url, data=b"{}", timeout=5).status_code
+    except OSError:
+        return 0
+
+
+def test_the_pages_reader_takes_results_off_the_queue(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In at most 15 lines; what it has read is gone."""
+    _, code = programs("python")
+    assert lines(code) <= 15
+    request = app.request()
+    app.enqueue(request)
+    results = app.run.queue("join-link-results")
+    eventually(results.peek_messages)
+    reader: dict[str, object] = {}
+    exec(code, reader)  # noqa: S102 - ours
+
+    reader["read"](results)  # type: ignore[operator] # the page's function
+
+    told = capsys.readouterr().out.split()
+    assert told == ["virtual-appointment.join-link.resolved", request["requestId"]]
+    assert not results.peek_messages()
