@@ -1,6 +1,7 @@
 """`python -m bench`: what `python dev.py bench` starts, which has checked the arguments."""
 
 import argparse
+from pathlib import Path
 
 from bench.run import bench
 from dev.errors import StartError
@@ -14,9 +15,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--publish", action="store_true")
+    parser.add_argument("--beside", type=Path)
     options = parser.parse_args()
     try:
-        return bench(names=options.names, rounds=options.rounds, publish=options.publish)
+        return bench(
+            names=options.names,
+            rounds=options.rounds,
+            publish=options.publish,
+            beside=options.beside and options.beside.resolve(),
+        )
     except StartError as error:
         complain(error)
         return 1

@@ -28,15 +28,15 @@ class Start:
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
     """Start every subject so many times, in turns."""
-    starts: dict[str, list[Start]] = {subject.name: [] for subject in SUBJECTS}
+    starts: dict[str, list[Start]] = {subject.name: [] for subject in world.subjects}
     for number in range(-1, rounds):  # one round to warm the files up counts for nothing
         say(f"cold start, round {number + 1} of {rounds}")
-        for subject in in_turns(SUBJECTS, number):
+        for subject in in_turns(world.subjects, number):
             start = _start(subject, world)
             if number >= 0:
                 starts[subject.name].append(start)
     say("counting modules and bytes")
-    rows = tuple(_row(subject, starts, world) for subject in SUBJECTS)
+    rows = tuple(_row(subject, starts, world) for subject in world.subjects)
     columns = ("", "first link, ms", "of msgraph-sdk", "loaded, ms", "CPU, ms", "MB", "modules")
     table = Table(
         title="Cold start: from the start of the process", columns=(*columns, "on disk"), rows=rows

@@ -24,13 +24,16 @@ _KEPT = ROOT / ".dev" / "bench"
 _NOT_HERE = "The benches read the clocks and memory of other processes as Linux shows them."
 
 
-def bench(*, names: Sequence[str], rounds: int | None, publish: bool) -> int:
+def bench(
+    *, names: Sequence[str], rounds: int | None, publish: bool, beside: Path | None = None
+) -> int:
     """Run the measurements that are named, all of them by default, and return an exit code.
 
     Args:
         names: Which.
         rounds: How often each subject has its turn; by default as often as a median needs.
         publish: Put tables and chart into docs/performance.md; needs all four.
+        beside: Another version of this app to compare with: the folder where it is checked out.
 
     Raises:
         StartError: This is not Linux.
@@ -39,7 +42,7 @@ def bench(*, names: Sequence[str], rounds: int | None, publish: bool) -> int:
         raise StartError(_NOT_HERE)
     chosen = list(names or MEASUREMENTS)
     reports: list[Report] = []
-    with World() as world:
+    with World(beside=beside) as world:
         for name in chosen:
             print(f"== {name}", flush=True)
             with ticking():

@@ -19,6 +19,7 @@ from dev.tool_environment import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "this app"
+BESIDE = "the version beside it"
 RIVAL = "msgraph-sdk"
 FLOOR = "raw socket"
 NOTHING = "a function that calls nobody"
@@ -32,11 +33,13 @@ class Subject:
         name: as tables show it.
         app: its folder.
         environment: its list of packages, `requirements-NAME.txt`.
+        tree: where that list is.
     """
 
     name: str
     app: Path
     environment: str
+    tree: Path = ROOT
 
 
 def _rival(name: str, folder: str, environment: str = "requests") -> Subject:
@@ -83,9 +86,20 @@ class Counts:
 
 
 class World:
-    """The far end and everything that leads there. A context manager."""
+    """The far end and everything that leads there. A context manager.
 
-    def __init__(self) -> None:
+    Args:
+        beside: another version of this app, checked out there, to compare with.
+
+    Attributes:
+        subjects: what is compared.
+    """
+
+    def __init__(self, *, beside: Path | None = None) -> None:
+        self.subjects: Sequence[Subject] = SUBJECTS
+        if beside is not None:
+            other = Subject(name=BESIDE, app=beside, environment="ours", tree=beside)
+            self.subjects = (*SUBJECTS, other)
         self._parts = ExitStack()
         self._control = ""
         self._settings: Mapping[str, str] = {}
@@ -137,9 +151,9 @@ class World:
         Raises:
             ToolError: it could not be installed.
         """
-        name = subject.environment
+        name = subject.environment if subject.tree == ROOT else "beside"
         if name not in self._pythons:
-            requirements = ROOT / "bench" / f"requirements-{name}.txt"
+            requirements = subject.tree / "bench" / f"requirements-{subject.environment}.txt"
             self._pythons[name] = prepare(f"bench-{name}", requirements=requirements) / "python"
         return self._pythons[name]
 

@@ -95,7 +95,8 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
 
             rounds = [] if options.rounds is None else [f"--rounds={options.rounds}"]
             publish = ["--publish"] if options.publish else []
-            return processes.run("bench", *options.names, *rounds, *publish, folder=_ROOT)
+            beside = [] if options.beside is None else [f"--beside={options.beside.resolve()}"]
+            return processes.run("bench", *options.names, *rounds, *publish, *beside, folder=_ROOT)
         case "soak":
             from dev.soak import soak  # noqa: PLC0415
 
@@ -214,6 +215,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--publish", action="store_true", help="put tables and chart into docs/performance.md"
+    )
+    bench.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FOLDER",
+        help="another version of this app, checked out there, to compare with",
     )
     commands.add_parser(
         "lock",
