@@ -277,6 +277,18 @@ def test_each_request_of_a_list_goes_its_own_way() -> None:
     assert (len(fourth["id"]), fourth["data"]["code"]) == (64, "invalid_request")
 
 
+def test_a_list_of_the_apps_own_messages_keeps_their_alternatives() -> None:
+    """Somebody may put the originals of several dead letters back at once."""
+    alternatives = ({"userId": "b@c.example"},)
+    own = messages.write_request(make_request(), request_id="x", alternatives=alternatives)
+    queues = MemoryQueues()
+
+    run(queues, delivery(f"[{own}]".encode()))
+
+    (again,) = queues.on(REQUESTS)
+    assert messages.decode(again.text.encode()).alternatives == alternatives
+
+
 def test_a_list_that_comes_again_has_the_same_requests() -> None:
     """The queue may break off in between: whoever reads results takes each id once."""
     unnamed = {name: value for name, value in make_request().items() if name != "requestId"}

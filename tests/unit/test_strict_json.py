@@ -64,6 +64,24 @@ def test_what_is_not_utf_8_is_told_with_its_place(data: bytes) -> None:
         strict_json.read(data)
 
 
+@pytest.mark.parametrize("number", ["1", "9" * 5000])
+def test_control_characters_are_read_where_they_are_let_through(number: str) -> None:
+    """As they are, also beside a number that Python does not read."""
+    document = strict_json.read(f'{{"a":"x\ny","b":{number}}}'.encode(), control_characters=True)
+    assert isinstance(document.value, dict)
+    assert document.value["a"] == "x\ny"
+
+
+def test_a_list_is_read_document_by_document() -> None:
+    """Each with its own errors; what is no list, or too long, is none."""
+    first, second = strict_json.read_list(b'[{"a":1,"a":2}, 7]', most=2)
+    assert [error.pointer for error in first.field_errors] == ["/a"]
+    assert (second.value, second.field_errors) == (7, ())
+    for text in (b"{}", b"[1,2,3]", b"[" * 20_000):
+        with pytest.raises(NotJson):
+            strict_json.read_list(text, most=2)
+
+
 def test_a_byte_order_mark_is_dropped() -> None:
     """Windows tools write one."""
     assert strict_json.read(b'\xef\xbb\xbf{"a": 1}').value == {"a": 1}
