@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
 
-from dev import demo_webhooks
+from dev import demo_deliveries, demo_webhooks
 from dev.func_host import FuncRun
 from dev.local_run import FUNCTION_KEY, LocalApp, LocalRun
 from dev.stand_ins.graph_faults import throttle
+from dev.stand_ins.receiver import Receiver
 from dev.terminal import COLUMNS, green, red, ticking, working, wrapped
 
 _WAIT = 30.0  # seconds for a result on the queue
@@ -40,14 +42,20 @@ def demo(*, host: str = "own") -> int:
     """
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
-            run = parts.enter_context(FuncRun() if host == "func" else LocalRun())
+            receiver = parts.enter_context(Receiver(secret=demo_deliveries.SECRET))
+            deliveries = {"demo": demo_deliveries.destination(receiver)}
+            settings = {"DELIVERIES": json.dumps(deliveries)}
+            app = FuncRun(settings=settings) if host == "func" else LocalRun(settings=settings)
+            run = parts.enter_context(app)
+            run.vault.set_secret(demo_deliveries.SECRET_NAME, demo_deliveries.SECRET)
         print(f"The app is up at {run.url}.", flush=True)
-        wrong = [step.title for step in STEPS if not _show(step, run)]
+        steps = (*STEPS, *_delivery_steps(receiver))
+        wrong = [step.title for step in steps if not _show(step, run)]
     print()
     if wrong:
-        print(red(wrapped(f"{len(wrong)} of {len(STEPS)} came out wrong: {'; '.join(wrong)}.")))
+        print(red(wrapped(f"{len(wrong)} of {len(steps)} came out wrong: {'; '.join(wrong)}.")))
         return 1
-    print(green(f"All {len(STEPS)} came out right."), "To try it yourself: python dev.py serve")
+    print(green(f"All {len(steps)} came out right."), "To try it yourself: python dev.py serve")
     return 0
 
 
@@ -203,6 +211,21 @@ def _is_link(run: LocalApp, answer: Mapping[str, Any]) -> bool:
 
 def _is_problem(code: str) -> Callable[[LocalApp, Mapping[str, Any]], bool]:
     return lambda _, answer: answer.get("code") == code
+
+
+def _delivery_steps(receiver: Receiver) -> tuple[Step, ...]:
+    return (
+        Step(
+            "Delivery: a link for later reaches your own system, signed",
+            partial(demo_deliveries.delivered, receiver),
+            lambda run, answer: _is_link(run, answer) and answer["statuses"] == [200],
+        ),
+        Step(
+            "Delivery: the receiver is away at first, and gets it some seconds later",
+            partial(demo_deliveries.second_try, receiver),
+            lambda run, answer: _is_link(run, answer) and answer["statuses"] == [503, 200],
+        ),
+    )
 
 
 STEPS = (

@@ -107,12 +107,15 @@ class FuncHost:
 class FuncRun(LocalApp):
     """The app in `func start`, and everything that it needs. A context manager.
 
+    Args:
+        settings: As of LocalAzure.
+
     Attributes:
         func: The app; and those of LocalAzure.
     """
 
-    def __init__(self) -> None:
-        super().__init__(every_storage_service=True)
+    def __init__(self, *, settings: Mapping[str, str | None] | None = None) -> None:
+        super().__init__(settings=settings, every_storage_service=True)
         self.func: FuncHost
 
     @property
