@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each co
             from dev.serve import serve, serve_by_func  # noqa: PLC0415
 
             start = serve_by_func if options.host == "func" else serve
-            return start(port=options.port, sources=options.sources)
+            return start(port=options.port, sources=options.sources, deliver_to=options.deliver_to)
         case "prepare":
             return 0  # dev/environment.py has done it
         case "test":
@@ -139,6 +139,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_path,
         metavar="FILE",
         help="booking systems of your own: the JSON of WEBHOOK_SOURCES",
+    )
+    serve.add_argument(
+        "--deliver-to",
+        metavar="URL",
+        help="a program of your own that outcomes are delivered to, such as one of this machine",
     )
     for command in (demo, serve):
         command.add_argument(

@@ -19,6 +19,7 @@ from dev.serve_guide import Guide
 from dev.terminal import working
 
 _RESULTS = "join-link-results"
+_DELIVERY_SECRET = "delivery-yours"  # noqa: S105 - a name
 _MOST_PEEKED = 32  # by the queue service
 _PAUSE_SECONDS = 0.5
 _STARTING_FUNC = """
@@ -34,12 +35,13 @@ It runs in func, which checks no keys on this machine, and listens on all of the
 machine's addresses."""
 
 
-def serve(*, port: int = 0, sources: Path | None = None) -> int:
+def serve(*, port: int = 0, sources: Path | None = None, deliver_to: str | None = None) -> int:
     """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code.
 
     Args:
         port: Where the app listens; 0 for any free port.
         sources: A file with booking systems of one's own, beside the local run's.
+        deliver_to: URL of a program on this machine that outcomes are posted to.
 
     Raises:
         StartError: That file is none; or a part of what the app needs did not start.
@@ -47,18 +49,21 @@ def serve(*, port: int = 0, sources: Path | None = None) -> int:
     own = read_sources(sources) if sources else {}
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
-            settings = _settings(own)
+            settings = _settings(own, deliver_to)
             run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=_show))
             _set_secrets(run, own)
+        note = _of_deliveries(run.url, deliver_to)
         try:
-            print(_guide(run, url=run.url, own=own).text(), flush=True)
+            print(_guide(run, url=run.url, own=own, note=note).text(), flush=True)
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
     return 0
 
 
-def serve_by_func(*, port: int = 0, sources: Path | None = None) -> int:
+def serve_by_func(
+    *, port: int = 0, sources: Path | None = None, deliver_to: str | None = None
+) -> int:
     """Do the same with `func start`, and end when that does. Returns an exit code.
 
     Raises:
@@ -68,7 +73,7 @@ def serve_by_func(*, port: int = 0, sources: Path | None = None) -> int:
     own = read_sources(sources) if sources else {}
     with ExitStack() as parts:
         with working("Starting the app's queues and its stand-ins"):
-            settings = _settings(own)
+            settings = _settings(own, deliver_to)
             azure = parts.enter_context(LocalAzure(settings=settings, every_storage_service=True))
             _set_secrets(azure, own)
         environment = environment_for_func(azure)
@@ -76,7 +81,8 @@ def serve_by_func(*, port: int = 0, sources: Path | None = None) -> int:
         try:
             print(_before_func(func), flush=True)
             if func.wait_until_up():
-                print(_guide(azure, url=func.url, own=own, note=_OF_FUNC).text(), flush=True)
+                note = " ".join([_OF_FUNC, _of_deliveries(func.url, deliver_to)]).strip()
+                print(_guide(azure, url=func.url, own=own, note=note).text(), flush=True)
                 _show_results(azure, while_true=lambda: func.exit_code is None)
             print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
         except KeyboardInterrupt:
@@ -85,12 +91,28 @@ def serve_by_func(*, port: int = 0, sources: Path | None = None) -> int:
     return 1
 
 
-def _settings(own: Mapping[str, Any]) -> dict[str, str | None]:
-    return {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
+def _settings(own: Mapping[str, Any], deliver_to: str | None) -> dict[str, str | None]:
+    settings: dict[str, str | None] = {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
+    if deliver_to is not None:
+        yours = {"url": deliver_to, "secret": _DELIVERY_SECRET, "private": True}
+        settings["DELIVERIES"] = json.dumps({"yours": yours})
+    return settings
+
+
+def _of_deliveries(url: str, deliver_to: str | None) -> str:
+    """Say how the reader's program verifies deliveries, or that its URL will not do."""
+    if deliver_to is None:
+        return ""
+    health = requests.get(f"{url}/api/health", timeout=30).json()
+    if "faultyDestinations" in health:
+        return (
+            "Nothing is delivered: --deliver-to takes an https URL, or an http one of this machine."
+        )
+    return f"Outcomes are delivered to {deliver_to}, signed with the secret {ANY_SECRET}"
 
 
 def _set_secrets(run: LocalAzure, own: Mapping[str, Any]) -> None:
-    for name in secrets_of(own):
+    for name in {*secrets_of(own), _DELIVERY_SECRET}:
         run.vault.set_secret(name, ANY_SECRET)
 
 

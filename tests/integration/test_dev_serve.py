@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from dev.booking_systems import PRESETS, SOURCES, secret_of, sign_as_standard
+from dev.booking_systems import ANY_SECRET, PRESETS, SOURCES, secret_of, sign_as_standard
+from dev.local_run import FUNCTION_KEY
+from dev.stand_ins.receiver import Receiver
 from shared.webhooks import presets
+from tests.integration.app_under_test import eventually
 from tests.integration.serving import (
     PROJECT,
     descendants,
@@ -188,3 +191,28 @@ def test_a_file_without_sources_is_refused_before_anything_starts(
     assert process.returncode == 1
     assert "sources.json" in output
     assert "Traceback" not in output
+
+
+def test_outcomes_are_delivered_to_a_program_of_the_readers_own() -> None:
+    """Signed with the secret that is printed."""
+    with Receiver(secret=ANY_SECRET) as there, serving("--deliver-to", there.url) as process:
+        said = until(process, "Ctrl-C stops everything")
+        (url,) = set(re.findall(r"(http://127\.0\.0\.1:\d+)/api/health", said))
+        (organizer,) = re.findall(r"^ *organizer +([0-9a-f-]{36})$", said, re.MULTILINE)
+        (meeting,) = re.findall(r"^ *her meeting +onlineMeetingId (\S+)$", said, re.MULTILINE)
+        accepted = requests.post(
+            f"{url}/api/join-link-requests",
+            json={"userId": organizer, "onlineMeetingId": meeting},
+            headers={"x-functions-key": FUNCTION_KEY},
+            timeout=30,
+        )
+
+        assert accepted.status_code == 202
+        assert ANY_SECRET in said
+        assert eventually(lambda: there.taken, within=30)
+
+
+def test_a_url_that_nothing_is_delivered_to_is_told() -> None:
+    """At the start, rather than by silence."""
+    with serving("--deliver-to", "http://crm.example/") as process:
+        assert "Nothing is delivered" in until(process, "Ctrl-C stops everything")
