@@ -13,7 +13,7 @@ import azure.functions as func
 from shared.app import Application
 from shared.core import telemetry
 from shared.handlers import join_links as http
-from shared.handlers.responses import HttpResponse
+from shared.handlers.responses import HttpResponse, negotiated
 from shared.queues.client import DELIVERIES, DELIVERIES_POISON, POISON, REQUESTS
 
 if TYPE_CHECKING:
@@ -33,21 +33,28 @@ CALLERS = (
 @app.route("join-link", methods=["POST"], auth_level=CALLERS)
 def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
-    return _response(http.join_link(application, req.headers, req.get_body()))
+    return _response(req, http.join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("join_links")
 @app.route("join-links", methods=["POST"], auth_level=CALLERS)
 def join_links(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve many meetings in one go."""
-    return _response(http.join_links(application, req.headers, req.get_body()))
+    return _response(req, http.join_links(application, req.headers, req.get_body()))
 
 
 @app.function_name("request_join_link")
 @app.route("join-link-requests", methods=["POST"], auth_level=CALLERS)
 def request_join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Accept one request for later."""
-    return _response(http.request_join_link(application, req.headers, req.get_body()))
+    return _response(req, http.request_join_link(application, req.headers, req.get_body()))
+
+
+@app.function_name("connection")
+@app.route("connection", methods=["GET"], auth_level=CALLERS)
+def connection(req: func.HttpRequest) -> func.HttpResponse:
+    """Say whether a caller's key or token opens the routes above."""
+    return _response(req, http.connection(application, req.headers))
 
 
 @app.function_name("webhooks")
@@ -57,14 +64,14 @@ def webhook(req: func.HttpRequest) -> func.HttpResponse:
     from shared.handlers import webhooks  # noqa: PLC0415 - see above
 
     source = req.route_params["source"]
-    return _response(webhooks.receive(application, source, req.headers, req.get_body()))
+    return _response(req, webhooks.receive(application, source, req.headers, req.get_body()))
 
 
 @app.function_name("health")
-@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
+@app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether the app has loaded and its settings are valid."""
-    return _response(http.health(application))
+    return _response(req, http.health(application))
 
 
 @app.function_name("diagnostics")
@@ -73,16 +80,16 @@ def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
     """Run the checks, with invalid settings too."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
-    return _response(api.run(application, req.headers, req.get_body()))
+    return _response(req, api.run(application, req.headers, req.get_body()))
 
 
 @app.function_name("diagnostics_page")
 @app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the trigger's
+def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:
     """Give the page that asks for the key and draws the checks."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
-    return _response(api.page())
+    return _response(req, api.page())
 
 
 if application.settings_error is None:
@@ -134,7 +141,8 @@ def _queue_message(message: func.QueueMessage) -> "QueueMessage":
     )
 
 
-def _response(answer: HttpResponse) -> func.HttpResponse:
+def _response(req: func.HttpRequest, answer: HttpResponse) -> func.HttpResponse:
+    answer = negotiated(answer, req.headers)
     return func.HttpResponse(
         answer.body,
         status_code=answer.status,

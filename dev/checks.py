@@ -60,6 +60,7 @@ _CHECKS = (
     Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
+    Check("generated-client", ("tests.connector.generated_client",), slow=True),
 )
 NAMES = tuple(check.name for check in _CHECKS)
 SLOW = tuple(check.name for check in _CHECKS if check.slow)

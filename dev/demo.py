@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -162,6 +163,18 @@ def _teams_link(run: LocalApp) -> Mapping[str, Any]:
     )
 
 
+def _safe_link(run: LocalApp) -> Mapping[str, Any]:
+    # As Outlook rewrites what it shows; the long form of the link names its organizer.
+    link = quote(run.clinic.older_meeting.join_web_url, safe="")
+    return _post(
+        run,
+        {
+            "joinWebUrl": "Join: <https://eur03.safelinks.protection.outlook.com/"
+            f"?url={link}&data=05%7C02%7C&reserved=0>"
+        },
+    )
+
+
 def _many(run: LocalApp) -> Mapping[str, Any]:
     clinic = run.clinic
     meetings = (clinic.meeting, clinic.older_meeting, clinic.deleted_meeting)
@@ -241,7 +254,7 @@ STEPS = (
     ),
     Step("Webhook: a booking, signed by Cal.com", demo_webhooks.calcom, _is_link),
     Step(
-        "Webhook: a Cal.com booking with an Outlook event id, and the Teams link beside it",
+        "Webhook: a Cal.com booking with an Outlook event id beside the Teams link",
         demo_webhooks.calcom_outlook,
         _is_link,
     ),
@@ -260,6 +273,14 @@ STEPS = (
     ),
     Step("Webhook: a forged booking", demo_webhooks.forged, _is_problem("signature_invalid")),
     Step("HTTP: what people have, a Teams link and an e-mail address", _teams_link, _is_link),
+    Step(
+        "HTTP: a Safe Link of Outlook, pasted with what stood around it",
+        _safe_link,
+        lambda run, answer: (
+            answer.get("virtualAppointmentJoinWebUrl")
+            == run.graph.join_link(run.clinic.older_meeting)
+        ),
+    ),
     Step(
         "HTTP: several at once, one of which is gone; one trip to Graph for all",
         _many,

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from azure.storage.queue import QueueClient, QueueServiceClient
 
@@ -16,9 +16,10 @@ from dev.clinic import Clinic
 from dev.host.host import Host
 from dev.host.logs import LogLine
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.authority_keys import AuthorityKeys
 from dev.stand_ins.certificates import TlsFiles, make_certificates
+from dev.stand_ins.entra import Entra, Registration
 from dev.stand_ins.graph import Graph
+from dev.stand_ins.graph_data import User
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
 from dev.stand_ins.key_vault import KeyVault
 from dev.stand_ins.proxy import ConnectProxy
@@ -38,6 +39,7 @@ DIAGNOSTICS_KEY = "local-diagnostics-key"
 MASTER_KEY = "local-master-key"
 _TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
 _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
+_REGISTRATION_ID = "72f988bf-0000-4000-8000-000000000004"
 _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 
 
@@ -54,7 +56,8 @@ class LocalAzure:
 
     Attributes:
         authority: Signs tokens, the app's own and its callers'.
-        entra: Where the app finds the keys for its callers' tokens.
+        entra: Publishes the keys of callers' tokens, and exchanges those tokens.
+        registration: The app registration whose tokens callers send, where they sign in.
         identity: The managed identity endpoint.
         graph: Microsoft Graph.
         clinic: What Graph knows.
@@ -79,7 +82,8 @@ class LocalAzure:
         self._every_storage_service = every_storage_service
         self._parts = ExitStack()
         self.authority = Authority(_TENANT_ID)
-        self.entra: AuthorityKeys
+        self.entra: Entra
+        self.registration: Registration
         self.identity: IdentityEndpoint
         self.graph: Graph
         self.clinic: Clinic
@@ -107,6 +111,12 @@ class LocalAzure:
         """A client of one of the queues, with the account's key."""
         return self._storage.get_queue_client(name)
 
+    def token_of(self, person: User, **claims: Any) -> str:  # noqa: ANN401 - as claims are
+        """A token with which a person calls the app, where it has HTTP_AUTH=entra."""
+        return self.authority.issue_to_person(
+            audience=self.registration.client_id, object_id=person.object_id, **claims
+        )
+
     def environment(self) -> dict[str, str]:
         """The app settings: the sample's, then this run's addresses, then what was asked for."""
         settings: dict[str, str | None] = {
@@ -118,6 +128,7 @@ class LocalAzure:
             "KEY_VAULT_URI": self.vault.url,
             "WEBHOOK_SOURCES": json.dumps(SOURCES),
             "GRAPH_ROOT": self.graph.url,
+            **self._sign_in_settings(),
             "ENTRA_AUTHORITY": self.entra.url,
             "MANAGED_IDENTITY_CLIENT_ID": _CLIENT_ID,
             **self._settings,
@@ -127,7 +138,8 @@ class LocalAzure:
     def _start(self, parts: ExitStack) -> None:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="join-link-")))
         self.tls = make_certificates("localhost", "127.0.0.1", "*.vault.azure.net", folder=folder)
-        self.entra = parts.enter_context(AuthorityKeys(self.authority))
+        self.entra = parts.enter_context(Entra(self.authority))
+        self.registration = self.entra.register(_REGISTRATION_ID, subject=_OBJECT_ID)
         self.identity = parts.enter_context(
             IdentityEndpoint(self.authority, client_id=_CLIENT_ID, object_id=_OBJECT_ID)
         )
@@ -149,6 +161,14 @@ class LocalAzure:
         self._storage = parts.enter_context(self._queue_service())
         for name in QUEUES:
             self._storage.create_queue(name)
+
+    def _sign_in_settings(self) -> dict[str, str | None]:
+        if self._settings.get("HTTP_AUTH") != "entra":
+            return {}
+        return {
+            "ENTRA_TENANT_ID": _TENANT_ID,
+            "ENTRA_CLIENT_ID": self.registration.client_id,
+        }
 
     def _storage_settings(self) -> dict[str, str | None]:
         real = f":{self.azurite.port}/"

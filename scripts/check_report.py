@@ -5,6 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 WORDS = {"pass": "pass", "warn": "WARNING", "fail": "FAIL", "not_reached": "not reached"}
+"""How a check turned out."""
+VERDICTS = {
+    "pass": "PASS",
+    "warn": "PASS, with a warning",
+    "incomplete": "INCOMPLETE",
+    "fail": "FAIL",
+}
+"""What all of them say together."""
 _LEFT = 14
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -15,12 +23,15 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 46rem; }}
+.warn, .incomplete {{ color: light-dark(#855000, #f2b960); }}
+.fail {{ color: light-dark(#b3261e, #ff968d); }}
+.pass {{ color: light-dark(#146c37, #74d391); }}
 li {{ margin: 1rem 0; overflow-wrap: anywhere; }}
 pre {{ white-space: pre-wrap; border: 1px solid; padding: .7rem; border-radius: .4rem; }}
 p {{ margin: .2rem 0; }}
 </style>
 <h1>Diagnostics of {where}</h1>
-<p>{when}. Verdict: <strong>{verdict}</strong>. {summary}</p>
+<p>{when}. Verdict: <strong class="{tone}">{verdict}</strong>. {summary}</p>
 <ol>
 {checks}
 </ol>
@@ -44,7 +55,7 @@ def as_text(report: Mapping[str, Any]) -> str:
             margin = "  " if is_command else "" if number else "Next step: "
             told.append(f"{margin}{part}")
         lines += [" " * _LEFT + line for line in told]
-    lines += ["", f"Verdict: {WORDS[report['verdict']]}. {report['summary']}"]
+    lines += ["", f"Verdict: {VERDICTS[report['verdict']]}. {report['summary']}"]
     return "\n".join(map(printable, lines))
 
 
@@ -53,7 +64,8 @@ def as_html(report: Mapping[str, Any], *, where: str, when: str) -> str:
     return _PAGE.format(
         where=html.escape(where),
         when=html.escape(when),
-        verdict=html.escape(WORDS[report["verdict"]]),
+        tone=html.escape(report["verdict"]),
+        verdict=html.escape(VERDICTS[report["verdict"]]),
         summary=html.escape(report["summary"]),
         checks="\n".join(map(_check, report["checks"])),
     )
@@ -67,12 +79,24 @@ def _seen(check: Mapping[str, Any]) -> list[str]:
 
 
 def _parts(fix: str) -> Iterator[tuple[str, bool]]:
-    """Split a next step into its sentences and its commands, which stand between backticks."""
+    """Split a next step into its sentences and its commands, which stand between backticks.
+
+    A single word there is a name, and stays in its sentence.
+    """
+    sentences = ""
     for number, part in enumerate(fix.split("`")):
-        is_command = number % 2 == 1
-        text = part.strip() if is_command else part.lstrip(".;, ").rstrip()
-        if text:
-            yield text, is_command
+        if number % 2 == 1 and len(part.split()) > 1:
+            yield from _sentences(sentences)
+            yield part.strip(), True
+            sentences = ""
+        else:
+            sentences += part
+    yield from _sentences(sentences)
+
+
+def _sentences(text: str) -> Iterator[tuple[str, bool]]:
+    if told := text.lstrip(".;, ").rstrip():
+        yield told, False
 
 
 def _check(check: Mapping[str, Any]) -> str:
@@ -81,5 +105,10 @@ def _check(check: Mapping[str, Any]) -> str:
     for part, is_command in _parts(check.get("fix", "")):
         tag = "pre" if is_command else "p"
         told += f"<{tag}>{html.escape(part)}</{tag}>"
-    word = html.escape(WORDS.get(check["status"], check["status"]))
-    return f"<li><strong>{word}: {html.escape(check['title'])}</strong>{told}</li>"
+    word, tone = (
+        html.escape(text) for text in (WORDS.get(check["status"], check["status"]), check["status"])
+    )
+    head = f'<strong class="{tone}">{word}: {html.escape(check["title"])}</strong>'
+    if check["status"] == "pass":
+        return f"<li><details><summary>{head}</summary>{told}</details></li>"
+    return f"<li>{head}{told}</li>"

@@ -5,8 +5,8 @@ Needs the Azure role Website Contributor on the app, signed in by `az login`: wi
 the key of the function `diagnostics`. With --url it needs no role, and takes the key from
 DIAGNOSTICS_KEY, or asks for it. Python 3.10 or newer and scripts/requirements.txt.
 
-Exits with 0 where no check fails, 1 where one does, 2 where there was no answer: a deployment can
-wait for it.
+Exits with 0 where every check passes, if with a warning; 1 where one fails; 2 where there was no
+answer; 3 where none fails and some were not reached, as without an organizer and a meeting.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from check_report import WORDS, as_html, as_text, printable
+from check_report import VERDICTS, as_html, as_text, printable
 from command_line import Parser, end_without_package, not_signed_in
 
 try:
@@ -32,7 +32,8 @@ except ModuleNotFoundError as missing:
 
 MANAGEMENT_ROOT = "https://management.azure.com"
 FUNCTION = "diagnostics"
-EXIT_HOLDS, EXIT_FAILS, EXIT_UNKNOWN = 0, 1, 2
+EXIT_UNKNOWN = 2
+EXITS = {"pass": 0, "warn": 0, "fail": 1, "incomplete": 3}
 _LOOPBACK = ("127.0.0.1", "localhost")
 _SITES_VERSION = "2024-04-01"
 _RESOURCES_VERSION = "2021-04-01"
@@ -171,7 +172,7 @@ def ask(
 def _report(answer: requests.Response) -> dict[str, Any]:
     try:
         report: dict[str, Any] = answer.json()
-        if report["verdict"] in WORDS and isinstance(report["checks"], list):
+        if report["verdict"] in VERDICTS and isinstance(report["checks"], list):
             return report
     except (ValueError, TypeError, KeyError):
         pass
@@ -222,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.html:
         when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         options.html.write_text(as_html(report, where=url, when=when), encoding="utf-8")
-    return EXIT_FAILS if report["verdict"] == "fail" else EXIT_HOLDS
+    return EXITS[report["verdict"]]
 
 
 def _where(options: argparse.Namespace) -> tuple[str, str]:
@@ -267,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whose it is (default: AZURE_SUBSCRIPTION_ID, or the only one there is)",
     )
     add("--url", metavar="URL", help="instead of --app: its address; key in DIAGNOSTICS_KEY")
-    add("--user-id", metavar="ID", help="the organizer: object id or user principal name")
+    add("--user-id", metavar="ID", help="the organizer: object id, sign-in name or mail")
     meeting = parser.add_mutually_exclusive_group()
     meeting.add_argument("--online-meeting-id", metavar="ID", help="a meeting, by its Graph id")
     meeting.add_argument("--join-web-url", metavar="LINK", help="by its Teams link")

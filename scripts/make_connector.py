@@ -4,11 +4,15 @@
 Needs no role: it writes files on this machine and calls nobody. To import them takes the right to
 make custom connectors in an environment. Python 3.10 or newer, and nothing to install.
 
-    python scripts/make_connector.py --host NAME.azurewebsites.net
-    python scripts/make_connector.py --host NAME.azurewebsites.net --tenant-id ID --client-id ID
+    python scripts/make_connector.py --host NAME.azurewebsites.net --publisher "Our clinic" \
+      --email it@clinic.example --website https://clinic.example \
+      --privacy-policy https://clinic.example/privacy
 
-The first makes a connector whose connections hold a function key, the second one whose users sign
-in with Entra (HTTP_AUTH=entra).
+makes a connector whose connections hold a function key. With --tenant-id and --client-id as well,
+people and applications sign in to it with Entra (HTTP_AUTH=entra).
+
+The host and the ids may each be an expression for an environment variable of Power Platform, such
+as '@environmentVariables("contoso_JoinLinkHost")'. Then one solution moves between environments.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).resolve().parents[1] / "connector"
 DEFINITION = "apiDefinition.swagger.json"
 _NOBODY = "Your organization"
+_VARIABLE = re.compile(r'@environmentVariables\("[A-Za-z0-9_]{1,100}"\)')
 _LOGIN = "https://login.microsoftonline.com"
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(
@@ -49,11 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     _write(out / DEFINITION, definition)
     _write(out / "apiProperties.json", properties)
-    _write(out / "settings.json", _read("settings.sample.json"))
+    _write(out / "settings.json", _settings(options.environment))
     shutil.copyfile(SOURCE / "icon.png", out / "icon.png")
     guide = (SOURCE / "readme.md").read_text(encoding="utf-8")
-    publisher = options.publisher or _NOBODY
-    (out / "readme.md").write_text(guide.replace(_NOBODY, publisher), encoding="utf-8")
+    (out / "readme.md").write_text(guide.replace(_NOBODY, options.publisher), encoding="utf-8")
     print(f"The connector is in {out}. How to import it: docs/power-automate.md")
     return 0
 
@@ -66,19 +70,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("connector-out"), help="the folder to write"
     )
+    parser.add_argument(
+        "--environment",
+        type=_guid,
+        help="the id of the Power Platform environment, for settings.json; paconn asks without it",
+    )
     sign_in = parser.add_argument_group("sign-in with Entra, where the app has HTTP_AUTH=entra")
-    sign_in.add_argument("--tenant-id", type=_guid, help="the app's ENTRA_TENANT_ID")
-    sign_in.add_argument("--client-id", type=_guid, help="the app's ENTRA_CLIENT_ID")
+    sign_in.add_argument("--tenant-id", type=_id, help="the app's ENTRA_TENANT_ID")
+    sign_in.add_argument("--client-id", type=_id, help="the app's ENTRA_CLIENT_ID")
     sign_in.add_argument(
         "--connector-client-id",
-        type=_guid,
+        type=_id,
         help="the registration that the connector itself signs in as (default: --client-id)",
     )
     who = parser.add_argument_group("what people see of you")
-    who.add_argument("--publisher", help="your organization's name")
-    who.add_argument("--email", help="where your makers get help")
-    who.add_argument("--website", help="your organization's web address")
-    who.add_argument("--privacy-policy", help="the web address of its privacy policy")
+    who.add_argument("--publisher", required=True, help="your organization's name")
+    who.add_argument("--email", required=True, type=_email, help="where your makers get help")
+    who.add_argument(
+        "--website", required=True, type=_address, help="your organization's web address"
+    )
+    who.add_argument(
+        "--privacy-policy",
+        required=True,
+        type=_address,
+        help="the web address of its privacy policy",
+    )
     options = parser.parse_args(arguments)
     if (options.tenant_id is None) != (options.client_id is None):
         parser.error("--tenant-id and --client-id go together")
@@ -88,7 +104,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _host(text: str) -> str:
-    """Take a host's name, also out of the address that people copy."""
+    """Take a host's name, also out of the address that people copy, or a variable that holds it."""
+    if _VARIABLE.fullmatch(text.strip()):
+        return text.strip()
     host = re.sub(r"^https://", "", text.strip()).rstrip("/").lower()
     if not _HOST.fullmatch(host):
         raise argparse.ArgumentTypeError("a host's name, such as NAME.azurewebsites.net")
@@ -101,44 +119,59 @@ def _guid(text: str) -> str:
     return text.strip().lower()
 
 
+def _id(text: str) -> str:
+    return text.strip() if _VARIABLE.fullmatch(text.strip()) else _guid(text)
+
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise argparse.ArgumentTypeError("an e-mail address")
+    return text
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https://[^\s/]+\S*", text):
+        raise argparse.ArgumentTypeError("a web address that begins with https://")
+    return text
+
+
+def _settings(environment: str | None) -> dict[str, Any]:
+    settings = _read("settings.sample.json")
+    del settings["environment"]
+    return settings if environment is None else {**settings, "environment": environment}
+
+
 def _describe(
     definition: dict[str, Any], properties: dict[str, Any], options: argparse.Namespace
 ) -> None:
     definition["host"] = options.host
     info = definition["info"]["contact"]
     metadata = {entry["propertyName"]: entry for entry in definition["x-ms-connector-metadata"]}
-    if options.publisher is not None:
-        info["name"] = options.publisher
-        properties["properties"]["publisher"] = options.publisher
-        properties["properties"]["stackOwner"] = options.publisher
-    if options.email is not None:
-        info["email"] = options.email
-    if options.website is not None:
-        info["url"] = options.website
-        metadata["Website"]["propertyValue"] = options.website
-    if options.privacy_policy is not None:
-        metadata["Privacy policy"]["propertyValue"] = options.privacy_policy
+    info.update(name=options.publisher, email=options.email, url=options.website)
+    properties["properties"].update(publisher=options.publisher, stackOwner=options.publisher)
+    metadata["Website"]["propertyValue"] = options.website
+    metadata["Privacy policy"]["propertyValue"] = options.privacy_policy
 
 
 def _sign_in(
     definition: dict[str, Any], properties: dict[str, Any], options: argparse.Namespace
 ) -> None:
-    connector_id = options.connector_client_id or options.client_id
-    # Entra gives an app a token for itself only where the app is named by its bare id.
-    is_itself = connector_id == options.client_id
     settings = properties["properties"]["connectionParameters"]["token"]["oAuthSettings"]
-    settings["clientId"] = connector_id
+    settings["clientId"] = options.connector_client_id or options.client_id
     parameters = settings["customParameters"]
     parameters["tenantId"]["value"] = options.tenant_id
-    parameters["resourceUri"]["value"] = (
-        options.client_id if is_itself else f"api://{options.client_id}"
-    )
+    # By its bare id: Entra gives an app a token for itself for no other name, and an expression
+    # stands alone.
+    parameters["resourceUri"]["value"] = options.client_id
+    settings["properties"]["AzureActiveDirectoryResourceId"] = options.client_id
+    # Nobody signs in by the addresses in the definition, where no expression is read.
+    tenant = "common" if _VARIABLE.fullmatch(options.tenant_id) else options.tenant_id
     definition["securityDefinitions"] = {
         "oauth2_auth": {
             "type": "oauth2",
             "flow": "accessCode",
-            "authorizationUrl": f"{_LOGIN}/{options.tenant_id}/oauth2/authorize",
-            "tokenUrl": f"{_LOGIN}/{options.tenant_id}/oauth2/token",
+            "authorizationUrl": f"{_LOGIN}/{tenant}/oauth2/authorize",
+            "tokenUrl": f"{_LOGIN}/{tenant}/oauth2/token",
             "scopes": {},
         }
     }

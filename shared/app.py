@@ -14,6 +14,7 @@ from shared.core.telemetry import Event
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
+from shared.identity.on_behalf_of import OnBehalfOf
 from shared.meetings.resolver import Cache, Resolver
 from shared.queues.client import Queues
 
@@ -48,6 +49,8 @@ class Services:
     """None where the settings name no vault."""
     sign_in: SignIn | None
     """None where the host asks callers for a key."""
+    on_behalf_of: OnBehalfOf | None
+    """As `sign_in`."""
 
     @classmethod
     def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
@@ -59,19 +62,24 @@ class Services:
         http = _http_client(environment)
         client_id = settings.managed_identity_client_id
         identity = ManagedIdentity(client_id=client_id, environment=environment)
+        on_behalf_of = _on_behalf_of(settings, http, identity)
         graph = GraphClient(
             root=settings.graph_root,
             version=settings.graph_version,
             client_id=client_id,
             http=http,
             identity=identity,
+            on_behalf_of=on_behalf_of,
         )
         return cls(
             settings=settings,
             identity=identity,
             http=http,
             resolver=Resolver(
-                graph=graph, cache=Cache(), derive_meeting_id=settings.derive_meeting_id
+                graph=graph,
+                cache=Cache(),
+                derive_meeting_id=settings.derive_meeting_id,
+                tenant_id=settings.entra_tenant_id,
             ),
             queues=Queues(
                 storage=settings.storage,
@@ -83,6 +91,7 @@ class Services:
             sender=_sender(settings, http),
             secrets=_secrets(settings, identity, http),
             sign_in=_sign_in(settings, http),
+            on_behalf_of=on_behalf_of,
         )
 
 
@@ -206,6 +215,20 @@ def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
         client_id=settings.entra_client_id,
         authority=settings.entra_authority,
         http=http,
+    )
+
+
+def _on_behalf_of(
+    settings: Settings, http: HttpClient, identity: ManagedIdentity
+) -> OnBehalfOf | None:
+    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
+        return None
+    return OnBehalfOf(
+        tenant_id=settings.entra_tenant_id,
+        client_id=settings.entra_client_id,
+        authority=settings.entra_authority,
+        http=http,
+        identity=identity,
     )
 
 

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 _NAMESPACE = uuid.UUID("6f0d3c1e-5a0b-4d0e-9a53-6b7d9a1c2f48")
 _MEETING_ID = re.compile(r"1\*(?P<organizer>[0-9a-f-]{36})\*0\*\*(?P<thread>19:\S+@thread\.\S+)")
@@ -155,15 +155,31 @@ class GraphData:
         with self._lock:
             return self._users.get(name.lower())
 
+    def users_by_mail(self, mail: str) -> list[User]:
+        """The users who have this mail address."""
+        with self._lock:
+            users = dict.fromkeys(self._users.values())
+            return [user for user in users if user.mail.lower() == mail.lower()]
+
     def meeting(self, meeting_id: str) -> Meeting | None:
         """The meeting with this id."""
         with self._lock:
             return self._meetings.get(meeting_id)
 
-    def meeting_by_link(self, join_web_url: str) -> Meeting | None:
-        """The meeting with exactly this Teams link."""
+    def meeting_by_link(self, join_web_url: str, *, leniently: bool = False) -> Meeting | None:
+        """The meeting with exactly this Teams link.
+
+        Args:
+            join_web_url: The link.
+            leniently: Whether its escapes, its host and all that follows the context may differ.
+        """
         with self._lock:
-            return self._meetings.get(self._links.get(join_web_url, ""))
+            meeting_id = self._links.get(join_web_url)
+            if meeting_id is None and leniently:
+                wanted = _gist(join_web_url)
+                same = (held for link, held in self._links.items() if _gist(link) == wanted)
+                meeting_id = next(same, None)
+            return self._meetings.get(meeting_id or "")
 
     def meeting_by_number(self, join_meeting_id: str) -> Meeting | None:
         """The meeting with exactly this joinMeetingId."""
@@ -195,6 +211,12 @@ def read_meeting_id(meeting_id: str) -> str | None:
         raise ValueError(meeting_id) from error
     match = _MEETING_ID.fullmatch(decoded.decode("utf-8", errors="replace"))
     return match["organizer"] if match else None
+
+
+def _gist(join_web_url: str) -> str:
+    """What a Teams link says, however it is written."""
+    _, _, path = unquote(join_web_url).lower().partition("://")
+    return path.partition("/")[2].partition("&")[0]
 
 
 def _short_link(join_meeting_id: str) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
@@ -14,10 +15,11 @@ from dev.stand_ins.messages import RefusedError, Request, Response
 _VERSIONS = frozenset({"v1.0", "beta"})
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")
 _ALTERNATE_KEY = re.compile(r"onlineMeetings\(joinWebUrl=(?P<literal>'.*')\)", re.IGNORECASE)
+_USER_KEY = re.compile(r"users\((?P<literal>'.*')\)", re.IGNORECASE)
 _FILTER = re.compile(
-    r"\s*(?P<property>JoinWebUrl|joinMeetingIdSettings/joinMeetingId)\s+eq\s+(?P<literal>'.*')\s*",
-    re.IGNORECASE | re.DOTALL,
+    r"\s*(?P<property>[A-Za-z/]+)\s+eq\s+(?P<literal>'.*')\s*", re.IGNORECASE | re.DOTALL
 )
+_MEETING_PROPERTIES = ("joinweburl", "joinmeetingidsettings/joinmeetingid")
 _LITERAL = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
 _JSON = (
     "application/json;odata.metadata=minimal;odata.streaming=true;"
@@ -67,8 +69,8 @@ def read_query(query: str) -> dict[str, str]:
     return {unquote(name): unquote_plus(value) for name, _, value in pairs}
 
 
-def read_filter(text: str | None) -> Filter:
-    """Read the `$filter` of a lookup.
+def read_meeting_filter(text: str | None) -> Filter:
+    """Read the `$filter` of a lookup of meetings.
 
     Raises:
         RefusedError: There is none, or none of the two that exist.
@@ -76,10 +78,44 @@ def read_filter(text: str | None) -> Filter:
     if text is None:
         message = "Filter expression expected - /onlineMeetings?$filter=JoinWebUrl eq '{url}'."
         raise RefusedError(400, "InvalidArgument", message)
+    wanted = _read_filter(text)
+    if wanted.property not in _MEETING_PROPERTIES:
+        raise RefusedError(400, "BadRequest", "Invalid filter clause.")
+    return wanted
+
+
+def read_user_filter(text: str | None) -> str:
+    """Read the mail address in the `$filter` of a lookup of users.
+
+    Raises:
+        RefusedError: There is none, or another one: this stand-in lists no users.
+    """
+    wanted = _read_filter(text or "")
+    if wanted.property != "mail":
+        message = "Unsupported or invalid query filter clause specified."
+        raise RefusedError(400, "Request_UnsupportedQuery", message)
+    return wanted.value
+
+
+def _read_filter(text: str) -> Filter:
     match = _FILTER.fullmatch(text)
     if not match or not _LITERAL.fullmatch(match["literal"]):
         raise RefusedError(400, "BadRequest", "Invalid filter clause.")
     return Filter(match["property"].lower(), _unquoted(match["literal"]))
+
+
+def read_user_path(segments: Sequence[str]) -> str | None:
+    """The name in `users/NAME` or `users('NAME')`, or None for another path.
+
+    A name that begins with `$` is none in the first form: it is taken for an option.
+    """
+    match segments:
+        case [users, name] if users.lower() == "users" and not name.startswith("$"):
+            return name
+        case [key] if (match := _USER_KEY.fullmatch(key)) and _LITERAL.fullmatch(match["literal"]):
+            return _unquoted(match["literal"])
+        case _:
+            return None
 
 
 def read_alternate_key(segment: str) -> str | None:

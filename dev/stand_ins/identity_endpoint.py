@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import jwt
 
 from dev.stand_ins.authority import Authority
+from dev.stand_ins.entra import EXCHANGE_APP_ID, EXCHANGE_AUDIENCE
 from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import StandIn
 
@@ -16,7 +17,9 @@ GRAPH = "https://graph.microsoft.com"
 GRAPH_ROLES = frozenset(
     {"VirtualAppointment.Read.All", "OnlineMeetings.Read.All", "User.ReadBasic.All"}
 )
-_RESOURCES = frozenset({GRAPH, "https://storage.azure.com", "https://vault.azure.net"})
+_RESOURCES = frozenset(
+    {GRAPH, "https://storage.azure.com", "https://vault.azure.net", EXCHANGE_AUDIENCE}
+)
 _NO_SUCH_IDENTITY = (
     "No User Assigned or Delegated Managed Identity found for specified "
     "ClientId/ResourceId/PrincipalId."
@@ -102,11 +105,25 @@ class IdentityEndpoint(StandIn):
     def _token(self, resource: str) -> str:
         with self._tokens_lock:
             if not (self.same_token and resource in self._tokens):
-                self._tokens[resource] = self._authority.issue(
-                    audience=resource,
-                    client_id=self.client_id,
-                    object_id=self.object_id,
-                    roles=self.roles if resource.removesuffix("/") == GRAPH else (),
-                    lifetime=self.lifetime,
-                )
+                self._tokens[resource] = self._issue(resource)
             return self._tokens[resource]
+
+    def _issue(self, resource: str) -> str:
+        if resource == EXCHANGE_AUDIENCE:  # of version 2: by another issuer, for an id
+            return self._authority.issue(
+                audience=EXCHANGE_APP_ID,
+                client_id=self.client_id,
+                object_id=self.object_id,
+                lifetime=self.lifetime,
+                iss=f"https://login.microsoftonline.com/{self._authority.tenant_id}/v2.0",
+                appid=None,
+                azp=self.client_id,
+                ver="2.0",
+            )
+        return self._authority.issue(
+            audience=resource,
+            client_id=self.client_id,
+            object_id=self.object_id,
+            roles=self.roles if resource.removesuffix("/") == GRAPH else (),
+            lifetime=self.lifetime,
+        )

@@ -24,6 +24,9 @@ param uniqueName string = 'virtual-appointment-join-links-${environmentName}'
 @maxLength(120)
 param displayName string = 'Virtual appointment join links (${environmentName})'
 
+@description('Applications that may ask for the scope without a question to the user. For Copilot Studio, which signs in on behalf of whoever talks to an agent, that is Azure API Connections: fe053c5f-3692-4f14-aef2-ee34fc081cae.')
+param preAuthorizedClientIds array = []
+
 // Entra refuses a change of an enabled scope's or role's id: these must not differ between
 // two deployments, so they follow from the name.
 var scopeId = guid(uniqueName, 'JoinLink.Read')
@@ -46,6 +49,12 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
         adminConsentDescription: 'Lets the app get the join links of virtual appointments for the signed-in user.'
         userConsentDisplayName: 'Get join links of virtual appointments'
         userConsentDescription: 'Lets the app get the join links of virtual appointments for you.'
+      }
+    ]
+    preAuthorizedApplications: [
+      for clientId in preAuthorizedClientIds: {
+        appId: clientId
+        delegatedPermissionIds: [scopeId]
       }
     ]
   }

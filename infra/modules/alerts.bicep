@@ -88,7 +88,7 @@ var rules = [
     frequency: 'PT5M'
     window: 'PT15M'
     threshold: 0
-    query: '${events}\n| where code in ("permission_missing", "permission_refused", "access_policy_missing", "lookup_not_permitted", "meeting_not_accessible")'
+    query: '${events}\n| where code in ("permission_missing", "permission_refused", "access_policy_missing", "lookup_not_permitted", "meeting_not_accessible", "consent_missing", "sign_in_setup_incomplete")'
   }
   {
     name: 'settings'

@@ -3,12 +3,14 @@
 ServiceError
 ├── Refused                  the caller: what was sent is wrong
 │   ├── InvalidRequest, UnsupportedMediaType, PayloadTooLarge, MeetingMissing
-│   └── SignatureInvalid, Unauthorized, Forbidden, MeetingIdMalformed
+│   ├── SignatureInvalid, Unauthorized, Forbidden
+│   └── MeetingIdMalformed, UserAmbiguous
 ├── NotFound                 time, perhaps: a new meeting is not everywhere at once
 │   └── MeetingNotFound, UserNotFound
 ├── NotPermitted             an operator: a grant or a policy is missing
 │   ├── MeetingNotAccessible, AccessPolicyMissing, LookupNotPermitted
-│   └── PermissionMissing, PermissionRefused
+│   ├── PermissionMissing, PermissionRefused
+│   └── ConsentMissing, SignInSetupIncomplete
 ├── Unavailable              time: a dependency is slow, busy or away
 │   ├── GraphThrottled, GraphUnavailable, GraphTimeout, DiagnosticsBusy
 │   └── IdentityUnavailable, SecretsUnavailable, QueueUnavailable
@@ -44,7 +46,10 @@ class Retry(enum.Enum):
 
 
 class ServiceError(Exception):
-    """The root. `detail` says what happened, `fix` what an operator or caller can do."""
+    """The root. `detail` says what happened, `fix` what an operator or caller can do.
+
+    `cause` says for the log why a dependency gave no answer: the type of the innermost exception.
+    """
 
     code: ClassVar[str]
     title: ClassVar[str]
@@ -63,6 +68,7 @@ class ServiceError(Exception):
         field_errors: Iterable[FieldError] = (),
         retry_after: float | None = None,
         graph_request_id: str | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(f"{self.code}: {detail}")
         self.detail = detail
@@ -70,6 +76,7 @@ class ServiceError(Exception):
         self.field_errors = tuple(field_errors)
         self.retry_after = retry_after  # seconds, where whoever refused said so
         self.graph_request_id = graph_request_id
+        self.cause = cause
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -128,7 +135,7 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """A valid Entra token without the scope or app role."""
+    """A valid Entra token that does not allow what was asked for."""
 
     code = "forbidden"
     title = "The token does not allow this"
@@ -147,6 +154,14 @@ class MeetingIdMalformed(Refused):
 
     code = "meeting_id_malformed"
     title = "This is not a meeting id"
+
+
+class UserAmbiguous(Refused):
+    """A mail address that several users have: one of them would be a guess."""
+
+    code = "user_ambiguous"
+    title = "Several users have this mail address"
+    status = 409
 
 
 class NotFound(ServiceError):
@@ -210,6 +225,22 @@ class LookupNotPermitted(NotPermitted):
 
     code = "lookup_not_permitted"
     title = "The app may not look this up"
+
+
+class ConsentMissing(NotPermitted):
+    """Nobody has consented to what the app asks Graph for on behalf of people."""
+
+    code = "consent_missing"
+    title = "Nobody has consented to the Graph permission"
+
+
+class SignInSetupIncomplete(NotPermitted):
+    """Entra does not take the managed identity as the app registration's credential."""
+
+    code = "sign_in_setup_incomplete"
+    title = "Sign-in is not completely set up"
+    status = 503
+    default_retry_after = 60.0
 
 
 class Unavailable(ServiceError):
@@ -341,11 +372,22 @@ class InternalError(ServiceError):
     retry = Retry.HOST
 
 
+class NoAnswer(Exception):
+    """A dependency gave no answer. `reason` says why: the type of the innermost exception."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def root_cause(error: BaseException) -> str:
     """Name the type of the innermost exception: why there is no answer, told without a URL.
 
     The libraries of HTTP wrap what they meet, some as the cause and some as an argument.
     """
+    match error:
+        case NoAnswer(reason=reason) | ServiceError(cause=str() as reason):
+            return reason
     inner = [error.__cause__, getattr(error, "inner_exception", None), *error.args]  # azure-core's
     wrapped = next((one for one in inner if isinstance(one, BaseException)), None)
     return type(error).__name__ if wrapped is None else root_cause(wrapped)

@@ -19,7 +19,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from shared.core.errors import root_cause
+from shared.core.errors import NoAnswer, root_cause
 from shared.core.tls import make_context
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ type Headers = Mapping[str, str]
 """A response's headers, found by names in any case."""
 
 
-class NoResponse(Exception):
-    """There is no response. `reason` names the innermost exception's type: texts hold URLs."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class NoResponse(NoAnswer):
+    """There is no response; `reason` says why."""
 
 
 class ConnectionFailed(NoResponse):

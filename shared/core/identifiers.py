@@ -1,5 +1,6 @@
 """The forms of the identifiers that callers and Microsoft use."""
 
+import base64
 import random
 import re
 from urllib.parse import unquote
@@ -14,9 +15,25 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 _USER_PRINCIPAL_NAME = re.compile(
     r"[^\s@/\\?%\x00-\x1f\x7f]{1,200}@[^\s@/\\?%#\x00-\x1f\x7f]{1,120}"
 )
-_CHAT_THREAD = re.compile(r"[0-9]+:.*@(thread|unq)\.")
-_LINK = re.compile(r"https?://", re.IGNORECASE)
-_JOIN_MEETING_ID = re.compile(r"[0-9][0-9 ]{7,}")
+_CHAT_THREAD = r"[0-9]+:.*@(thread|unq)\."
+_TAKEN_FOR_MEETING_IDS = (
+    (re.compile("AAMk|AAkA|AQMk"), "the id of a calendar event"),
+    # Outlook begins the iCalendar UID of every event like this.
+    (re.compile("040000008200E00074C5B7101A82E008", re.IGNORECASE), "a calendar event's UID"),
+    (re.compile(_CHAT_THREAD), "the id of a chat thread"),
+    (re.compile(r"https?://|msteams:", re.IGNORECASE), "a link"),
+    (
+        re.compile(r"[0-9][0-9\s]{7,}\Z"),
+        "a join meeting id (the number that a person types)",
+    ),
+)
+_TAKEN_FOR_MEETING_IDS_IN_BASE64 = (
+    (
+        re.compile(rf"[0-9]+#{_CHAT_THREAD}"),
+        "the id that Teams' own library for apps (Teams-JS) gives",
+    ),
+    (re.compile(_CHAT_THREAD), "the id of a chat thread, in base64"),
+)
 
 
 def is_guid(text: str) -> bool:
@@ -61,15 +78,22 @@ def is_header_name(text: str) -> bool:
 
 def classify_non_meeting_id(meeting_id: str) -> str | None:
     """Name what somebody took for an onlineMeeting id, where it plainly is something else."""
-    if meeting_id.startswith(("AAMk", "AQMk")):
-        return "the id of a calendar event"
-    if _CHAT_THREAD.match(unquote(meeting_id)):
-        return "the id of a chat thread"
-    if _LINK.match(meeting_id):
-        return "a link"
-    if _JOIN_MEETING_ID.fullmatch(meeting_id):
-        return "a join meeting id (the number that a person types)"
+    plain, decoded = unquote(meeting_id), _decode_base64(meeting_id)
+    for text, kinds in (
+        (plain, _TAKEN_FOR_MEETING_IDS),
+        (decoded, _TAKEN_FOR_MEETING_IDS_IN_BASE64),
+    ):
+        for pattern, name in kinds:
+            if pattern.match(text):
+                return name
     return None
+
+
+def _decode_base64(text: str) -> str:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("latin-1")
+    except ValueError:
+        return ""
 
 
 def make_request_id() -> str:

@@ -12,8 +12,17 @@ APP_ROLES = {
 }
 """The app roles of Microsoft Graph that this app uses, by name (permissions reference)."""
 
+DELEGATED_PERMISSIONS = {
+    "VirtualAppointment.Read": "27470298-d3b8-4b9c-aad4-6334312a3eac",
+    "OnlineMeetings.Read": "9be106e1-f4e3-4df5-bdff-e4bc531cbe43",
+}
+"""The delegated permissions of Microsoft Graph that people's own meetings take, by name."""
+ASSERTION_AUDIENCE = "api://AzureADTokenExchange"
+"""Whom a managed identity's token is for where it serves as an app registration's credential."""
+
 _SCRIPT_FLAGS = {"OnlineMeetings.Read.All": " --lookup", "User.ReadBasic.All": " --users"}
 _NO_CLIENT_ID = "<client id of the app's managed identity>"
+_NO_REGISTRATION = "<client id of the app registration>"
 _NO_USER_ID = "<object id of the organizer>"
 
 
@@ -71,12 +80,54 @@ def share_meeting(*, client_id: str | None, user_id: str | None) -> str:
     )
 
 
+def grant_consent(*, client_id: str | None) -> str:
+    """Say how an administrator consents, for everybody, to what people's own meetings take."""
+    return (
+        "A Cloud Application Administrator consents for everybody: "
+        f"`az ad app permission grant --id {client_id or _NO_REGISTRATION} --api {GRAPH_APP_ID} "
+        f'--scope "{" ".join(DELEGATED_PERMISSIONS)}"`. '
+        "With the project's files at hand, infra/graph/delegated-permissions.bicep does the same. "
+        "It counts at once, for whoever asks a minute later."
+    )
+
+
+def create_federated_credential(
+    *, client_id: str | None, tenant_id: str | None, subject: str | None
+) -> str:
+    """Say how the managed identity becomes the app registration's credential.
+
+    Args:
+        client_id: the registration's.
+        tenant_id: of the registration and the identity.
+        subject: the identity's principal (object) id.
+    """
+    issuer = f"https://login.microsoftonline.com/{tenant_id or '<tenant id>'}/v2.0"
+    who = subject or "<principal id of the app's managed identity>"
+    credential = (
+        f'{{"name":"managed-identity","issuer":"{issuer}","subject":"{who}",'
+        f'"audiences":["{ASSERTION_AUDIENCE}"]}}'
+    )
+    return (
+        "An owner of the app registration, or a Cloud Application Administrator, gives it the "
+        f"federated credential with the issuer {issuer}, the subject {who} (the principal id of "
+        f"the app's user-assigned managed identity) and the audience {ASSERTION_AUDIENCE}, in "
+        f"bash: `az ad app federated-credential create --id {client_id or _NO_REGISTRATION} "
+        f"--parameters '{credential}'`. "
+        "infra/graph/sign-in.bicep does the same. A new one takes some minutes to work everywhere."
+    )
+
+
 PERMISSION_REFUSED = (
     "The token carries the app role, so Graph wants something else: check the Teams application "
     "access policy first, then run the diagnostics."
 )
+OWN_MEETING = (
+    "Ask for a meeting that you organize yourself. For another organizer's, either the organizer "
+    "asks, or an administrator assigns the app role JoinLink.Read.All to you. If the meeting is "
+    "yours, check that you have a licence with Teams."
+)
 MEETING_ID = (
     "Send the onlineMeeting's id as Graph gives it. A calendar event's id (AAMk…), a chat thread's "
-    "(19:…@thread.v2) and the number that people type are not it; for those send joinWebUrl or "
-    "joinMeetingId instead."
+    "(19:…@thread.v2), the id that Teams-JS gives to apps (MCMx…) and the number that people type "
+    "are not it; for those send joinWebUrl or joinMeetingId instead."
 )

@@ -4,12 +4,16 @@ A fetch has a thread of its own, and those who need its value wait for it as lon
 let them. So one that hangs holds up nobody past their time; and once somebody has given it up, the
 next caller starts another.
 
-    tokens: SingleFlight[str, Token] = SingleFlight(name="token-request")
+Each failure is logged once, by the caller who started the fetch: what is logged in a thread that
+belongs to no invocation never arrives.
+
+    tokens: SingleFlight[str, Token] = SingleFlight(name="token request")
     token = tokens.get(scope)
     if token is None or token.expires_on < now:
         token = tokens.fetch(scope, ask_for_token, seen=token, deadline=deadline, cool_down=5)
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, MutableMapping
@@ -20,25 +24,24 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from shared.core.deadline import Deadline
-from shared.core.errors import root_cause
+from shared.core.errors import NoAnswer, root_cause
 
+_logger = logging.getLogger("virtual_appointment")
 _MOST_ENDS = 1024
 """Of so many keys it is remembered how their last fetch ended."""
 
 
-class FetchFailed(Exception):
-    """There is no newer value.
+class FetchFailed(NoAnswer):
+    """There is no newer value; `reason` says why.
 
     Attributes:
-        reason: the type of the innermost exception, for the log: texts may hold a token.
         error: what the fetch raised, to be looked at and not raised again, since others have it
             too; a TimeoutError where it had not ended by the deadline.
     """
 
     def __init__(self, error: BaseException) -> None:
-        self.reason = root_cause(error)
+        super().__init__(root_cause(error))
         self.error = error
-        super().__init__(self.reason)
 
 
 class _Flight[Value](NamedTuple):
@@ -51,7 +54,7 @@ class SingleFlight[Key: Hashable, Value]:
     """Values by key, each fetched by one thread at a time.
 
     Args:
-        name: of the threads.
+        name: of the fetches, for their threads and the log.
         values: where the values are kept; one that is bounded, where the keys are many. A value
             is never None.
         clock: seconds that only grow.
@@ -103,41 +106,50 @@ class SingleFlight[Key: Hashable, Value]:
             FetchFailed: if there is none.
         """
         with self._lock:
-            future = self._join(key, fetch, seen, cool_down)
+            future, started = self._join(key, fetch, seen, cool_down)
         try:
             error = future.exception(timeout=deadline.remaining())
         except FutureTimeoutError:
             self._give_up(key, future)
-            raise FetchFailed(TimeoutError()) from None
-        if error is not None:
-            raise FetchFailed(error) from None
-        return future.result()
+            error = TimeoutError()
+        if error is None:
+            return future.result()
+        if started:
+            self._report(error)
+        raise FetchFailed(error) from None
 
     def start(
         self, key: Key, fetch: Callable[[], Value], *, seen: Value | None, cool_down: float = 0
     ) -> None:
-        """See to it that there will be a newer value, without waiting; for the rest as `fetch`."""
+        """See to it that there will be a newer value, without waiting; for the rest as `fetch`.
+
+        Where that fails it is logged by the next one who starts a fetch.
+        """
         with self._lock:
-            self._join(key, fetch, seen, cool_down)
+            _, last_failure = self._last_end(key)
+            _, started = self._join(key, fetch, seen, cool_down)
+        if started and last_failure is not None:
+            self._report(last_failure)
 
     def _join(
         self, key: Key, fetch: Callable[[], Value], seen: Value | None, cool_down: float
-    ) -> Future[Value]:
+    ) -> tuple[Future[Value], bool]:
+        """Give what to wait for, and whether this has started it."""
         known = self._values.get(key)
         future: Future[Value] = Future()
         if known is not None and known is not seen:
             future.set_result(known)
-            return future
+            return future, False
         if key in self._flights:
-            return self._flights[key].future
-        ended, failure = self._ends.get(key, (float("-inf"), None))
+            return self._flights[key].future, False
+        ended, failure = self._last_end(key)
         if self._clock() - ended < cool_down:
             if failure is not None:
                 future.set_exception(failure)
-                return future
+                return future, False
             if known is not None:
                 future.set_result(known)
-                return future
+                return future, False
         flight = self._flights[key] = _Flight(future, known)
         thread = threading.Thread(
             target=self._run, args=(key, flight, fetch), name=self._name, daemon=True
@@ -147,7 +159,7 @@ class SingleFlight[Key: Hashable, Value]:
         except RuntimeError as error:  # no thread to be had: the next caller must not wait for it
             del self._flights[key]
             future.set_exception(error)
-        return future
+        return future, True
 
     def _run(self, key: Key, flight: _Flight[Value], fetch: Callable[[], Value]) -> None:
         try:
@@ -169,6 +181,12 @@ class SingleFlight[Key: Hashable, Value]:
             if self._flights.get(key) is flight:
                 del self._flights[key]
                 self._ends[key] = self._clock(), error
+
+    def _last_end(self, key: Key) -> tuple[float, BaseException | None]:
+        return self._ends.get(key, (float("-inf"), None))
+
+    def _report(self, error: BaseException) -> None:
+        _logger.warning("The %s failed: %s", self._name, root_cause(error))
 
     def _give_up(self, key: Key, future: Future[Value]) -> None:
         """Let nobody else wait for a fetch that hangs, since it costs each of them their time.

@@ -94,7 +94,8 @@ def outcome_event(
     source: str | None = None,
     client_request_id: str | None = None,
 ) -> Event:
-    """Make the event of an outcome: resolved or failed."""
+    """Make the event of an outcome: resolved or failed. Its note ends with the error's cause."""
+    notes = [*stats.notes, error.cause if error is not None else None]
     return Event(
         event="join_link.resolved" if error is None else "join_link.failed",
         trigger=trigger,
@@ -108,7 +109,7 @@ def outcome_event(
         graph_client_request_id=stats.graph_client_request_id,
         graph_diagnostic=stats.graph_diagnostic,
         client_request_id=client_request_id,
-        note=" ".join(stats.notes) or None,
+        note=" ".join(filter(None, notes)) or None,
     )
 
 
@@ -119,5 +120,7 @@ def configure_logging() -> None:
     # Nobody reads which thread or process wrote a record, and finding out is a fifth of its cost.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined] # typeshed does not know it yet
+    # Its warnings quote what the endpoint answered, which may be a token that was cut in half.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     # Its warning about odd headers quotes the URL, and with it the ids and links in there.
     logging.getLogger("urllib3.connection").setLevel(logging.ERROR)

@@ -18,7 +18,7 @@ from shared.handlers.join_links import MAX_BODY_BYTES, parse_body
 from shared.handlers.responses import HttpResponse, json_response, problem_response
 
 _PAGE = Path(__file__).with_name("page.html")
-_climbing = threading.Lock()
+_running = threading.Lock()
 
 
 def run(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
@@ -33,16 +33,16 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
         body: as it came; none is as good as an empty object.
     """
     try:
-        target = _subject({name.lower(): value for name, value in headers.items()}, body)
-        if not _climbing.acquire(blocking=False):
-            raise DiagnosticsBusy("Somebody is running the diagnostics just now.")
+        target = _target({name.lower(): value for name, value in headers.items()}, body)
+        if not _running.acquire(blocking=False):
+            raise DiagnosticsBusy("Diagnostics are already running.")
     except ServiceError as error:
         return problem_response(error)
     try:
         context = CheckContext.of(application, target)
         report = run_checks(CHECKS, context, invalid_settings=context.invalid_settings)
     finally:
-        _climbing.release()
+        _running.release()
     return json_response(200, report.to_json())
 
 
@@ -65,7 +65,7 @@ def page() -> HttpResponse:
     return HttpResponse(200, headers, html.encode())
 
 
-def _subject(headers: Mapping[str, str], body: bytes) -> Target:
+def _target(headers: Mapping[str, str], body: bytes) -> Target:
     if not body:
         return Target()
     return Target.from_document(parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES))

@@ -121,5 +121,6 @@ CHECKS: Sequence[Check[CheckContext]] = (
         fix=_GRAPH_AWAY,
         seconds=3,
         needs=("meeting",),
+        informative=True,
     ),
 )

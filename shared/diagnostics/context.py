@@ -44,7 +44,7 @@ class Target:
             elif isinstance(text, str) and len(text) <= MAX_LENGTH:
                 texts[name] = text
             elif text is not None:
-                errors.add(f"Must be a string of at most {MAX_LENGTH:,} characters.", name)
+                errors.add(f"Must be text of at most {MAX_LENGTH:,} characters.", name)
         references = {name: texts[name] for name in MEETING_REFERENCES if texts.get(name)}
         if len(references) > 1:
             errors.add(f"Give at most one of {', '.join(MEETING_REFERENCES)}.")
@@ -124,6 +124,11 @@ class CheckContext:
         """The app's client id: the one that was set, else the one that its own token names."""
         configured = self.services.settings.managed_identity_client_id
         return configured or (self.token.client_id() if self.token else None)
+
+    def tenant_id(self) -> str | None:
+        """Give the app's tenant: the one that was set, else the one that its own token names."""
+        configured = self.services.settings.entra_tenant_id
+        return configured or (self.token.tenant_id() if self.token else None)
 
     def graph(self, version: str) -> GraphClient:
         """Give Graph at one of its versions, by the app's own identity."""

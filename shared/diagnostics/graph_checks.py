@@ -11,13 +11,17 @@ from shared.diagnostics.context import CheckContext
 from shared.diagnostics.runner import Finding, Status
 from shared.graph import requests as graph_requests
 from shared.graph.error_mapping import Operation
-from shared.meetings.resolver import find_meeting, validate_meeting_id
-from shared.meetings.teams_links import derive_meeting_id
+from shared.meetings.resolver import find_meeting, find_user, validate_meeting_id
+from shared.meetings.teams_links import NotATeamsLink, derive_meeting_id, parse_teams_link
 
 VERSIONS = ("v1.0", "beta")
 MAX_TRIES = 2
 """For each call to Graph: a check has a few seconds, and all of them 18."""
 _MADE_UP_THREAD = "19:meeting_diagnostics@thread.v2"
+_MEETING = (
+    "Give the meeting's Teams link as the invitation has it, the number in the invitation, or the "
+    "onlineMeeting's id as Graph gives it."
+)
 _PERMISSION = (errors.PermissionRefused, errors.PermissionMissing)
 _ABOUT_THE_MEETING = (
     errors.MeetingNotFound,
@@ -31,12 +35,13 @@ def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) ->
     link = context.target.link
     given = context.target.user_id or (link.organizer_id if link else None)
     if given is None:
-        return Finding(status=Status.NOT_REACHED, detail="No organizer was named.")
+        detail = f"No organizer was named.{_about_the_link(context)}"
+        return Finding(status=Status.NOT_REACHED, detail=detail)
     if not is_guid(given) and not is_user_principal_name(given):
         raise errors.InvalidRequest(
-            "The organizer is neither an object id (a GUID) nor a user principal name."
+            "The organizer is neither an object id (a GUID), nor a sign-in name or mail address."
         )
-    if link and link.organizer_id and is_guid(given) and given.lower() != link.organizer_id.lower():
+    if link and link.organizer_id and is_guid(given) and given.lower() != link.organizer_id:
         context.user_id = given
         return Finding(
             status=Status.WARN,
@@ -50,14 +55,22 @@ def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) ->
             detail="This is an object id. The app may not look it up, and need not.",
             seen={"userId": given},
         )
-    call = graph_requests.user(user_principal_name=given)
-    context.user_id = context.graph(context.version).ask(
-        call, deadline=deadline, stats=stats, max_tries=MAX_TRIES
+    context.user_id = context.graph(context.version).execute(
+        find_user(given), deadline=deadline, stats=stats, max_tries=MAX_TRIES
     )
     detail = "Graph knows the organizer."
     if not is_guid(given):
-        detail += " Sending the object id instead saves a call."
-    return Finding(detail=detail, seen={"userId": context.user_id})
+        detail += " Sending the object id instead saves a call, or two for a mail address."
+    seen = {"userId": context.user_id}
+    if (
+        link
+        and link.tenant_id
+        and link.tenant_id != (context.tenant_id() or link.tenant_id).lower()
+    ):
+        detail += " But the Teams link was made in another tenant, and Graph knows no such meeting."
+        seen["tenant in the link"] = link.tenant_id
+        return Finding(status=Status.WARN, detail=detail, seen=seen)
+    return Finding(detail=detail, seen=seen)
 
 
 def permission(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
@@ -105,7 +118,12 @@ def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> F
     """Find the meeting."""
     if context.user_id is None or not context.target.references:
         return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
-    request = context.target.request(context.user_id)
+    try:
+        request = context.target.request(context.user_id)
+    except errors.InvalidRequest as error:
+        # Its own text speaks of the members of a request, which nobody here has sent.
+        detail = " ".join(field_error.detail for field_error in error.field_errors)
+        raise errors.InvalidRequest(detail, fix=_MEETING) from None
     if request.link is None:
         validate_meeting_id(request.online_meeting_id or "")
         probe = context.probes[context.version]
@@ -114,7 +132,7 @@ def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> F
         context.meeting_id = request.online_meeting_id
         return Finding(detail="Graph knows this meeting id.")
     context.meeting_id = context.graph(context.version).execute(
-        find_meeting(context.user_id, request.link),
+        find_meeting(context.user_id, request.link, tenant_id=context.tenant_id),
         deadline=deadline,
         stats=stats,
         max_tries=MAX_TRIES,
@@ -135,9 +153,9 @@ def join_link_beta(context: CheckContext, deadline: Deadline, stats: RequestStat
 def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
     """Try the meeting's Teams link as a key of its own: one call in place of two, undocumented."""
     link = context.target.link
-    urls = link.lookups(organizer_id=context.user_id or "", tenant_id=None) if link else []
-    if not urls or context.user_id is None:
+    if link is None or context.user_id is None:
         return Finding(status=Status.NOT_REACHED, detail="No Teams link was given.")
+    urls = link.lookups(organizer_id=context.user_id, tenant_id=context.tenant_id()) or [link.url]
     call = graph_requests.join_link_by_join_web_url(user_id=context.user_id, join_web_url=urls[0])
     try:
         context.graph("beta").ask(call, deadline=deadline, stats=stats, max_tries=MAX_TRIES)
@@ -151,6 +169,17 @@ def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats
         detail="It would in this tenant. The app does not rely on it.",
         seen={"alternateKey": "works"},
     )
+
+
+def _about_the_link(context: CheckContext) -> str:
+    """Say why the link that was given does not name the organizer."""
+    if "joinWebUrl" not in context.target.references:
+        return ""
+    try:
+        parse_teams_link(context.target.references["joinWebUrl"])
+    except NotATeamsLink as error:
+        return f" The link names none: {error}"
+    return " A short Teams link does not say who organizes the meeting."
 
 
 def _configured_first(configured: str) -> list[str]:

@@ -32,6 +32,16 @@ class Status(enum.StrEnum):
     NOT_REACHED = "not_reached"
 
 
+class Verdict(enum.StrEnum):
+    """What all checks together say."""
+
+    PASS = "pass"  # noqa: S105 - as above
+    WARN = "warn"
+    INCOMPLETE = "incomplete"
+    """Nothing failed, but not everything was reached: whether it works is not known."""
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a check found. Neither text nor `seen` may hold a token or a link."""
@@ -67,6 +77,7 @@ class Check[State]:
         seconds: the check's own limit.
         needs: checks without which this one cannot be reached.
         settings: settings without which this one cannot be reached.
+        informative: whether nothing depends on it: it cannot fail, and need not be reached.
     """
 
     name: str
@@ -76,6 +87,7 @@ class Check[State]:
     seconds: float = 4.0
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    informative: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,7 @@ class Result:
     title: str
     finding: Finding
     duration_ms: float | None
+    informative: bool = False
 
     def to_json(self) -> dict[str, Json]:
         """Give the members; those that have nothing to say are left out."""
@@ -112,12 +125,13 @@ class Report:
     duration_ms: float
 
     @property
-    def verdict(self) -> Status:
-        """The worst that was found."""
-        found = {result.finding.status for result in self.results}
-        return next(
-            (status for status in (Status.FAIL, Status.WARN) if status in found), Status.PASS
-        )
+    def verdict(self) -> Verdict:
+        """The worst that was found; what was not reached is worse than a warning."""
+        if self._with(Status.FAIL):
+            return Verdict.FAIL
+        if self._with(Status.NOT_REACHED):
+            return Verdict.INCOMPLETE
+        return Verdict.WARN if self._with(Status.WARN) else Verdict.PASS
 
     def to_json(self) -> dict[str, Json]:
         """Give the report as callers see it."""
@@ -128,17 +142,31 @@ class Report:
             "checks": [result.to_json() for result in self.results],
         }
 
-    def _summary(self) -> str:
-        def titles(status: Status) -> list[str]:
-            return [result.title for result in self.results if result.finding.status is status]
+    def _with(self, status: Status) -> list[Result]:
+        """Give the results that count, by how they turned out."""
+        return [
+            result
+            for result in self.results
+            if result.finding.status is status
+            and not (result.informative and status is Status.NOT_REACHED)
+        ]
 
-        failed, warned, unreached = map(titles, (Status.FAIL, Status.WARN, Status.NOT_REACHED))
-        if failed:
-            return f"To fix: {'; '.join(failed)}."
-        warning = f" A warning at: {'; '.join(warned)}." if warned else ""
-        if unreached:
-            return f"Nothing fails as far as it went. Not reached: {'; '.join(unreached)}.{warning}"
-        return f"Everything holds.{warning}"
+    def _summary(self) -> str:
+        def titles(status: Status) -> str:
+            return "; ".join(result.title for result in self._with(status))
+
+        warnings = f" Warnings: {titles(Status.WARN)}." if self._with(Status.WARN) else ""
+        match self.verdict:
+            case Verdict.FAIL:
+                return f"To fix: {titles(Status.FAIL)}."
+            case Verdict.INCOMPLETE:
+                unreached = self._with(Status.NOT_REACHED)
+                return (
+                    f"Nothing failed, but not everything was checked. {unreached[0].finding.detail}"
+                    f" Not reached: {titles(Status.NOT_REACHED)}.{warnings}"
+                )
+            case _:
+                return f"Nothing failed.{warnings}" if warnings else "Every check passed."
 
 
 def run_checks[State](
@@ -170,7 +198,11 @@ def run_checks[State](
         if finding.status is Status.NOT_REACHED:
             duration = None
         results[check.name] = Result(
-            name=check.name, title=check.title, finding=finding, duration_ms=duration
+            name=check.name,
+            title=check.title,
+            finding=finding,
+            duration_ms=duration,
+            informative=check.informative,
         )
     return Report(results=list(results.values()), duration_ms=whole.elapsed_ms())
 
@@ -215,11 +247,12 @@ def _run_check[State](check: Check[State], state: State, *, seconds: float) -> F
         _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - the traceback may quote a link
         fault = InternalError("The check itself failed; the app's log says where.")
         finding = Finding.of_error(fault)
+    failed = finding.status is Status.FAIL
     return Finding(
-        status=finding.status,
+        status=Status.WARN if failed and check.informative else finding.status,
         detail=finding.detail,
         seen=finding.seen,
-        fix=(finding.fix or check.fix) if finding.status is Status.FAIL else finding.fix,
+        fix=(finding.fix or check.fix) if failed else finding.fix,
         code=finding.code,
         graph_request_id=finding.graph_request_id or stats.graph_request_id,
     )

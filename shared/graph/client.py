@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import replace
 from dataclasses import dataclass, field
 from itertools import batched
 
@@ -30,7 +31,9 @@ from shared.graph import batch, error_mapping
 from shared.graph.batch import BatchRefused, NotABatch
 from shared.graph.error_mapping import Refusal
 from shared.graph.requests import Call, Steps
+from shared.identity.bearer_tokens import Caller
 from shared.identity.managed_identity import ManagedIdentity, Token
+from shared.identity.on_behalf_of import OnBehalfOf, UserToken
 
 SCOPE = f"{GRAPH_ROOT}/.default"
 MAX_TRIES = 4
@@ -54,12 +57,14 @@ class PendingRequest[Result]:
         deadline: when its result has to be there.
         stats: what it has cost.
         max_tries: how often each of its calls may be made.
+        on_behalf_of: the person as whom Graph is asked; None for the app itself.
     """
 
     steps: Steps[Result]
     deadline: Deadline
     stats: RequestStats
     max_tries: int = MAX_TRIES
+    on_behalf_of: Caller | None = None
     result: Future[Result] = field(default_factory=Future, init=False, repr=False)
     call: Call | None = field(default=None, init=False)
     """What it waits for, once it has started; None when it has ended."""
@@ -97,14 +102,15 @@ class PendingRequest[Result]:
 
 
 class GraphClient:
-    """Microsoft Graph, asked as this app.
+    """Microsoft Graph, asked as this app or on behalf of a person.
 
     Args:
         root: `https://graph.microsoft.com`; a loopback address in a local run.
         version: `v1.0` or `beta`.
         client_id: the app's own, for the fixes that name it.
         http: the process's HTTP client.
-        identity: whose tokens.
+        identity: the app's tokens.
+        on_behalf_of: people's tokens; None where nobody signs in.
         sleep: waits between two tries.
         jitter: draws a number between two bounds.
         now: seconds since the epoch.
@@ -118,6 +124,7 @@ class GraphClient:
         client_id: str | None,
         http: HttpClient,
         identity: ManagedIdentity,
+        on_behalf_of: OnBehalfOf | None = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         now: Callable[[], float] = time.time,
@@ -126,9 +133,15 @@ class GraphClient:
         self._client_id = client_id
         self._http = http
         self._identity = identity
+        self._on_behalf_of = on_behalf_of
         self._sleep = sleep
         self._jitter = jitter
         self._now = now
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant that is asked, where it is known already."""
+        return self._identity.known_tenant_id(SCOPE)
 
     def ask(
         self, call: Call, *, deadline: Deadline, stats: RequestStats, max_tries: int = MAX_TRIES
@@ -151,13 +164,20 @@ class GraphClient:
         deadline: Deadline,
         stats: RequestStats,
         max_tries: int = MAX_TRIES,
+        on_behalf_of: Caller | None = None,
     ) -> Result:
         """Make the calls that lead to one result.
 
         Raises:
             ServiceError: as `ask` does, unless the steps know a way around it.
         """
-        request = PendingRequest(steps=steps, deadline=deadline, stats=stats, max_tries=max_tries)
+        request = PendingRequest(
+            steps=steps,
+            deadline=deadline,
+            stats=stats,
+            max_tries=max_tries,
+            on_behalf_of=on_behalf_of,
+        )
         self.execute_many([request])
         return request.result.result()
 
@@ -166,13 +186,28 @@ class GraphClient:
 
         Nothing is raised: an error is in the `result` of its request.
         """
+        groups: dict[Caller | None, list[PendingRequest[Result]]] = {}
+        for request in requests:
+            groups.setdefault(request.on_behalf_of, []).append(request)
+        if len(groups) == 1:
+            self._execute_as(*next(iter(groups.items())))
+            return
+        # At the same time: Entra may be slow for a person, and that is nothing to the app's own.
+        with ThreadPoolExecutor(len(groups) or 1, thread_name_prefix="graph-credential") as pool:
+            for _ in pool.map(self._execute_as, groups.keys(), groups.values()):
+                pass
+
+    def _execute_as[Result](
+        self, person: Caller | None, requests: Sequence[PendingRequest[Result]]
+    ) -> None:
+        """Execute requests that take the same token, until each has its result."""
         for request in requests:
             request.start()
         renewed = False
         while waiting := [request for request in requests if request.call is not None]:
             due = self._wait_until_due(waiting)
             try:
-                token = self._identity.token(SCOPE, deadline=due[0].deadline)
+                token = self._token(person, due[0].deadline)
             except ServiceError as error:
                 _fail_all(due, error)
                 continue
@@ -182,9 +217,27 @@ class GraphClient:
             elif rejected:
                 renewed = True
                 try:
-                    self._identity.renew(SCOPE, rejected=token, deadline=rejected[0].deadline)
+                    self._renew(person, token, rejected[0].deadline)
                 except ServiceError as error:
                     _fail_all(rejected, error)
+
+    def _token(self, person: Caller | None, deadline: Deadline) -> Token | UserToken:
+        if person is None:
+            return self._identity.token(SCOPE, deadline=deadline)
+        return self._exchange().token(person, deadline=deadline)
+
+    def _renew(
+        self, person: Caller | None, rejected: Token | UserToken, deadline: Deadline
+    ) -> None:
+        if isinstance(rejected, Token):
+            self._identity.renew(SCOPE, rejected=rejected, deadline=deadline)
+        elif person is not None:
+            self._exchange().renew(person, rejected=rejected, deadline=deadline)
+
+    def _exchange(self) -> OnBehalfOf:
+        if self._on_behalf_of is None:
+            raise errors.InternalError("Nobody signs in here, and so nobody has a token.")
+        return self._on_behalf_of
 
     def _wait_until_due[Result](
         self, waiting: Sequence[PendingRequest[Result]]
@@ -196,7 +249,7 @@ class GraphClient:
         return [request for request in waiting if request.due <= moment]
 
     def _try_once[Result](
-        self, requests: Sequence[PendingRequest[Result]], token: Token
+        self, requests: Sequence[PendingRequest[Result]], token: Token | UserToken
     ) -> list[PendingRequest[Result]]:
         """Make each request's call once; return those whose token was rejected."""
         waiters: dict[Call, list[PendingRequest[Result]]] = {}  # equal calls are made once
@@ -220,7 +273,7 @@ class GraphClient:
         return rejected
 
     def _send(
-        self, calls: Sequence[tuple[Call, str]], token: Token, deadline: Deadline
+        self, calls: Sequence[tuple[Call, str]], token: Token | UserToken, deadline: Deadline
     ) -> Sequence[Response | Exception]:
         """Send calls, each with its client request id; an exception stands for no response."""
         if len(calls) == 1:
@@ -241,7 +294,7 @@ class GraphClient:
             return [response for reply in replies for response in reply]
 
     def _send_batch(
-        self, calls: Sequence[tuple[Call, str]], token: Token, deadline: Deadline
+        self, calls: Sequence[tuple[Call, str]], token: Token | UserToken, deadline: Deadline
     ) -> Sequence[Response | Exception]:
         headers = {
             **_authorization(token),
@@ -262,7 +315,11 @@ class GraphClient:
         return batch.read(envelope, count=len(items))
 
     def _answer(
-        self, call: Call, response: Response | Exception, token: Token, deadline: Deadline
+        self,
+        call: Call,
+        response: Response | Exception,
+        token: Token | UserToken,
+        deadline: Deadline,
     ) -> str | ServiceError | _TokenRejected:
         """Take out of a response what was asked for, or the error that it stands for."""
         if not isinstance(response, Response):
@@ -276,23 +333,28 @@ class GraphClient:
             except ServiceError as unusable:
                 error = unusable
         else:
-            error = error_mapping.to_error(
-                Refusal(
-                    operation=call.operation,
-                    status=response.status,
-                    headers=response.headers,
-                    body=response.body,
-                    user_id=call.user_id,
-                    client_id=self._client_id or token.client_id(),
-                    token_roles=token.roles(),
-                    now=self._now(),
-                )
+            refusal = Refusal(
+                operation=call.operation,
+                status=response.status,
+                headers=response.headers,
+                body=response.body,
+                user_id=call.user_id,
+                now=self._now(),
             )
+            error = error_mapping.to_error(self._with_credential(refusal, token))
         error.graph_request_id = _header(response, "request-id")
         return error
 
+    def _with_credential(self, refusal: Refusal, token: Token | UserToken) -> Refusal:
+        """Say who asked, and with which permissions."""
+        if isinstance(token, UserToken):
+            registration = self._exchange().client_id
+            return replace(refusal, client_id=registration, token_scopes=token.scopes)
+        client_id = self._client_id or token.client_id()
+        return replace(refusal, client_id=client_id, token_roles=token.roles())
 
-def _authorization(token: Token) -> dict[str, str]:
+
+def _authorization(token: Token | UserToken) -> dict[str, str]:
     return {"Authorization": f"Bearer {token.value}", "User-Agent": _USER_AGENT}
 
 
@@ -343,14 +405,16 @@ def _note(stats: RequestStats, client_request_id: str, response: Response | Exce
 
 def _no_response(reason: Exception, deadline: Deadline) -> ServiceError:
     match reason:
-        case ConnectionFailed():
-            return errors.GraphUnavailable("The connection to Microsoft Graph was lost.")
-        case DeadlineExceeded():
-            return errors.GraphTimeout(
-                f"Microsoft Graph did not answer within {deadline.seconds:g} seconds."
+        case ConnectionFailed(reason=cause):
+            return errors.GraphUnavailable(
+                "The connection to Microsoft Graph was lost.", cause=cause
             )
-        case ResponseTooLarge():
-            return errors.GraphUnexpected("Microsoft Graph's answer is too long.")
+        case DeadlineExceeded(reason=cause):
+            return errors.GraphTimeout(
+                f"Microsoft Graph did not answer within {deadline.seconds:g} seconds.", cause=cause
+            )
+        case ResponseTooLarge(reason=cause):
+            return errors.GraphUnexpected("Microsoft Graph's answer is too long.", cause=cause)
         case BatchRefused(args=(status,)):
             return errors.GraphRefused(f"Microsoft Graph refused the batch with {status}.")
         case NotABatch():

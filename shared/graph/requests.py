@@ -46,7 +46,8 @@ class Call:
         Raises:
             GraphUnexpected: for anything but the documented shape, or for a link that is not
                 Microsoft's.
-            MeetingNotFound: for a lookup that came back empty.
+            MeetingNotFound, UserNotFound: for a lookup that came back empty.
+            UserAmbiguous: for one that found several users.
         """
         try:
             value = json.loads(body)
@@ -61,17 +62,25 @@ class Call:
                 return _meeting_id(value)
             case Operation.FIND_USER:
                 return _id(value, "a user")
+            case Operation.FIND_USER_BY_MAIL:
+                return _user_id(value)
 
 
-def join_link(*, user_id: str, meeting_id: str, language: str | None) -> Call:
+def join_link(
+    *, user_id: str, meeting_id: str, language: str | None, as_person: bool = False
+) -> Call:
     """Ask for a meeting's virtual appointment join link.
+
+    Args:
+        user_id: who organizes it.
+        meeting_id: its id.
+        language: for Accept-Language.
+        as_person: whether Graph is asked on that user's behalf: then it answers below `/me` alone.
 
     Source: https://learn.microsoft.com/graph/api/virtualappointment-getvirtualappointmentjoinweburl
     """
-    path = (
-        f"/users/{_segment(user_id)}/onlineMeetings/{_segment(meeting_id)}"
-        "/getVirtualAppointmentJoinWebUrl"
-    )
+    owner = _owner(user_id, as_person=as_person)
+    path = f"{owner}/onlineMeetings/{_segment(meeting_id)}/getVirtualAppointmentJoinWebUrl"
     return Call(operation=Operation.JOIN_LINK, path=path, user_id=user_id, language=language)
 
 
@@ -87,26 +96,48 @@ def join_link_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
     return Call(operation=Operation.JOIN_LINK, path=path, user_id=user_id)
 
 
-def meeting_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
+def meeting_by_join_web_url(*, user_id: str, join_web_url: str, as_person: bool = False) -> Call:
     """Ask for an organizer's meeting by its Teams link, as it stands."""
-    return _find_meeting(user_id, "JoinWebUrl", join_web_url)
+    return _find_meeting(user_id, "JoinWebUrl", join_web_url, as_person=as_person)
 
 
-def meeting_by_join_meeting_id(*, user_id: str, join_meeting_id: str) -> Call:
+def meeting_by_join_meeting_id(
+    *, user_id: str, join_meeting_id: str, as_person: bool = False
+) -> Call:
     """Ask for an organizer's meeting by the number that people type."""
-    return _find_meeting(user_id, "joinMeetingIdSettings/joinMeetingId", join_meeting_id)
+    attribute = "joinMeetingIdSettings/joinMeetingId"
+    return _find_meeting(user_id, attribute, join_meeting_id, as_person=as_person)
 
 
 def user(*, user_principal_name: str) -> Call:
-    """Ask for a user's object id."""
-    path = f"/users/{_segment(user_principal_name)}?$select=id"
+    """Ask for a user's object id by the name that the user signs in with.
+
+    Graph takes names that begin with `$` in parentheses only.
+    """
+    if user_principal_name.startswith("$"):
+        doubled = user_principal_name.replace("'", "''")
+        key = f"('{_segment(doubled)}')"
+    else:
+        key = f"/{_segment(user_principal_name)}"
+    path = f"/users{key}?$select=id"
     return Call(operation=Operation.FIND_USER, path=path)
 
 
-def _find_meeting(user_id: str, attribute: str, value: str) -> Call:
+def user_by_mail(*, mail: str) -> Call:
+    """Ask for the object id of the one user who has a mail address."""
+    condition = quote("mail eq ", safe="") + _literal(mail)
+    path = f"/users?$filter={condition}&$select=id&$top=2"  # two are enough to be too many
+    return Call(operation=Operation.FIND_USER_BY_MAIL, path=path)
+
+
+def _find_meeting(user_id: str, attribute: str, value: str, *, as_person: bool) -> Call:
     condition = quote(f"{attribute} eq ", safe="") + _literal(value)
-    path = f"/users/{_segment(user_id)}/onlineMeetings?$filter={condition}"
+    path = f"{_owner(user_id, as_person=as_person)}/onlineMeetings?$filter={condition}"
     return Call(operation=Operation.FIND_MEETING, path=path, user_id=user_id)
+
+
+def _owner(user_id: str, *, as_person: bool) -> str:
+    return "/me" if as_person else f"/users/{_segment(user_id)}"
 
 
 def _segment(text: str) -> str:
@@ -141,6 +172,18 @@ def _id(value: Mapping[str, Any], what: str) -> str:
     if len(text) > _LONGEST_ID or text in (".", "..") or _NEVER_IN_AN_ID.search(text):
         raise errors.GraphUnexpected(f"Microsoft Graph gave {what} with an id that is none.")
     return text
+
+
+def _user_id(value: dict[str, Any]) -> str:
+    match value.get("value"):
+        case []:
+            raise error_mapping.user_not_found_by_mail()
+        case [dict(found)]:
+            return _id(found, "a user")
+        case [_, _, *_]:
+            raise error_mapping.user_ambiguous()
+        case _:
+            raise errors.GraphUnexpected("Microsoft Graph gave no list of users.")
 
 
 def _text(value: object, otherwise: str) -> str:

@@ -9,6 +9,7 @@ from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
     UnsupportedMediaType,
+    to_service_error,
 )
 from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
@@ -22,6 +23,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
     read_traceparent,
+    with_claims_challenge,
 )
 from shared.identity.bearer_tokens import Caller
 from shared.meetings.authorization import authorize_for_later
@@ -98,7 +100,8 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     for each, outcome in zip(attempts, outcomes, strict=True):
         _emit(outcome, deadline, each.stats, client_request_id)
     results: list[Json] = [_result(outcome) for outcome in outcomes]
-    return json_response(200, {"results": results}, client_request_id=client_request_id)
+    answer = json_response(200, {"results": results}, client_request_id=client_request_id)
+    return with_claims_challenge(answer, outcomes)
 
 
 def request_join_link(
@@ -148,6 +151,26 @@ def request_join_link(
     return json_response(
         202, {"requestId": correlation.request_id}, client_request_id=client_request_id
     )
+
+
+def connection(application: Application, headers: Mapping[str, str]) -> HttpResponse:
+    """Answer `GET /api/connection`: 200 for whoever may call the other routes. Raises nothing.
+
+    It lets a maker of flows try a connection. Nothing is looked up, and no event is written.
+
+    Args:
+        application: the app, valid or with invalid settings.
+        headers: by name, in any case.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    client_request_id = read_client_request_id(headers)
+    try:
+        services = application.services()
+        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        _authenticate(services, headers, deadline)
+    except Exception as error:  # noqa: BLE001 - as above
+        return problem_response(to_service_error(error), client_request_id=client_request_id)
+    return json_response(200, {}, client_request_id=client_request_id)
 
 
 def health(application: Application) -> HttpResponse:

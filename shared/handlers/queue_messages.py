@@ -134,6 +134,7 @@ class _RequestProcessor(MessageProcessor):
                     request_id=correlation.request_id,
                     source=item.source,
                     traceparent=item.traceparent,
+                    alternatives=item.alternatives,
                 )
                 self._write(REQUESTS, message)
 

@@ -1,14 +1,14 @@
 """HTTP answers in plain values: a status, headers and a body."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from shared.core.errors import ServiceError
 from shared.core.identifiers import is_request_id, is_traceparent
 from shared.core.problem_details import MEDIA_TYPE, retry_after_header, to_problem
 from shared.core.strict_json import Json
-from shared.identity.bearer_tokens import challenge
+from shared.identity.bearer_tokens import ClaimsChallenge, challenge
 from shared.meetings.models import Outcome
 
 JSON = "application/json"
@@ -71,6 +71,41 @@ def problem_response(
     extra = {"Retry-After": retry_after_header(error), "WWW-Authenticate": challenge(error)}
     given = {name: value for name, value in extra.items() if value is not None}
     return HttpResponse(answer.status, {**answer.headers, **given}, answer.body)
+
+
+def negotiated(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+    """Call a problem plain JSON for a caller whose `Accept` names that, and not problem details.
+
+    Some clients, Power Automate among them, are only known to read `application/json` by itself.
+
+    Args:
+        answer: what goes back.
+        headers: the caller's, by name in any case.
+    """
+    if answer.headers["Content-Type"] != MEDIA_TYPE:
+        return answer
+    accepted = {
+        media_range.partition(";")[0].strip().lower()
+        for name, value in headers.items()
+        if name.lower() == "accept"
+        for media_range in value.split(",")
+    }
+    if JSON not in accepted or MEDIA_TYPE in accepted:
+        return answer
+    return replace(answer, headers={**answer.headers, "Content-Type": JSON})
+
+
+def with_claims_challenge(answer: HttpResponse, outcomes: Iterable[Outcome]) -> HttpResponse:
+    """Add Entra's claims challenge to an answer for many, where one of them met it.
+
+    The header may stand beside any status (RFC 9110, section 11.6.1), and is the same for all: they
+    came with one token.
+    """
+    for outcome in outcomes:
+        if isinstance(outcome.error, ClaimsChallenge):
+            headers = {**answer.headers, "WWW-Authenticate": outcome.error.header}
+            return HttpResponse(answer.status, headers, answer.body)
+    return answer
 
 
 def outcome_response(outcome: Outcome, *, client_request_id: str | None = None) -> HttpResponse:

@@ -391,7 +391,7 @@ def _accepted(webhook: _WebhookRequest, members: Mapping[str, Json]) -> HttpResp
 
 def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
     known = to_service_error(error)
-    note = None
+    note = known.cause
     if isinstance(known, SignatureInvalid):
         note = " ".join([known.detail, *_what_an_empty_body_means(webhook)])
         # One answer for all: who guesses learns neither what was wrong nor which sources exist.

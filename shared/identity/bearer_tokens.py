@@ -4,6 +4,7 @@ The app does it itself: App Service Authentication covers an app as a whole, web
 health route included.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,27 @@ _REALM = 'Bearer realm="virtual-appointment"'
 
 class _TokenMissing(Unauthorized):
     """There is no token: by RFC 6750 the challenge then says no more than how to send one."""
+
+
+class ClaimsChallenge(Unauthorized):
+    """Entra wants more of the sign-in than this token shows, and says what.
+
+    Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
+
+    Args:
+        detail: what happened.
+        fix: what the caller or an administrator can do.
+        authorization_uri: where the client signs in again.
+        claims: what it asks for then: Entra's own text, unchanged.
+    """
+
+    def __init__(self, detail: str, *, fix: str, authorization_uri: str, claims: str) -> None:
+        super().__init__(detail, fix=fix)
+        encoded = base64.b64encode(claims.encode("utf-8", "replace")).decode()
+        self.header = (
+            f'Bearer realm="", authorization_uri="{authorization_uri}", '
+            f'error="insufficient_claims", claims="{encoded}"'
+        )
 
 
 class _PermissionAbsent(Forbidden):
@@ -205,6 +227,8 @@ def challenge(error: ServiceError) -> str | None:
     match error:
         case _TokenMissing():
             return _REALM
+        case ClaimsChallenge():
+            return error.header
         case Unauthorized():
             return f'{_REALM}, error="invalid_token"'
         case _PermissionAbsent():

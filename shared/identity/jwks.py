@@ -26,7 +26,7 @@ KEEP_SECONDS = 24 * 3600.0
 """After that the keys are fetched anew, since one may have been withdrawn."""
 
 
-class _Unusable(Exception):
+class NoSigningKeys(Exception):
     """The authority's answer holds no keys."""
 
 
@@ -51,7 +51,9 @@ class SigningKeys:
         self._url = url
         self._http = http
         self._clock = clock
-        self._key_sets: SingleFlight[str, _KeySet] = SingleFlight(name="signing-keys", clock=clock)
+        self._key_sets: SingleFlight[str, _KeySet] = SingleFlight(
+            name="fetch of signing keys", clock=clock
+        )
         self._renewing = threading.Lock()
 
     def find(self, key_id: str, *, deadline: Deadline) -> "PyJWK | None":
@@ -64,12 +66,13 @@ class SigningKeys:
         if known is None:
             try:
                 known = self._newer(None, deadline, cool_down=COOL_DOWN_SECONDS)
-            except FetchFailed:
+            except FetchFailed as failure:
                 raise IdentityUnavailable(
                     "Nobody's token can be checked: the tenant's signing keys could not be "
                     "fetched.",
                     fix="Check that the app may connect to ENTRA_AUTHORITY, and that "
                     "ENTRA_TENANT_ID is the tenant's id.",
+                    cause=failure.reason,
                 ) from None
         elif key_id not in known.keys:
             known = self._newer_or(known, deadline)
@@ -103,7 +106,7 @@ class SigningKeys:
         )
         keys = _read(answer.body) if answer.status == 200 else {}
         if not keys:
-            raise _Unusable
+            raise NoSigningKeys
         return _KeySet(keys, self._clock())
 
 

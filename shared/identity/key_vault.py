@@ -5,7 +5,6 @@ add a version, tell the booking system. A read happens in a thread of its own, s
 hangs holds up nobody past their time, and once for all who wait.
 """
 
-import logging
 import math
 import threading
 import time
@@ -35,7 +34,6 @@ VERSIONS = 2
 
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 3
-_logger = logging.getLogger("virtual_appointment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,9 @@ class SecretStore:
         self._lock = threading.Lock()
         self._client_lock = threading.Lock()
         self._secret_client: SecretClient | None = None
-        self._readings: SingleFlight[str, _Reading] = SingleFlight(name="secret-read", clock=clock)
+        self._readings: SingleFlight[str, _Reading] = SingleFlight(
+            name="read of a secret", clock=clock
+        )
         self._next_early: dict[str, float] = {}
 
     def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:
@@ -106,8 +106,8 @@ class SecretStore:
                     "Key Vault did not give the webhook's secret.",
                     fix="Check KEY_VAULT_URI, and that the app's identity is Key Vault Secrets "
                     "User on the vault.",
+                    cause=failure.reason,
                 ) from None
-            _logger.warning("Key Vault could not be read: %s", failure.reason)
             reading = known
         return self._values(reading)
 
@@ -129,8 +129,7 @@ class SecretStore:
             reading = self._readings.fetch(
                 name, read, seen=known, deadline=deadline, cool_down=math.inf
             )
-        except FetchFailed as failure:
-            _logger.warning("Key Vault could not be read: %s", failure.reason)
+        except FetchFailed:
             return seen
         return self._values(reading)
 

@@ -67,6 +67,11 @@ class Token:
         named = claims.get("appid")
         return named if isinstance(named, str) and "scp" not in claims else None
 
+    def tenant_id(self) -> str | None:
+        """Give the tenant that issued the token."""
+        named = self.claims().get("tid")
+        return named if isinstance(named, str) else None
+
 
 class ManagedIdentity:
     """Tokens for the app, by its managed identity, or by `az login` on somebody's machine.
@@ -111,6 +116,11 @@ class ManagedIdentity:
             tokens.start(scope, self._asking(scope), seen=token, cool_down=RETRY_SECONDS)
         return token
 
+    def known_tenant_id(self, scope: str) -> str | None:
+        """Give the app's tenant, where a token says it already; nothing is asked for."""
+        token = self._tokens.get(scope)
+        return None if token is None else token.tenant_id()
+
     def renew(self, scope: str, *, rejected: Token, deadline: Deadline) -> Token:
         """Give another token than the one that was rejected.
 
@@ -148,7 +158,7 @@ class ManagedIdentity:
         return AccessToken(token.value, int(token.expires_on))
 
     def _no_tokens(self) -> SingleFlight[str, Token]:
-        return SingleFlight(name="token-request", clock=self._clock)
+        return SingleFlight(name="token request", clock=self._clock)
 
     def _fetch(
         self,
@@ -160,8 +170,8 @@ class ManagedIdentity:
     ) -> Token:
         try:
             return tokens.fetch(scope, self._asking(scope), seen=seen, deadline=deadline)
-        except FetchFailed:
-            raise _no_token(managed=self._managed) from None
+        except FetchFailed as failure:
+            raise _no_token(managed=self._managed, cause=failure.reason) from None
 
     def _asking(self, scope: str) -> Callable[[], Token]:
         def ask() -> Token:
@@ -183,16 +193,18 @@ class ManagedIdentity:
         return DefaultAzureCredential(managed_identity_client_id=self._client_id)
 
 
-def _no_token(*, managed: bool) -> IdentityUnavailable:
+def _no_token(*, managed: bool, cause: str) -> IdentityUnavailable:
     if managed:
         return IdentityUnavailable(
             "The managed identity endpoint gave no token.",
             fix="Check that the identity is assigned to the function app and that "
             "MANAGED_IDENTITY_CLIENT_ID is its client id (empty for the system-assigned one).",
+            cause=cause,
         )
     return IdentityUnavailable(
         "No managed identity here, and no signed-in developer.",
         fix="Run az login, or give the app a managed identity.",
+        cause=cause,
     )
 
 

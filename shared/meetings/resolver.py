@@ -1,7 +1,8 @@
 """The use case: from a request to its join link, in as few calls to Graph as it takes.
 
-Both ids given: 1. A Teams link or a join meeting id: 2. A user principal name as well: 3. What was
-found is remembered for an hour, so that the next request for it takes 1 again. Join links
+Both ids given: 1. A Teams link or a join meeting id: 2. A sign-in name as well: 3, and 4 where it
+is a mail address instead. A link that is not found as Teams writes it takes up to two more. What
+was found is remembered for an hour, so that the next request for it takes 1 again. Join links
 themselves are never remembered.
 """
 
@@ -49,6 +50,7 @@ _UNUSABLE = (
     errors.NotFound,
     errors.NotPermitted,
     errors.MeetingIdMalformed,
+    errors.UserAmbiguous,
     errors.GraphRefused,
 )
 """What another reference or organizer may help against."""
@@ -90,14 +92,27 @@ class Attempt:
 
 
 class Resolver:
-    """Turns requests into join links, whoever sent them: HTTP, the queue and webhooks."""
+    """Turns requests into join links, whoever sent them: HTTP, the queue and webhooks.
+
+    Args:
+        graph: whom to ask.
+        cache: what was found.
+        derive_meeting_id: whether to work meeting ids out of long links.
+        tenant_id: the app's own; None where only its tokens say it.
+    """
 
     def __init__(
-        self, *, graph: GraphClient, cache: Cache, derive_meeting_id: bool = False
+        self,
+        *,
+        graph: GraphClient,
+        cache: Cache,
+        derive_meeting_id: bool = False,
+        tenant_id: str | None = None,
     ) -> None:
         self._graph = graph
         self._cache = cache
         self._derive = derive_meeting_id
+        self._own_tenant_id = tenant_id
 
     def attempt(
         self,
@@ -172,7 +187,11 @@ class Resolver:
             ServiceError: in the end everything in `errors` that Graph or the caller can cause.
         """
         return self._graph.execute(
-            self._in_turn(request, stats.notes), deadline=deadline, stats=stats, max_tries=max_tries
+            self._in_turn(request, stats.notes),
+            deadline=deadline,
+            stats=stats,
+            max_tries=max_tries,
+            on_behalf_of=request.on_behalf_of,
         )
 
     def resolve_many(
@@ -181,7 +200,10 @@ class Resolver:
         """Resolve many in as few batches as it takes, and give each its link or its error."""
         pending = [
             PendingRequest(
-                steps=self._in_turn(request, stats.notes), deadline=deadline, stats=stats
+                steps=self._in_turn(request, stats.notes),
+                deadline=deadline,
+                stats=stats,
+                on_behalf_of=request.on_behalf_of,
             )
             for request, stats in requests
         ]
@@ -207,7 +229,7 @@ class Resolver:
                 link = yield from lookups.count(self._steps(each, notes))
             except _UNUSABLE as error:
                 failures.append(error)
-                if isinstance(error, errors.UserNotFound):
+                if isinstance(error, (errors.UserNotFound, errors.UserAmbiguous)):
                     tried.add(organizer)
                 elif isinstance(error, errors.MeetingIdMalformed):
                     tried.add(meeting)
@@ -220,7 +242,16 @@ class Resolver:
     def _steps(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
         if request.online_meeting_id is not None:
             validate_meeting_id(request.online_meeting_id)
-        user_id = yield from self._organizer(request, notes)
+        try:
+            user_id = yield from self._organizer(request, notes)
+            return (yield from self._remembering_steps(user_id, request))
+        except (errors.NotFound, errors.MeetingNotAccessible) as error:
+            if self._is_of_another_tenant(request.link):
+                notes.append("tenant_differs_from_link")
+                raise _of_another_tenant(error) from None
+            raise
+
+    def _remembering_steps(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
         try:
             return (yield from self._steps_for(user_id, request))
         except (errors.UserNotFound, *_NOT_THERE):
@@ -247,7 +278,12 @@ class Resolver:
     def _look_up(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
         if request.link is None:  # JoinRequest lets none of these through
             raise errors.InvalidRequest("The meeting is missing.")
-        found = yield from find_meeting(user_id, request.link)
+        found = yield from find_meeting(
+            user_id,
+            request.link,
+            tenant_id=self._tenant_id,
+            as_person=request.on_behalf_of is not None,
+        )
         meeting_id = self._cache.set(*_key(user_id, request), value=found)
         return (yield from _join_link(user_id, meeting_id, request))
 
@@ -257,7 +293,7 @@ class Resolver:
         if given is not None and not is_guid(given):
             key = ("user", given.lower())
             given = self._cache.get(*key) or self._cache.set(
-                *key, value=(yield graph_requests.user(user_principal_name=given))
+                *key, value=(yield from find_user(given))
             )
         if given and from_link and given.lower() != from_link:
             notes.append("organizer_differs_from_link")
@@ -275,6 +311,15 @@ class Resolver:
                 organizer_id=link.organizer_id or user_id, thread_id=link.thread_id
             )
         return remembered
+
+    def _tenant_id(self) -> str | None:
+        return self._own_tenant_id or self._graph.tenant_id
+
+    def _is_of_another_tenant(self, link: TeamsLink | None) -> bool:
+        if link is None or link.tenant_id is None:
+            return False
+        own = self._tenant_id()
+        return own is not None and own.lower() != link.tenant_id
 
 
 def _read(document: Document, correlation: Correlation, caller: Caller | None) -> JoinRequest:
@@ -345,19 +390,52 @@ def _meeting(request: JoinRequest) -> object:
     return request.online_meeting_id or _key("", request)
 
 
-def find_meeting(user_id: str, link: TeamsLink, *, tenant_id: str | None = None) -> Steps[str]:
+def find_user(name: str) -> Steps[str]:
+    """Look a user up by the name to sign in with and, if nobody has it, by the mail address.
+
+    An object id finds whose it is, or nobody.
+
+    Raises:
+        UserNotFound: if nobody is found, or may be looked up by mail.
+        UserAmbiguous: if several users have the address.
+    """
+    try:
+        return (yield graph_requests.user(user_principal_name=name))
+    except errors.UserNotFound:
+        if is_guid(name):
+            raise
+        return (yield graph_requests.user_by_mail(mail=name))
+
+
+def find_meeting(
+    user_id: str,
+    link: TeamsLink,
+    *,
+    tenant_id: Callable[[], str | None],
+    as_person: bool = False,
+) -> Steps[str]:
     """Look an organizer's meeting up by its Teams link, or by the number that people type.
 
     Args:
         user_id: the organizer's object id.
         link: what is known of the meeting.
-        tenant_id: the organizer's, where it is known.
+        tenant_id: gives the organizer's tenant, once it is known: the first token says it.
+        as_person: whether Graph is asked on the organizer's behalf.
 
     Raises:
         MeetingNotFound: if Graph knows it by none of these.
     """
+    asked: list[Call] = []
     missed = error_mapping.meeting_not_found()
-    for call in _lookups(user_id, link, tenant_id):
+    while call := next(
+        (
+            each
+            for each in _lookups(user_id, link, tenant_id, as_person=as_person)
+            if each not in asked
+        ),
+        None,
+    ):
+        asked.append(call)
         try:
             return (yield call)
         except errors.MeetingNotFound as error:
@@ -365,16 +443,21 @@ def find_meeting(user_id: str, link: TeamsLink, *, tenant_id: str | None = None)
     raise missed
 
 
-def _lookups(user_id: str, link: TeamsLink, tenant_id: str | None) -> list[Call]:
+def _lookups(
+    user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None], *, as_person: bool
+) -> list[Call]:
     """Give the calls that may find a meeting, the likeliest first."""
+    tenant = link.tenant_id or (None if link.is_short else tenant_id())
     by_link = [
-        graph_requests.meeting_by_join_web_url(user_id=user_id, join_web_url=url)
-        for url in link.lookups(organizer_id=user_id, tenant_id=tenant_id)
+        graph_requests.meeting_by_join_web_url(
+            user_id=user_id, join_web_url=url, as_person=as_person
+        )
+        for url in link.lookups(organizer_id=user_id, tenant_id=tenant)
     ]
     if link.join_meeting_id is None:
         return by_link
     by_number = graph_requests.meeting_by_join_meeting_id(
-        user_id=user_id, join_meeting_id=link.join_meeting_id
+        user_id=user_id, join_meeting_id=link.join_meeting_id, as_person=as_person
     )
     # Teams stores no short link without what follows the number: then the number is all there is.
     number_alone = link.is_short and link.passcode is None
@@ -383,7 +466,10 @@ def _lookups(user_id: str, link: TeamsLink, tenant_id: str | None) -> list[Call]
 
 def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[JoinLink]:
     url = yield graph_requests.join_link(
-        user_id=user_id, meeting_id=meeting_id, language=request.language
+        user_id=user_id,
+        meeting_id=meeting_id,
+        language=request.language,
+        as_person=request.on_behalf_of is not None,
     )
     return JoinLink(
         user_id=user_id, online_meeting_id=meeting_id, virtual_appointment_join_web_url=url
@@ -391,8 +477,22 @@ def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[Joi
 
 
 def _key(user_id: str, request: JoinRequest) -> tuple[str, ...]:
-    """Name a meeting in the cache: the same for each of its links."""
-    return ("meeting", user_id, *(request.link.meeting if request.link else ()))
+    """Name a meeting in the cache: the same for each of its links.
+
+    What a person found is for nobody else, and not for the app either.
+    """
+    asked_as = "app" if request.on_behalf_of is None else "person"
+    return ("meeting", asked_as, user_id, *(request.link.meeting if request.link else ()))
+
+
+def _of_another_tenant(error: errors.ServiceError) -> errors.ServiceError:
+    """Tell why a meeting of somebody else's cannot be found here."""
+    return type(error)(
+        f"{error.detail} Its Teams link was made in another organization's tenant than this app's.",
+        fix="This app asks for meetings of its own tenant. Who organizes a meeting in another one "
+        "has to get its join link there.",
+        graph_request_id=error.graph_request_id,
+    )
 
 
 def validate_meeting_id(meeting_id: str) -> None:

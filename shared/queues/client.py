@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
-from shared.core.errors import IdentityUnavailable, QueueUnavailable
+from shared.core.errors import IdentityUnavailable, QueueUnavailable, root_cause
 from shared.core.http_client import HttpClient
 from shared.core.settings import StorageSettings
 from shared.identity.managed_identity import ManagedIdentity
@@ -68,9 +68,11 @@ class Queues:
         writing = self._writers.submit(self._write, queue, message, delay)
         try:
             writing.result(timeout=deadline.remaining())
-        except TimeoutError:
+        except TimeoutError as error:
             writing.cancel()  # if it has not begun
-            raise QueueUnavailable(f"The queue {queue} does not answer.", fix=_FIX) from None
+            raise QueueUnavailable(
+                f"The queue {queue} does not answer.", fix=_FIX, cause=root_cause(error)
+            ) from None
 
     def _write(self, queue: str, message: str, delay: float) -> None:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
@@ -79,8 +81,10 @@ class Queues:
             self._client(queue).send_message(
                 message, visibility_timeout=math.ceil(delay), time_to_live=_NO_EXPIRY
             )
-        except (AzureError, IdentityUnavailable):
-            raise QueueUnavailable(f"The queue {queue} could not be written.", fix=_FIX) from None
+        except (AzureError, IdentityUnavailable) as error:
+            raise QueueUnavailable(
+                f"The queue {queue} could not be written.", fix=_FIX, cause=root_cause(error)
+            ) from None
 
     def length(self, queue: str, *, deadline: Deadline) -> int:
         """Count a queue's messages, hidden ones too, as storage estimates it.
@@ -99,7 +103,9 @@ class Queues:
             status = error.status_code if isinstance(error, HttpResponseError) else None
             reasons = {403: "may not be read", 404: "does not exist"}
             raise QueueUnavailable(
-                f"The queue {queue} {reasons.get(status or 0, 'does not answer')}.", fix=_FIX
+                f"The queue {queue} {reasons.get(status or 0, 'does not answer')}.",
+                fix=_FIX,
+                cause=root_cause(error),
             ) from None
         return properties.approximate_message_count or 0
 

@@ -75,6 +75,11 @@ def axe() -> str:
     return (ROOT / "dev/node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody ask for the pictures of the pages in docs/."""
+    parser.addoption("--pictures", action="store_true", help="make docs/pictures anew")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where there is no browser, say so once rather than for each test."""
     mine = [item for item in items if item.path.parent == Path(__file__).parent]

@@ -1,10 +1,13 @@
 """The diagnostics page in a real browser, as an administrator meets it."""
 
 import json
+import re
+from io import BytesIO
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from PIL import Image
+from playwright.sync_api import Browser, Route, ViewportSize, expect
 
 from dev.local_run import DIAGNOSTICS_KEY, ROOT, LocalRun
 from dev.stand_ins.faults import Hang
@@ -12,11 +15,13 @@ from tests.browser.conftest import Visit
 
 SCREENSHOTS = ROOT / ".dev" / "screenshots"
 """For somebody to look at."""
+PICTURES = ROOT / "docs" / "pictures"
+"""For docs/diagnostics.md and README.md."""
 MARKUP = "<img src=x onerror=\"document.title='taken over'\">"
 
 
-def test_a_valid_setup_is_drawn_rung_by_check(visit: Visit, run: LocalRun) -> None:
-    """Key and ids in, the verdict and every check out."""
+def test_a_valid_setup_is_drawn_check_by_check(visit: Visit, run: LocalRun) -> None:
+    """Key and ids in, the verdict and every check out; what passed is folded, and can be read."""
     visit.run_checks(
         key=DIAGNOSTICS_KEY,
         organizer=run.clinic.doctor.user_principal_name,
@@ -26,7 +31,32 @@ def test_a_valid_setup_is_drawn_rung_by_check(visit: Visit, run: LocalRun) -> No
     assert visit.verdict() == "It works"
     expect(visit.page.locator(".check")).to_have_count(13)
     expect(visit.page.locator(".check.pass")).to_have_count(13)
+    details = visit.page.get_by_text("Graph knows the organizer.")
+    expect(details).to_be_hidden()
+    visit.page.locator(".check").get_by_text("Organizer", exact=True).click()
+    expect(details).to_be_visible()
     assert visit.complaints == []
+
+
+def test_the_page_says_whose_it_is(visit: Visit) -> None:
+    """An administrator has many tabs open."""
+    expect(visit.page.get_by_role("banner")).to_contain_text("Virtual appointment join links")
+    expect(visit.page).to_have_title(re.compile("Diagnostics . Virtual appointment join links"))
+
+
+@pytest.mark.parametrize(("organizer", "missing"), [("", "organizer"), ("doctor", "meeting")])
+def test_what_was_not_checked_is_no_success(
+    visit: Visit, run: LocalRun, organizer: str, missing: str
+) -> None:
+    """The page leads to the field that would have told more."""
+    user_id = run.clinic.doctor.object_id if organizer else ""
+    visit.run_checks(key=DIAGNOSTICS_KEY, organizer=user_id)
+
+    assert visit.verdict() == "Not everything was checked"
+    expect(visit.page.locator("#banner")).to_have_class("box incomplete")
+    expect(visit.page.locator("#summary")).to_contain_text(f"No {missing} was named.")
+    visit.page.get_by_role("link", name=f"Name the {missing}").click()
+    assert visit.page.evaluate("document.activeElement.id") == missing
 
 
 def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
@@ -54,7 +84,10 @@ def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
     ("text", "member"),
     [
         ("https://teams.microsoft.com/meet/123456789?p=x", "joinWebUrl"),
+        ("Join: <https://teams.microsoft.com/meet/123456789?p=x>", "joinWebUrl"),
+        ("teams.microsoft.com/meet/123456789?p=x", "joinWebUrl"),
         (" 123 456 789 01 ", "joinMeetingId"),
+        ("Meeting ID: 123 456 789 01", "joinMeetingId"),
         ("MSo5MDUxMDFiZA==", "onlineMeetingId"),
     ],
 )
@@ -88,16 +121,86 @@ def test_a_failure_shows_its_commands_ready_to_copy(visit: Visit, run: LocalRun)
     assert commands[1].startswith("Set-CsApplicationAccessPolicy ")
 
 
-def test_a_wrong_key_is_told_in_words(visit: Visit) -> None:
-    """The host's 401 has no body to show."""
+def test_the_verdict_leads_to_what_is_to_be_fixed(visit: Visit, run: LocalRun) -> None:
+    """On a phone it is a long way down."""
+    visit.page.set_viewport_size({"width": 360, "height": 400})
+    visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.locum.object_id)
+    visit.verdict()
+    failed = visit.page.locator(".check.fail")
+    expect(failed).not_to_be_in_viewport()
+
+    visit.page.locator("#summary").get_by_role("link").click()
+
+    expect(failed.get_by_text("Teams application access policy", exact=True)).to_be_in_viewport()
+
+
+def test_only_commands_are_to_be_copied(visit: Visit) -> None:
+    """A name that is quoted in a next step stays in its sentence."""
+    fix = "Send `me`, or run this: `az login`. Then look at `errors`."
+    check = {"name": "a", "title": "A", "status": "fail", "detail": "Not so.", "fix": fix}
+    answer_with(visit, {"verdict": "fail", "summary": "To fix: A.", "checks": [check]})
+    visit.run_checks(key="x")
+    visit.verdict()
+
+    drawn = visit.page.locator(".fix")
+    assert drawn.locator("pre").all_inner_texts() == ["az login"]
+    expect(drawn.get_by_role("button")).to_have_count(1)
+    assert drawn.locator("p").all_inner_texts() == [
+        "Send me, or run this:",
+        "Then look at errors.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("meeting", "told"),
+    [
+        ("19:meeting_x@thread.v2", "The meeting id is the id of a chat thread"),
+        ("https://zoom.us/j/1", "It is a link of another product, not of Teams."),
+        ("12", "Must be 6 to 20 digits"),
+    ],
+)
+def test_what_was_typed_is_spoken_of_in_the_pages_words(
+    visit: Visit, run: LocalRun, meeting: str, told: str
+) -> None:
+    """Nobody has typed a member of a request here."""
+    organizer = run.clinic.doctor.object_id
+    visit.run_checks(key=DIAGNOSTICS_KEY, organizer=organizer, meeting=meeting)
+    visit.verdict()
+
+    failed = visit.page.locator(".check.fail")
+    expect(failed).to_contain_text(told)
+    for name in ("onlineMeetingId", "joinWebUrl", "joinMeetingId", "userId", "errors", "request"):
+        assert name not in failed.locator("p").all_inner_texts()[0]
+        assert name not in failed.locator(".fix").inner_text()
+
+
+def test_a_wrong_key_looks_like_an_error(visit: Visit) -> None:
+    """At its field, which has the focus, and as an alert; the host's 401 has no body to show."""
     visit.run_checks(key="wrong")
 
-    expect(visit.page.get_by_role("status")).to_contain_text("key of the function diagnostics")
+    expect(visit.page.get_by_role("alert")).to_contain_text("The app refuses the key")
+    field = visit.page.get_by_label("Key of the function")
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("^This is not the key of"))
     expect(visit.page.locator("#report")).to_be_hidden()
     expect(visit.page.get_by_role("button", name="Run the diagnostics")).to_be_enabled()
 
+    visit.run_checks(key=DIAGNOSTICS_KEY)
+    visit.verdict()
+    expect(visit.page.get_by_role("alert")).to_be_hidden()
+    expect(field).not_to_have_attribute("aria-invalid", "true")
 
-def test_while_it_climbs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
+
+def test_without_a_key_nothing_is_sent(visit: Visit) -> None:
+    """The page says what is missing."""
+    visit.run_checks(key=" ")
+
+    expect(visit.page.get_by_text("The key is needed.")).to_be_visible()
+    assert [sent.method for sent in visit.requests] == ["GET"]
+
+
+def test_while_it_runs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
     """And no second run can be started from it."""
     run.graph.always(Hang())
     try:
@@ -125,17 +228,12 @@ def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
         "seen": {MARKUP: MARKUP},
         "fix": f"{MARKUP} `{MARKUP}`",
     }
-    body = {"verdict": "fail", "summary": MARKUP, "durationMs": 1, "checks": [check]}
-
-    def answer(route: Route) -> None:
-        if route.request.method == "POST":
-            route.fulfill(status=200, content_type="application/json", body=json.dumps(body))
-        else:
-            route.continue_()
-
-    visit.page.route("**/api/diagnostics", answer)
-    visit.run_checks(key="x")
-    visit.verdict()
+    for verdict in ("pass", "incomplete", "fail", MARKUP):
+        body = {"verdict": verdict, "summary": MARKUP, "durationMs": 1, "checks": [check]}
+        answer_with(visit, body)
+        visit.run_checks(key="x")
+        visit.verdict()
+        expect(visit.page.get_by_role("button", name="Run the diagnostics")).to_be_enabled()
 
     assert visit.page.locator("img").count() == 0
     assert MARKUP in visit.page.locator("#summary").inner_text()
@@ -143,21 +241,26 @@ def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
     assert visit.complaints == []
 
 
-def test_a_problem_is_shown_with_its_faults(visit: Visit) -> None:
-    """A busy app, or a request that is refused, says why."""
-    problem = {"detail": "Not valid.", "errors": [{"pointer": "/userId", "detail": "Too long."}]}
+def test_a_refused_request_is_told_at_the_field_that_is_wrong(visit: Visit) -> None:
+    """By the app itself, whose pointers name no field of this page."""
+    visit.run_checks(key=DIAGNOSTICS_KEY, organizer="x" * 9000)
 
-    def answer(route: Route) -> None:
-        route.fulfill(status=400, content_type="application/problem+json", body=json.dumps(problem))
+    expect(visit.page.get_by_role("alert")).to_contain_text("Correct the field that is marked.")
+    field = visit.page.get_by_label("Organizer")
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description(re.compile("^Must be text of at most"))
 
-    visit.page.route("**/api/diagnostics", answer)
+
+def test_an_app_that_is_busy_says_so(visit: Visit) -> None:
+    """As does every other problem."""
+    answer_with(visit, {"detail": "Diagnostics are already running."}, status=429)
     visit.run_checks(key="x")
 
-    expect(visit.page.get_by_role("status")).to_have_text("Not valid. /userId: Too long.")
+    expect(visit.page.get_by_role("alert")).to_contain_text("Diagnostics are already running.")
 
 
 def test_it_can_be_used_by_keyboard_alone(visit: Visit, run: LocalRun) -> None:
-    """From the key to the report, which takes the focus."""
+    """From the key to the report, which takes the focus, and on to what is to be fixed."""
     keyboard = visit.page.keyboard
     for text in (DIAGNOSTICS_KEY, run.clinic.locum.object_id, ""):
         keyboard.press("Tab")
@@ -168,6 +271,8 @@ def test_it_can_be_used_by_keyboard_alone(visit: Visit, run: LocalRun) -> None:
     visit.verdict()
 
     assert visit.page.evaluate("document.activeElement.id") == "verdict"
+    keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.hash") == "#check-6"
     keyboard.press("Tab")
     assert visit.page.evaluate("document.activeElement.id") == "copy"
 
@@ -190,7 +295,8 @@ def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
             meeting=run.clinic.locum_meeting.id,
         )
         visit.verdict()
-        visit.page.locator("summary").first.click()
+        for summary in visit.page.locator("summary").all():
+            summary.click()
         after = _violations(visit, axe)
         visit.page.screenshot(path=SCREENSHOTS / f"{scheme}-{width}.png", full_page=True)
         overflow = visit.page.evaluate(
@@ -199,6 +305,47 @@ def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
 
     assert (before, after) == ([], [])
     assert overflow == 0
+
+
+@pytest.mark.parametrize("name", ["pass", "fail", "phone"])
+def test_the_pages_pictures_show_it_as_it_is(
+    run: LocalRun, browser: Browser, request: pytest.FixtureRequest, name: str
+) -> None:
+    """With --pictures they are made anew for docs/; each loads fast enough for a page."""
+    clinic, phone = run.clinic, name == "phone"
+    size: ViewportSize = {"width": 390, "height": 844} if phone else {"width": 860, "height": 800}
+    with browser.new_context(viewport=size, device_scale_factor=2 if phone else 1) as context:
+        visit = Visit(context.new_page(), run)
+        visit.open()
+        doctor = name == "pass"
+        visit.run_checks(
+            key=DIAGNOSTICS_KEY,
+            organizer=clinic.doctor.user_principal_name if doctor else clinic.locum.object_id,
+            meeting=clinic.meeting.join_web_url if doctor else clinic.locum_meeting.id,
+        )
+        visit.verdict()
+        png = visit.page.screenshot(full_page=not phone)
+
+    picture = BytesIO()
+    Image.open(BytesIO(png)).quantize(64).save(picture, "PNG", optimize=True)
+
+    assert len(picture.getvalue()) < 200_000
+    folder = PICTURES if request.config.getoption("--pictures") else SCREENSHOTS
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"diagnostics-{name}.png").write_bytes(picture.getvalue())
+
+
+def answer_with(visit: Visit, body: object, *, status: int = 200) -> None:
+    """Let the app answer the page's next calls so."""
+
+    def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fulfill(status=status, content_type="application/json", body=json.dumps(body))
+        else:
+            route.continue_()
+
+    visit.page.unroute_all()
+    visit.page.route("**/api/diagnostics", answer)
 
 
 def _violations(visit: Visit, axe: str) -> list[str]:

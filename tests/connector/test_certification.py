@@ -8,7 +8,15 @@ import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
 from PIL import Image
 
-from tests.connector.definitions import FOLDER, named_properties, nodes, operations, read
+from shared.core.identifiers import is_language_tag
+from tests.connector.definitions import (
+    FOLDER,
+    named_properties,
+    nodes,
+    operations,
+    read,
+    resolved,
+)
 
 MEDIA_TYPES = {
     "application/json",
@@ -130,7 +138,7 @@ def test_makers_are_not_told_words_for_programmers(definition: Any) -> None:  # 
     organizers = [
         d for name, d in named_properties(definition) if name == "userId" and "example" in d
     ]
-    assert len(organizers) == 2
+    assert len(organizers) == 1
     assert all("Microsoft Entra admin center" in found["description"] for found in organizers)
 
 
@@ -139,7 +147,7 @@ def test_the_two_fields_to_fill_in_are_in_front(definition: Any) -> None:  # noq
     (body,) = definition["paths"]["/join-link"]["post"]["parameters"]
     shown = {
         name
-        for name, described in body["schema"]["properties"].items()
+        for name, described in resolved(definition, body["schema"])["properties"].items()
         if described["x-ms-visibility"] == "important"
     }
 
@@ -147,10 +155,50 @@ def test_the_two_fields_to_fill_in_are_in_front(definition: Any) -> None:  # noq
 
 
 def test_visibility_is_one_of_the_three(definition: Any) -> None:  # noqa: ANN401
-    """And nothing is internal, so that nothing required needs a default."""
-    found = {node["x-ms-visibility"] for node in nodes(definition) if "x-ms-visibility" in node}
+    """Only the test of a connection is internal: nobody gives it anything that needs a default."""
+    internal = [node for node in nodes(definition) if node_visibility(node) == "internal"]
+    found = {node_visibility(node) for node in nodes(definition)} - {None}
 
-    assert found <= {"important", "advanced"}
+    assert found == {"important", "advanced", "internal"}
+    assert internal == [definition["paths"]["/connection"]["get"]]
+
+
+def node_visibility(node: Any) -> str | None:  # noqa: ANN401
+    """Give a node's `x-ms-visibility`, if it has one."""
+    return node.get("x-ms-visibility") if isinstance(node, dict) else None
+
+
+def test_a_connection_is_tested_by_a_call_without_parameters(definition: Any) -> None:  # noqa: ANN401
+    """`x-ms-capabilities` names an operation that is there."""
+    found = {
+        operation["operationId"]: (method, operation["parameters"])
+        for _, method, operation in operations(definition)
+    }
+
+    capability = definition["x-ms-capabilities"]["testConnection"]
+    assert capability == {"operationId": "TestConnection", "parameters": {}}
+    assert found["TestConnection"] == ("get", [])
+
+
+def test_languages_are_a_list_with_names(definition: Any) -> None:  # noqa: ANN401
+    """Each value has a name for people, and is one that the service takes."""
+    language = definition["definitions"]["Meeting"]["properties"]["language"]
+    named = {entry["value"]: entry["displayName"] for entry in language["x-ms-enum-values"]}
+
+    assert list(named) == language["enum"]
+    assert len(set(named.values())) == len(named) > 30
+    assert all(is_language_tag(value) for value in named)
+
+
+def test_every_action_says_when_to_take_it(definition: Any) -> None:  # noqa: ANN401
+    """People and agents choose by the description."""
+    for _, method, operation in operations(definition):
+        if method == "post":
+            assert "Use it " in operation["description"], operation["operationId"]
+    meeting = definition["definitions"]["Meeting"]["properties"]
+    assert "Prefer this one" in meeting["joinWebUrl"]["description"]
+    for name in ("joinMeetingId", "onlineMeetingId"):
+        assert meeting[name]["description"].startswith("Only where there is no Teams link")
 
 
 def test_exactly_one_response_has_a_schema(definition: Any) -> None:  # noqa: ANN401
@@ -159,15 +207,15 @@ def test_exactly_one_response_has_a_schema(definition: Any) -> None:  # noqa: AN
         with_schema = [
             code for code, response in operation["responses"].items() if "schema" in response
         ]
-        assert with_schema == ["200"]
+        assert len(with_schema) == 1
+        assert with_schema[0].startswith("2")
         assert all(response["description"] for response in operation["responses"].values())
 
 
-def test_there_is_no_default_response(definition: Any) -> None:  # noqa: ANN401
-    """DefaultResponseHasSchema."""
-    assert not any(
-        "default" in operation["responses"] for _, _, operation in operations(definition)
-    )
+def test_the_default_response_has_no_schema(definition: Any) -> None:  # noqa: ANN401
+    """DefaultResponseHasSchema; every operation has one."""
+    for _, _, operation in operations(definition):
+        assert list(operation["responses"]["default"]) == ["description"]
 
 
 def test_path_parameters_are_encoded_once(definition: Any) -> None:  # noqa: ANN401
@@ -226,7 +274,7 @@ def test_formats_are_known_ones(definition: Any) -> None:  # noqa: ANN401
 def test_every_description_and_example_fits_its_field(definition: Any) -> None:  # noqa: ANN401
     """Examples obey the limits beside them."""
     for name, described in named_properties(definition):
-        if "example" in described:
+        if isinstance(described, dict) and "example" in described:
             assert len(described["example"]) <= described["maxLength"], name
 
 
@@ -238,7 +286,7 @@ def test_it_is_reached_over_https(definition: Any) -> None:  # noqa: ANN401
 
 @pytest.mark.parametrize("kind", ["key", "entra"])
 def test_the_properties_say_whose_it_is(kind: str) -> None:
-    """The colour is that of independent publishers."""
+    """Its own organization's: the colour is neither the default nor that of other publishers."""
     properties = read(f"apiProperties.{kind}.json")["properties"]
 
     assert set(properties) == {
@@ -249,7 +297,7 @@ def test_the_properties_say_whose_it_is(kind: str) -> None:
         "publisher",
         "stackOwner",
     }
-    assert properties["iconBrandColor"] == "#da3b01"
+    assert properties["iconBrandColor"] == "#0b5a6e"
 
 
 def test_the_key_is_asked_for_as_a_secret(definition: Any) -> None:  # noqa: ANN401
@@ -274,10 +322,62 @@ def test_sign_in_is_per_connector() -> None:
     assert settings["type"] == "oauthSetting"
     assert oauth["identityProvider"] == "aad"
     assert oauth["redirectMode"] == "GlobalPerConnector"
-    assert oauth["redirectUrl"] == "https://global.consent.azure-apim.net/redirect"
-    assert oauth["properties"] == {"IsFirstParty": "False"}
-    assert set(oauth["customParameters"]) == {"loginUri", "tenantId", "resourceUri"}
+    assert "redirectUrl" not in oauth
+    assert set(oauth["customParameters"]) >= {"loginUri", "tenantId", "resourceUri"}
     assert all(list(value) == ["value"] for value in oauth["customParameters"].values())
+
+
+def test_copilot_studio_signs_in_for_its_user() -> None:
+    """On behalf of the person who talks to an agent: the resource is named, and it is allowed."""
+    settings = read("apiProperties.entra.json")["properties"]["connectionParameters"]["token"]
+    oauth = settings["oAuthSettings"]
+
+    assert oauth["properties"] == {
+        "IsFirstParty": "False",
+        "AzureActiveDirectoryResourceId": oauth["customParameters"]["resourceUri"]["value"],
+        "IsOnbehalfofLoginSupported": True,
+    }
+    assert oauth["customParameters"]["enableOnbehalfOfLogin"] == {"value": "true"}
+
+
+def test_a_connection_can_sign_in_as_an_application() -> None:
+    """By hidden parameters beside the token; the tenant's is theirs to the letter."""
+    parameters = read("apiProperties.entra.json")["properties"]["connectionParameters"]
+    hidden = {name: found for name, found in parameters.items() if name.startswith("token:")}
+
+    assert set(hidden) == {
+        *("token:clientId", "token:clientSecret", "token:TenantId"),
+        *("token:resourceUri", "token:grantType"),
+    }
+    for found in hidden.values():
+        constraints = found["uiDefinition"]["constraints"]
+        assert (constraints["hidden"], constraints["required"]) == ("true", "false")
+    assert hidden["token:clientSecret"]["type"] == "securestring"
+    assert hidden["token:TenantId"] == {
+        "type": "string",
+        "metadata": {"sourceType": "AzureActiveDirectoryTenant"},
+        "uiDefinition": {
+            "displayName": "Tenant",
+            "description": "The tenant ID of for the Azure Active Directory application",
+            "constraints": {"required": "false", "hidden": "true"},
+        },
+    }
+    grants = [entry["value"] for entry in hidden["token:grantType"]["allowedValues"]]
+    assert grants == ["code", "client_credentials"]
+
+
+@pytest.mark.parametrize("kind", ["key", "entra"])
+def test_problems_come_as_plain_json(kind: str) -> None:
+    """A policy sets `Accept` on every call, and the app then answers `application/json`."""
+    (policy,) = read(f"apiProperties.{kind}.json")["properties"]["policyTemplateInstances"]
+
+    assert policy["templateId"] == "setheader"
+    assert policy["parameters"] == {
+        "x-ms-apimTemplateParameter.name": "Accept",
+        "x-ms-apimTemplateParameter.value": "application/json",
+        "x-ms-apimTemplateParameter.existsAction": "override",
+        "x-ms-apimTemplate-policySection": "Request",
+    }
 
 
 def test_the_icon_is_of_the_size_and_colours_they_ask_for() -> None:
@@ -289,7 +389,7 @@ def test_the_icon_is_of_the_size_and_colours_they_ask_for() -> None:
     drawn = [(x, y) for x, y, pixel in pixels if pixel != ground]
 
     assert picture.size == (230, 230)
-    assert ground == (0xDA, 0x3B, 0x01, 255)
+    assert ground == (0x0B, 0x5A, 0x6E, 255)
     assert all(pixel[3] == 255 for _, _, pixel in pixels if isinstance(pixel, tuple))
     for places in ([x for x, _ in drawn], [y for _, y in drawn]):
         assert 140 <= max(places) - min(places) + 1 <= 170
@@ -305,7 +405,8 @@ def test_the_readme_has_their_headings_in_order() -> None:
     assert lines[2]
     assert [found.split(":")[0] for found in headings] == [told.split(":")[0] for told in HEADINGS]
     for _, _, operation in operations(read("apiDefinition.swagger.json")):
-        assert f"### {operation['summary']}" in lines
+        if operation["x-ms-visibility"] != "internal":
+            assert f"### {operation['summary']}" in lines
 
 
 def test_the_settings_name_files_that_are_made() -> None:

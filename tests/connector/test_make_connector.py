@@ -25,6 +25,18 @@ FILES = {
 }
 
 
+WHO = (
+    *("--publisher", "Clinic", "--email", "it@clinic.example"),
+    *("--website", "https://clinic.example"),
+    *("--privacy-policy", "https://clinic.example/privacy"),
+)
+
+
+def variable(name: str) -> str:
+    """Write the expression for an environment variable of Power Platform."""
+    return f'@environmentVariables("{name}")'
+
+
 def make(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as an administrator does."""
     command = [sys.executable, str(ROOT / "scripts" / "make_connector.py"), "--out", str(out)]
@@ -49,10 +61,16 @@ def made(out: Path, *arguments: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize("host", [HOST, f"https://{HOST}/", HOST.upper()])
 def test_a_host_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
     """Also as the address that people copy; all else is as it was."""
-    definition, properties = made(tmp_path / "a" / "b", "--host", host)
+    definition, properties = made(tmp_path / "a" / "b", "--host", host, *WHO)
 
-    assert definition == {**read("apiDefinition.swagger.json"), "host": HOST}
-    assert properties == read("apiProperties.key.json")
+    ours = read("apiDefinition.swagger.json")
+    theirs = ("info", "x-ms-connector-metadata")
+    assert {**definition, **{name: ours[name] for name in theirs}} == {**ours, "host": HOST}
+    assert properties["properties"] == {
+        **read("apiProperties.key.json")["properties"],
+        "publisher": "Clinic",
+        "stackOwner": "Clinic",
+    }
 
 
 def test_ids_make_one_with_sign_in(tmp_path: Path) -> None:
@@ -61,6 +79,7 @@ def test_ids_make_one_with_sign_in(tmp_path: Path) -> None:
         tmp_path,
         *("--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE),
         *("--connector-client-id", CONNECTOR),
+        *WHO,
     )
 
     oauth = properties["properties"]["connectionParameters"]["token"]["oAuthSettings"]
@@ -68,21 +87,55 @@ def test_ids_make_one_with_sign_in(tmp_path: Path) -> None:
     assert oauth["customParameters"] == {
         "loginUri": {"value": "https://login.microsoftonline.com"},
         "tenantId": {"value": TENANT},
-        "resourceUri": {"value": f"api://{SERVICE}"},
+        "resourceUri": {"value": SERVICE},
+        "enableOnbehalfOfLogin": {"value": "true"},
     }
+    assert oauth["properties"]["AzureActiveDirectoryResourceId"] == SERVICE
     ((name, security),) = definition["securityDefinitions"].items()
     assert (security["type"], security["flow"]) == ("oauth2", "accessCode")
     assert TENANT in security["authorizationUrl"]
     assert definition["security"] == [{name: []}]
 
 
-def test_one_registration_for_both_is_named_by_its_bare_id(tmp_path: Path) -> None:
-    """Otherwise Entra gives it no token for itself."""
-    _, properties = made(tmp_path, "--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE)
+def test_one_registration_will_do_for_both(tmp_path: Path) -> None:
+    """By its bare id: otherwise Entra gives it no token for itself."""
+    ids = ("--tenant-id", TENANT, "--client-id", SERVICE)
+    _, properties = made(tmp_path, "--host", HOST, *ids, *WHO)
 
     oauth = properties["properties"]["connectionParameters"]["token"]["oAuthSettings"]
     assert oauth["clientId"] == SERVICE
     assert oauth["customParameters"]["resourceUri"] == {"value": SERVICE}
+
+
+def test_environment_variables_stand_for_the_host_and_the_ids(tmp_path: Path) -> None:
+    """So that one solution moves between environments; each expression stands by itself."""
+    definition, properties = made(
+        tmp_path,
+        *("--host", variable("x_Host"), "--tenant-id", variable("x_Tenant")),
+        *("--client-id", variable("x_Service"), "--connector-client-id", variable("x_Own")),
+        *WHO,
+    )
+
+    oauth = properties["properties"]["connectionParameters"]["token"]["oAuthSettings"]
+    assert definition["host"] == variable("x_Host")
+    assert oauth["clientId"] == variable("x_Own")
+    assert oauth["customParameters"]["tenantId"] == {"value": variable("x_Tenant")}
+    assert oauth["customParameters"]["resourceUri"] == {"value": variable("x_Service")}
+    assert oauth["properties"]["AzureActiveDirectoryResourceId"] == variable("x_Service")
+    # Where no expression is read, there is none.
+    assert "environmentVariables" not in json.dumps({**definition, "host": None})
+
+
+def test_the_settings_name_the_environment_that_was_given_and_no_other(tmp_path: Path) -> None:
+    """Without one the command-line tool asks for it."""
+    made(tmp_path / "with", "--host", HOST, "--environment", TENANT, *WHO)
+    made(tmp_path / "without", "--host", HOST, *WHO)
+
+    settings = [
+        json.loads((tmp_path / name / "settings.json").read_text(encoding="utf-8"))
+        for name in ("with", "without")
+    ]
+    assert [found.get("environment") for found in settings] == [TENANT, None]
 
 
 def test_an_administrators_older_python_can_read_it() -> None:
@@ -93,31 +146,38 @@ def test_an_administrators_older_python_can_read_it() -> None:
 
 
 def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
-    """Neither example addresses nor empty ids, where everything is given."""
-    definition, properties = made(
-        tmp_path,
-        *("--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE, "--publisher", "Clinic"),
-        *("--email", "it@clinic.example", "--website", "https://clinic.example"),
-        *("--privacy-policy", "https://clinic.example/privacy"),
-    )
+    """Neither example addresses nor empty ids, in any of the files."""
+    made(tmp_path, "--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE, *WHO)
 
-    text = json.dumps([definition["info"], definition["x-ms-connector-metadata"], properties])
-    text += (tmp_path / "readme.md").read_text(encoding="utf-8")
-    assert "example.com" not in text
-    assert "Your organization" not in text
-    assert "00000000-0000-0000-0000-000000000000" not in text
+    texts = [
+        path.read_text(encoding="utf-8") for path in tmp_path.iterdir() if path.suffix != ".png"
+    ]
+    assert len(texts) == len(FILES) - 1
+    for text in texts:
+        assert "example.com" not in text
+        assert "Your organization" not in text
+        assert "your-function-app" not in text
+        assert "00000000-0000-0000-0000-000000000000" not in text
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
-        ("--host", "http://clinic.example"),
-        ("--host", "clinic"),
-        ("--host", "clinic.example/api"),
-        ("--host", HOST, "--client-id", SERVICE),
-        ("--host", HOST, "--tenant-id", "common", "--client-id", SERVICE),
-        ("--host", HOST, "--connector-client-id", CONNECTOR),
+        WHO,
+        ("--host", HOST),
+        ("--host", HOST, *WHO[:-2]),
+        ("--host", HOST, *WHO[2:]),
+        ("--host", HOST, *WHO, "--website", "clinic.example"),
+        ("--host", HOST, *WHO, "--email", "the help desk"),
+        ("--host", "http://clinic.example", *WHO),
+        ("--host", "clinic", *WHO),
+        ("--host", "clinic.example/api", *WHO),
+        ("--host", "links." + variable("x_Host"), *WHO),
+        ("--host", "@environmentVariables(x_Host)", *WHO),
+        ("--host", HOST, "--environment", variable("x"), *WHO),
+        ("--host", HOST, "--client-id", SERVICE, *WHO),
+        ("--host", HOST, "--tenant-id", "common", "--client-id", SERVICE, *WHO),
+        ("--host", HOST, "--connector-client-id", CONNECTOR, *WHO),
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:

@@ -1,13 +1,19 @@
 """docs/openapi.yaml: valid, and of the same routes and codes as the app."""
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.readers import read_from_filename
 
 from shared.core.errors import CODES, NotDelivered
+from shared.core.identifiers import is_source_name
+from shared.meetings import models
 from tests.worker.test_functions import ROUTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def document() -> Any:  # noqa: ANN401 - YAML is anything
     """The document."""
+    return _read()
+
+
+@cache
+def _read() -> Any:  # noqa: ANN401 - YAML is anything
     document, _ = read_from_filename(str(ROOT / "docs" / "openapi.yaml"))
     return document
 
@@ -59,3 +70,76 @@ def test_it_tells_every_code(document: Any) -> None:  # noqa: ANN401
     assert document["components"]["schemas"]["Code"]["enum"] == sorted(
         code for code, error in CODES.items() if not issubclass(error, NotDelivered)
     )
+
+
+@given(st.text(alphabet="aZ0-_./ü ", max_size=66) | st.from_regex(r"[A-Za-z0-9_-]{60,66}"))
+def test_a_sources_name_may_be_what_the_app_allows(name: str) -> None:
+    """Also with an underscore; a newline at its end does not count as nothing."""
+    source, *_ = _read()["paths"]["/webhooks/{source}"]["post"]["parameters"]
+    pattern = source["schema"]["pattern"].removeprefix("^").removesuffix("$")
+
+    assert (re.fullmatch(pattern, name) is not None) == is_source_name(name)
+
+
+def test_a_generated_client_has_one_model_for_each_body(document: Any) -> None:  # noqa: ANN401
+    """Each body has a name, and none is one of several: generators make a class of each of them."""
+    schemas = document["components"]["schemas"]
+    unnamed = [
+        f"{operation['operationId']} {media_type}"
+        for item in document["paths"].values()
+        for operation in item.values()
+        for response in [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media_type, content in _json_bodies(document, response)
+        if content["schema"] and "$ref" not in content["schema"]
+    ]
+
+    assert unnamed == []
+    for name, schema in schemas.items():
+        assert not {"oneOf", "anyOf", "allOf"} & schema.keys(), name
+    assert schemas["JoinRequestList"]["properties"]["requests"]["items"] == {
+        "$ref": "#/components/schemas/JoinRequest"
+    }
+
+
+def _json_bodies(document: Any, response: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].split("/")[-1]]
+    return [item for item in response.get("content", {}).items() if "json" in item[0]]
+
+
+def test_the_request_has_every_member_of_the_app_and_no_other(document: Any) -> None:  # noqa: ANN401
+    """With the app's own limits; exactly one meeting reference is for the service to check."""
+    properties = document["components"]["schemas"]["JoinRequest"]["properties"]
+
+    assert set(properties) == models._MEMBERS
+    limits = {
+        name: found["maxLength"] for name, found in properties.items() if "maxLength" in found
+    }
+    assert limits == {name: models._MAX_LENGTHS[name] for name in limits}
+    assert set(models._MAX_LENGTHS) - set(limits) == {"requestId"}
+
+
+def test_every_operation_has_a_tag_and_an_id_that_makes_a_method(document: Any) -> None:  # noqa: ANN401
+    """Generators make modules of the tags, and functions or methods of the ids."""
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in operations]
+    tags = {tag["name"] for tag in document["tags"]}
+
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", operation_id) for operation_id in ids)
+    assert len(set(ids)) == len(ids)
+    assert {tag for operation in operations for tag in operation["tags"]} == tags
+    assert all(len(operation["tags"]) == 1 for operation in operations)
+
+
+def test_what_the_host_answers_has_no_body(document: Any) -> None:  # noqa: ANN401
+    """A generated client would fail on it before it comes to the status."""
+    responses = document["components"]["responses"]
+
+    for name in ("Unauthorized", "NotFound", "Fault"):
+        assert "content" not in responses[name]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if operation.get("security") != []:
+                assert operation["responses"]["401"]["$ref"].endswith("/Unauthorized"), path
+            if "500" in operation["responses"]:
+                assert operation["responses"]["500"]["$ref"].endswith("/Fault"), path

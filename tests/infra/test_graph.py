@@ -57,6 +57,18 @@ def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
     assert not re.search(r"passwordCredentials|keyCredentials", text)
 
 
+def test_nobody_is_pre_authorized_unless_asked_for_and_then_for_the_scope_alone() -> None:
+    """Copilot Studio needs it; everybody else's users are asked."""
+    text = read("sign-in.bicep")
+
+    assert "param preAuthorizedClientIds array = []" in text
+    (found,) = re.findall(r"preAuthorizedApplications: \[(.*?)\n    \]", text, re.DOTALL)
+    assert " ".join(found.split()) == (
+        "for clientId in preAuthorizedClientIds: "
+        "{ appId: clientId delegatedPermissionIds: [scopeId] }"
+    )
+
+
 def test_each_environment_has_a_registration_of_its_own() -> None:
     """Two of them in one tenant would overwrite each other's, and its client id with it."""
     text = read("sign-in.bicep")

@@ -69,11 +69,14 @@ class App:
             timeout=30,
         )
 
-    def organizer(self, *, covered: bool = True, licensed: bool = True) -> User:
+    def organizer(
+        self, *, covered: bool = True, licensed: bool = True, mail: str | None = None
+    ) -> User:
         """Add a user whom nothing remembers."""
         name = f"dr.{uuid.uuid4().hex[:12]}@clinic.example"
-        user = self.run.graph.data.add_user(name, covered=covered, licensed=licensed)
+        user = self.run.graph.data.add_user(name, mail=mail, covered=covered, licensed=licensed)
         self.log.forbid("a user principal name", name)
+        self.log.forbid("a mail address", user.mail)
         return user
 
     def meeting(self, organizer: User | None = None, **options: Any) -> Meeting:  # noqa: ANN401

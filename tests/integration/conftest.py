@@ -63,6 +63,21 @@ def app(shared_app: App) -> Iterator[App]:
     _clean(shared_app)
 
 
+@pytest.fixture(scope="session")
+def shared_sign_in_app(log: LogWatch) -> Iterator[App]:
+    """The app whose callers sign in with Entra, shared by the tests of that."""
+    with running_app(log, {"HTTP_AUTH": "entra"}) as app:
+        yield app
+
+
+@pytest.fixture
+def sign_in_app(shared_sign_in_app: App) -> Iterator[App]:
+    """The shared app with sign-in, as `app`."""
+    _clean(shared_sign_in_app)
+    yield shared_sign_in_app
+    _clean(shared_sign_in_app)
+
+
 @pytest.fixture
 def fresh_app(log: LogWatch) -> Iterator[FreshApp]:
     """Make an app of one's own: settings, and options of LocalRun."""
@@ -75,7 +90,7 @@ def fresh_app(log: LogWatch) -> Iterator[FreshApp]:
 
 
 def _clean(app: App) -> None:
-    for stand_in in (app.run.graph, app.run.identity):
+    for stand_in in (app.run.graph, app.run.identity, app.run.entra):
         stand_in.clear_orders()
         stand_in.release()
         stand_in.clear()

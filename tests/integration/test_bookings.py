@@ -5,8 +5,9 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -31,6 +32,11 @@ SOURCES = {
             "reply": "inline",
         }
         for name in ("calcom", "calendly")
+    },
+    "form": {
+        "scheme": {"type": "token", "header": "X-Token"},
+        "secret": "webhook-calcom",
+        "mapping": {"joinWebUrl": "link", "organizer": "who", "context": "note"},
     },
     "grid": {
         "scheme": {"type": "token", "header": "X-Token"},
@@ -65,21 +71,23 @@ def sign(source: str, body: bytes) -> dict[str, str]:
     return {"X-Webhook-Token": SECRET, "X-Token": SECRET}
 
 
-def post(app: App, source: str, event: object) -> requests.Response:
+def post(
+    app: App, source: str, event: object, content_type: str = "application/json"
+) -> requests.Response:
     """Post as a booking system does: bytes as they are, else JSON."""
     body = event if isinstance(event, bytes) else json.dumps(event, ensure_ascii=False).encode()
     app.log.forbid("a webhook's secret", SECRET)
     return app.session.post(
         f"{app.run.url}/api/webhooks/{source}",
         data=body,
-        headers={"Content-Type": "application/json", **sign(source, body)},
+        headers={"Content-Type": content_type, **sign(source, body)},
         timeout=30,
     )
 
 
 def place(app: App) -> tuple[Place, str]:
     """Make a meeting with a short link and one with a long link; give the first one's join link."""
-    organizer = app.organizer()
+    organizer = app.organizer(mail=f"{uuid.uuid4().hex[:12]}@mail.example")
     meeting, other = app.meeting(organizer), app.meeting(organizer, long_link=True)
     colleague = app.organizer().user_principal_name
     words = Place(
@@ -87,6 +95,7 @@ def place(app: App) -> tuple[Place, str]:
         long_link=other.join_web_url,
         meeting_id=meeting.id,
         organizer=organizer.user_principal_name,
+        mail=organizer.mail,
         colleague=colleague,
     )
     return words, app.run.graph.join_link(meeting)
@@ -139,20 +148,29 @@ def test_what_turns_out_unusable_gives_way_inline_too(app: App, case: Case) -> N
     assert answer.json()["virtualAppointmentJoinWebUrl"].startswith(link)
 
 
-def test_a_list_is_taken_up_event_by_event(app: App) -> None:
+@pytest.mark.parametrize(
+    ("envelope", "content_type"),
+    [
+        ({"eventType": "booked", "dataVersion": "1"}, "application/json; charset=utf-8"),
+        (
+            {"specversion": "1.0", "type": "booked", "source": "/x"},
+            "application/cloudevents-batch+json",
+        ),
+        ({}, "text/plain"),
+    ],
+)
+def test_a_list_is_taken_up_event_by_event(
+    app: App, envelope: dict[str, str], content_type: str
+) -> None:
     """As Event Grid posts: each has its own id, which a second delivery repeats in any order."""
     words, _ = place(app)
     events: list[Any] = [
-        {
-            "id": uuid.uuid4().hex,
-            "eventType": "booked",
-            "data": {"link": words.link, "who": words.organizer},
-        },
-        {"id": uuid.uuid4().hex, "eventType": "booked", "data": {"link": words.long_link}},
+        {**envelope, "id": uuid.uuid4().hex, "data": data}
+        for data in ({"link": words.link, "who": words.organizer}, {"link": words.long_link})
     ]
 
-    first = post(app, "grid", events)
-    again = post(app, "grid", events[::-1])
+    first = post(app, "grid", events, content_type)
+    again = post(app, "grid", events[::-1], content_type)
 
     assert (first.status_code, first.json()["status"]) == (202, "accepted")
     ids = first.json()["requestIds"]
@@ -175,6 +193,20 @@ def test_a_body_that_is_quoted_as_a_string_is_read(app: App, quotes: int) -> Non
     data = app.result(answer.json()["requestId"])["data"]
     assert data["virtualAppointmentJoinWebUrl"]
     assert data["context"]["bookingId"] == "A3"
+
+
+@pytest.mark.parametrize("write", [urlencode, json.dumps])
+def test_a_form_is_read(app: App, write: Callable[[Any], str]) -> None:
+    """Also what is JSON and only announced as a form."""
+    words, link = place(app)
+    fields = {"link": words.link, "who": words.organizer, "note": "Zoë & Co"}
+    content_type = "application/x-www-form-urlencoded"
+
+    answer = post(app, "form", write(fields).encode(), content_type)
+
+    data = app.result(answer.json()["requestId"])["data"]
+    assert data["virtualAppointmentJoinWebUrl"] == link
+    assert data["context"] == "Zoë & Co"
 
 
 def test_what_is_not_json_is_told(app: App) -> None:

@@ -1,5 +1,6 @@
 """The diagnostics' checks of Graph, each failing by order to Graph's stand-in."""
 
+import uuid
 from typing import Any
 from urllib.parse import quote
 
@@ -52,6 +53,45 @@ def test_an_organizer_other_than_the_links_is_a_warning(app: App) -> None:
     assert checks["organizer"]["status"] == "warn"
     assert checks["organizer"]["seen"]["organizer in the link"] == meeting.organizer
     assert checks["meeting"]["code"] == "meeting_not_accessible"
+
+
+def test_a_mail_address_and_a_pasted_text_are_read_as_in_a_request(app: App) -> None:
+    """Whoever tries what failed is told what the request would be told."""
+    mail = app.log.forbid("a mail address", f"{uuid.uuid4().hex}@clinic.example")
+    user = app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=mail)
+    meeting = app.meeting(user)
+    safe = "https://eur03.safelinks.protection.outlook.com/?url="
+    text = f"Join:\r\n<{safe}{quote(meeting.join_web_url, safe='')}&data=05>"
+
+    checks = run_checks(app, {"userId": mail, "joinWebUrl": text})
+
+    assert checks["organizer"]["seen"] == {"userId": user.object_id}
+    assert "two for a mail address" in checks["organizer"]["detail"]
+    assert checks["join_link_v1"]["status"] == "pass"
+
+
+def test_a_mail_address_of_two_users_fails_at_the_organizer(app: App) -> None:
+    """With what to send instead."""
+    mail = f"{uuid.uuid4().hex}@clinic.example"
+    for _ in range(2):
+        app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=mail)
+
+    failed = run_checks(app, {"userId": mail}).fails_at("organizer")
+
+    assert failed["code"] == "user_ambiguous"
+    assert "object id" in failed["fix"]
+
+
+def test_a_link_of_another_tenant_is_a_warning(app: App) -> None:
+    """The meeting will not be found, and this is why."""
+    link = app.meeting(app.run.clinic.doctor, long_link=True).join_web_url
+    tenant = str(uuid.uuid4())
+
+    checks = run_checks(app, {"joinWebUrl": link.replace(app.run.graph.data.tenant_id, tenant)})
+
+    assert checks["organizer"]["status"] == "warn"
+    assert checks["organizer"]["seen"]["tenant in the link"] == tenant
+    assert checks["meeting"]["code"] == "meeting_not_found"
 
 
 def _link_at(version: str) -> Any:  # noqa: ANN401 - a condition

@@ -1,5 +1,6 @@
 """A meeting by what people have: its Teams link, the number in the invitation, an e-mail."""
 
+import base64
 import re
 import uuid
 from typing import Any
@@ -7,8 +8,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from dev.local_run import FUNCTION_KEY
 from dev.stand_ins.faults import Status
 from dev.stand_ins.graph_data import Meeting, User
+from dev.stand_ins.graph_faults import throttle
 from tests.integration.app_under_test import App
 from tests.integration.conftest import FreshApp
 
@@ -223,9 +226,138 @@ def test_an_unknown_user_principal_name_is_user_not_found(app: App) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "user_not_found")
 
 
+def _with_a_mail_address(app: App) -> tuple[User, Meeting]:
+    user = app.run.graph.data.add_user(
+        f"{uuid.uuid4().hex}@clinic.example",
+        mail=app.log.forbid("a mail address", f"dr.{uuid.uuid4().hex}@clinic.example"),
+    )
+    return user, app.meeting(user)
+
+
+@pytest.mark.parametrize("way", ["http", "queue"])
+def test_a_mail_address_that_is_no_sign_in_name_finds_its_user(app: App, way: str) -> None:
+    """By a second look-up, and over HTTP and the queue alike."""
+    user, meeting = _with_a_mail_address(app)
+    request = _by_link(meeting, userId=user.mail)
+
+    if way == "http":
+        answer = app.post(request)
+        assert _is_link(app, answer, meeting)
+        assert answer.json()["userId"] == user.object_id
+        assert app.run.graph.count() == 4
+    else:
+        app.enqueue(request)
+        result = app.result(request["requestId"])["data"]
+        assert result["virtualAppointmentJoinWebUrl"] == app.run.graph.join_link(meeting)
+
+
+def test_a_mail_address_of_two_users_is_ambiguous(app: App) -> None:
+    """409, for good: only the caller can say who is meant."""
+    user, meeting = _with_a_mail_address(app)
+    app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=user.mail)
+
+    answer = app.post(_by_link(meeting, userId=user.mail))
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "user_ambiguous")
+    assert "object id" in answer.json()["fix"]
+
+
+def test_a_look_up_by_mail_address_that_is_refused_is_user_not_found(app: App) -> None:
+    """With the permission that would let it through."""
+    user, meeting = _with_a_mail_address(app)
+    app.run.graph.order(
+        Status(403, "Authorization_RequestDenied", "Insufficient privileges."),
+        when=lambda call: "mail%20eq" in call.request.target,
+    )
+
+    answer = app.post(_by_link(meeting, userId=user.mail))
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "user_not_found")
+    assert "User.Read.All" in answer.json()["fix"]
+
+
+def test_a_sign_in_name_may_begin_with_a_dollar_sign(app: App) -> None:
+    """Graph takes it in parentheses only, by itself and in a batch; the stand-in is as strict."""
+    user = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
+    other = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
+    meeting = app.meeting(user)
+    named = [
+        {"userId": each.user_principal_name, "onlineMeetingId": app.meeting(each).id}
+        for each in (user, other)
+    ]
+
+    answer = app.post(_by_link(meeting, userId=user.user_principal_name))
+    calls = app.run.graph.count()
+    batched = app.session.post(
+        f"{app.run.url}/api/join-links",
+        json={"requests": named},  # of the first one the user is known by now
+        headers={"x-functions-key": FUNCTION_KEY},
+        timeout=30,
+    )
+
+    assert _is_link(app, answer, meeting)
+    assert calls == 3
+    assert [result["status"] for result in batched.json()["results"]] == [200, 200]
+    assert app.run.graph.calls[calls].request.target == "/v1.0/$batch"
+
+
+def test_a_link_of_another_tenant_says_so(app: App) -> None:
+    """Where Graph does not find it: nobody would guess why."""
+    organizer = app.organizer()
+    link = app.meeting(organizer, long_link=True).join_web_url
+    foreign = link.replace(app.run.graph.data.tenant_id, str(uuid.uuid4()))
+    request = {"requestId": uuid.uuid4().hex, "joinWebUrl": foreign}
+
+    answer = app.post(request)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "meeting_not_found")
+    assert "another organization's tenant" in answer.json()["detail"]
+    assert app.events(request["requestId"])[0]["note"] == "tenant_differs_from_link"
+
+
+def test_empty_texts_count_as_left_out(app: App) -> None:
+    """Flows turn null into them."""
+    meeting = app.meeting(long_link=True)
+    empty = dict.fromkeys(["userId", "onlineMeetingId", "joinMeetingId", "language"], "")
+
+    answer = app.post({**empty, "joinWebUrl": meeting.join_web_url, "requestId": ""})
+
+    assert _is_link(app, answer, meeting)
+    assert answer.json()["requestId"]
+
+
+@pytest.mark.parametrize("form", ["Meeting ID: {}", "{}\u00a0", "\tMeeting ID:\u00a0{}\r\n"])
+def test_the_number_may_be_pasted_with_its_label_and_any_blanks(app: App, form: str) -> None:
+    """No-break ones, as invitations hold them."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    number = "\u00a0".join(re.findall("..?.?", meeting.join_meeting_id))
+
+    answer = app.post({"userId": organizer.object_id, "joinMeetingId": form.format(number)})
+
+    assert _is_link(app, answer, meeting)
+
+
+def test_of_a_pasted_text_only_the_link_waits_on_the_queue(app: App) -> None:
+    """What stands around it may be about a patient."""
+    organizer = app.organizer()
+    meeting = app.meeting(organizer)
+    text = f"Zoë Canary, Monday at ten\r\nJoin: <{meeting.join_web_url}&anon=true>".ljust(8192)
+    request = _by_link(meeting, organizer, joinWebUrl=text)
+    app.run.graph.order(throttle("0"))
+
+    app.enqueue(request)
+
+    result = app.result(request["requestId"])["data"]
+    assert result["virtualAppointmentJoinWebUrl"] == app.run.graph.join_link(meeting)
+    assert result["attempts"] == 2
+
+
 @pytest.mark.parametrize(
     ("instead", "meeting_id"),
     [
+        ("Teams-JS", base64.b64encode(b"0#19:meeting_Mjk@thread.v2#0").decode()),
+        ("calendar event", "040000008200E00074C5B7101A82E00800000000"),
         ("calendar event", "AAMkAGI2THVSAAA="),
         ("calendar event", "AQMkADAwATM0MDAAMS0yMGZ"),
         ("chat thread", "19:meeting_Mjk@thread.v2"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from dev.local_run import MASTER_KEY
+from dev.local_run import FUNCTION_KEY, MASTER_KEY
 from dev.stand_ins.faults import Redirect
 from shared.core.telemetry import FIELDS
 from tests.integration.app_under_test import App
@@ -126,6 +126,47 @@ def test_the_master_key_opens_it_too(app: App) -> None:
     assert app.post(app.request(), headers={"x-functions-key": MASTER_KEY}).status_code == 200
 
 
+def test_a_key_is_tested_without_a_meeting(app: App) -> None:
+    """`GET /api/connection`: 200 and an empty object, and Graph is not called."""
+    url = f"{app.run.url}/api/connection"
+
+    answer = app.session.get(url, headers={"x-functions-key": FUNCTION_KEY}, timeout=10)
+    without = app.session.get(url, timeout=10)
+
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert (without.status_code, without.content) == (401, b"")
+    assert app.run.graph.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("application/json", "application/json"),
+        ("text/html, Application/JSON;q=0.9", "application/json"),
+        ("application/json, application/problem+json", PROBLEM),
+        ("application/problem+json", PROBLEM),
+        ("*/*", PROBLEM),
+        (None, PROBLEM),
+    ],
+)
+def test_a_problem_is_plain_json_for_who_asks_for_that(
+    app: App, accept: str | None, told: str
+) -> None:
+    """Bare, without a charset; whoever names both, or neither, gets problem details."""
+    answer = app.post({}, headers={"Accept": accept})
+
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == told
+    assert answer.json()["code"] == "invalid_request"
+
+
+def test_a_link_is_json_whatever_is_accepted(app: App) -> None:
+    """Only problems have two names."""
+    answer = app.post(app.request(), headers={"Accept": PROBLEM})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
 def test_only_post_is_there(app: App) -> None:
     """The host's own 404."""
     answer = app.session.get(f"{app.run.url}/api/join-link", timeout=10)
@@ -145,7 +186,8 @@ INVALID: dict[str, tuple[object, list[str]]] = {
     "an unknown member": (_valid(users="x"), ["/users"]),
     "a user id that is a number": (_valid(userId=1), ["/userId"]),
     "a user id that is no id": (_valid(userId="Dr. Meyer"), ["/userId"]),
-    "an empty user id": (_valid(userId=""), ["/userId"]),
+    "an empty user id, which counts as absent": (_valid(userId=""), ["/userId"]),
+    "an empty reference, which counts as absent": (_valid(onlineMeetingId=""), [""]),
     "a meeting id with a line break": (_valid(onlineMeetingId="MSo\r\nX: y"), ["/onlineMeetingId"]),
     "a meeting id with NUL": (_valid(onlineMeetingId="MSo\0"), ["/onlineMeetingId"]),
     "a meeting id of 1,025 characters": (
@@ -161,7 +203,7 @@ INVALID: dict[str, tuple[object, list[str]]] = {
     "a request id of 129 characters": (_valid(requestId="a" * 129), ["/requestId"]),
     "a context of more than 4 KiB": (_valid(context="a" * 4096), ["/context"]),
     "several at once": (
-        {"userId": 1, "onlineMeetingId": "", "language": "?", "colour": 1},
+        {"userId": 1, "onlineMeetingId": ".", "language": "?", "colour": 1},
         ["/colour", "/language", "/onlineMeetingId", "/userId"],
     ),
 }
@@ -190,7 +232,7 @@ RAW_INVALID = {
     "a number past 53 bits": (b'{"context": {"n": 9007199254740993}}', "/context/n"),
     "a number without end": (b'{"context": 1e999}', "/context"),
     "NaN": (b'{"context": [NaN]}', "/context/0"),
-    "40 levels": (b'{"context": ' + b"[" * 40 + b"]" * 40 + b"}", "/context" + "/0" * 31),
+    "40 levels": (b'{"context": ' + b"[" * 40 + b"]" * 40 + b"}", "/context"),
     "30,000 levels": (b"[" * 30_000, ""),
 }
 
@@ -249,6 +291,14 @@ def test_a_redirect_is_not_followed(app: App) -> None:
 
     assert (answer.status_code, answer.json()["code"]) == (502, "graph_unexpected")
     assert app.run.graph.count() == 1
+
+
+def test_a_monitor_may_ask_for_the_head_alone(app: App) -> None:
+    """The same status and headers, and no body."""
+    answer = requests.head(f"{app.run.url}/api/health", timeout=10)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"] == "application/json"
 
 
 def test_health_says_so_and_calls_nothing(app: App) -> None:

@@ -113,7 +113,38 @@ def test_a_valid_setup_exits_with_0(administrator: Administrator, app: App) -> N
     assert (done.code, done.complained) == (0, "")
     assert "pass          Settings" in done.said
     assert "pass          Join link from Graph v1.0" in done.said
-    assert done.said.splitlines()[-1].startswith("Verdict: pass. Nothing fails as far as it went.")
+    assert done.said.splitlines()[-1] == "Verdict: PASS. Every check passed."
+
+
+def test_what_was_not_reached_exits_with_3(
+    administrator: Administrator, app: App, tmp_path: Path
+) -> None:
+    """A pipeline that named no meeting does not know whether a link can be had."""
+    file = tmp_path / "report.html"
+
+    done = with_key(administrator, app, "--user-id", app.organizer().object_id, "--html", str(file))
+
+    assert (done.code, done.complained) == (3, "")
+    assert "not reached   Meeting" in done.said
+    assert done.said.splitlines()[-1].startswith(
+        "Verdict: INCOMPLETE. Nothing failed, but not everything was checked. No meeting was named."
+    )
+    assert '<strong class="incomplete">INCOMPLETE</strong>' in file.read_text(encoding="utf-8")
+
+
+def test_a_warning_exits_with_0_and_is_told(administrator: Administrator, app: App) -> None:
+    """Links can be had; a dead letter waits for somebody."""
+    app.run.queue("join-link-dead-letters").send_message("{}")
+    meeting = app.meeting()
+    ids = ("--user-id", meeting.organizer, "--online-meeting-id", meeting.id)
+
+    done = with_key(administrator, app, *ids)
+
+    assert (done.code, done.complained) == (0, "")
+    assert (
+        done.said.splitlines()[-1]
+        == "Verdict: PASS, with a warning. Nothing failed. Warnings: Queues."
+    )
 
 
 def test_a_check_that_fails_exits_with_1_and_says_the_next_step(
@@ -152,7 +183,7 @@ def test_the_app_is_found_and_its_key_fetched_through_azure(
     """The function's own key, by its name."""
     done = through_azure(administrator, manager, version=version)
 
-    assert (done.code, done.complained) == (0, "")
+    assert (done.code, done.complained) == (3, "")
     assert "pass          Managed identity" in done.said
     asked = [f"{call.request.method} {call.request.path}" for call in manager.calls]
     assert asked[-1] == f"POST {SITE}/functions/diagnostics/listKeys"
@@ -168,7 +199,7 @@ def test_the_apps_name_alone_is_enough(
     found = by_its_name(administrator, manager, "join-links")
     unknown = by_its_name(administrator, manager, "nobodys")
 
-    assert (found.code, found.complained) == (0, "")
+    assert (found.code, found.complained) == (3, "")
     assert unknown.code == 2
     assert "0 apps of the name nobodys" in unknown.complained
 
@@ -199,7 +230,7 @@ def test_which_subscription_is_asked_where_there_are_several(
     unsaid = through_azure(administrator, manager)
     said = through_azure(administrator, manager, "--subscription", "sub-1")
 
-    assert (unsaid.code, said.code) == (2, 0)
+    assert (unsaid.code, said.code) == (2, 3)
     assert "--subscription" in unsaid.complained
 
 
@@ -221,10 +252,10 @@ def test_a_wrong_key_is_told(administrator: Administrator, app: App) -> None:
 
 def test_a_refused_request_is_told_with_its_faults(administrator: Administrator, app: App) -> None:
     """The app's own words."""
-    done = with_key(administrator, app, "--join-meeting-id", "1" * 3000)
+    done = with_key(administrator, app, "--join-meeting-id", "1" * 9000)
 
     assert done.code == 2
-    assert "/joinMeetingId: Must be a string" in done.complained
+    assert "/joinMeetingId: Must be text" in done.complained
 
 
 @pytest.mark.parametrize(
@@ -289,6 +320,22 @@ def test_an_answer_of_something_else_is_no_report(
 
     with pytest.raises(script.DiagnosticsError, match="not the app's diagnostics"):
         script.ask(url=f"http://127.0.0.1:{manager.port}", key="k", body={}, patience=0)
+
+
+def test_only_what_is_a_command_is_set_apart_in_the_report(
+    script: Any,  # noqa: ANN401
+) -> None:
+    """A name that is quoted stays in its sentence."""
+    fix = "Send `me`, or run this: `az login`. Then look at `errors`."
+    check = {"status": "fail", "title": "A", "detail": "Not so.", "fix": fix}
+    report = {"verdict": "fail", "summary": "To fix: A.", "checks": [check]}
+
+    assert [line.strip() for line in script.as_text(report).splitlines()[2:5]] == [
+        "Next step: Send me, or run this:",
+        "az login",
+        "Then look at errors.",
+    ]
+    assert script.as_html(report, where="w", when="now").count("<pre>") == 1
 
 
 def test_what_a_terminal_or_a_browser_would_obey_is_taken_out(

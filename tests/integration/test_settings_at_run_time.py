@@ -4,6 +4,7 @@ import json
 
 import requests
 
+from dev.local_run import FUNCTION_KEY
 from tests.integration.app_under_test import REQUESTS
 from tests.integration.conftest import FreshApp
 
@@ -26,8 +27,11 @@ def test_with_invalid_settings_the_app_loads_says_so_and_leaves_messages_alone(
 
     health = requests.get(f"{app.run.url}/api/health", timeout=10)
     answer = app.post(app.request())
+    connection = app.session.get(
+        f"{app.run.url}/api/connection", headers={"x-functions-key": FUNCTION_KEY}, timeout=10
+    )
 
-    for invalid in (health, answer):
+    for invalid in (health, answer, connection):
         problem = invalid.json()
         assert (invalid.status_code, problem["code"]) == (503, "settings_invalid")
         assert "GRAPH_ROOT" in problem["detail"]

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -117,6 +117,13 @@ def by_link(user_id: str, link: str) -> str:
     return filter_path(user_id, f"JoinWebUrl eq '{doubled}'")
 
 
+def by_mail(mail: str, *, top: str = "2") -> str:
+    """A lookup of users by mail address."""
+    doubled = mail.replace("'", "''")
+    expression = quote(f"mail eq '{doubled}'", safe="")
+    return f"/v1.0/users?$filter={expression}&$select=id&$top={top}"
+
+
 def by_number(user_id: str, number: str) -> str:
     """A lookup by joinMeetingId."""
     return filter_path(user_id, f"joinMeetingIdSettings/joinMeetingId eq '{number}'")
@@ -180,7 +187,7 @@ class TestTheJoinLink:
             "/v1.0/users/{user}/meetings/{meeting}/getVirtualAppointmentJoinWebUrl",
             "/v1.0/users//onlineMeetings/{meeting}/getVirtualAppointmentJoinWebUrl",
             "/v1.0/users/{user}/onlineMeetings/%zz/getVirtualAppointmentJoinWebUrl",
-            "/v1.0/me",
+            "/v1.0/groups",
             "/v1.0",
         ],
     )
@@ -314,6 +321,22 @@ class TestPermissions:
             "Authorization_RequestDenied",
             "Insufficient privileges to complete the operation.",
         )
+
+    def test_mail_address_may_need_more_than_a_name(
+        self, graph: Graph, authority: Authority, organizer: User
+    ) -> None:
+        """Nobody has shown which role a filter on it takes: both are tried here."""
+        basic = issue(authority, roles=["User.ReadBasic.All"])
+        more = issue(authority, roles=["User.Read.All"])
+        assert get(graph, by_mail(organizer.mail), basic).status == 200
+
+        graph.mail_needs_more = True
+
+        assert get(graph, by_mail(organizer.mail), basic).refusal[:2] == (
+            403,
+            "Authorization_RequestDenied",
+        )
+        assert get(graph, by_mail(organizer.mail), more).status == 200
 
     @pytest.mark.parametrize("target", ["link", "lookup"])
     def test_policy_has_to_cover_the_user(
@@ -452,6 +475,49 @@ class TestMeetings:
             )
 
 
+class TestFindingUsers:
+    """Users by their names and mail addresses."""
+
+    @pytest.mark.parametrize("encode", [lambda text: text, lambda text: quote(text, safe="")])
+    def test_whose_name_begins_with_a_dollar_sign_in_parentheses_only(
+        self, graph: Graph, token: str, encode: Callable[[str], str]
+    ) -> None:
+        """As a segment of its own the name is taken for an option."""
+        user = graph.data.add_user("$dr.o'neil@clinic.example")
+        name = user.user_principal_name
+        doubled = name.replace("'", "''")
+
+        plain = get(graph, f"/v1.0/users/{encode(name)}?$select=id", token)
+        quoted = get(graph, f"/v1.0/users('{encode(doubled)}')?$select=id", token)
+
+        assert plain.refusal[:2] == (400, "BadRequest")
+        assert quoted.json["id"] == user.object_id
+
+    def test_of_any_name_in_parentheses(self, graph: Graph, organizer: User, token: str) -> None:
+        """The same key, written otherwise; quotes that are left single make no sense."""
+        found = get(graph, f"/v1.0/users('{organizer.user_principal_name}')", token)
+        assert found.json["id"] == organizer.object_id
+        assert get(graph, "/v1.0/users('o'neil@x.example')", token).status == 400
+
+    def test_by_mail_address(self, graph: Graph, organizer: User, token: str) -> None:
+        """A list: of one, of none, of as many as were asked for."""
+        graph.data.add_user("anna2@clinic.example", mail=organizer.mail.upper())
+        graph.data.add_user("anna3@clinic.example", mail=organizer.mail)
+
+        found = get(graph, by_mail(organizer.mail), token)
+        one = get(graph, by_mail(organizer.mail, top="1"), token)
+        none = get(graph, by_mail("nobody@clinic.example"), token)
+
+        assert [len(reply.json["value"]) for reply in (found, one, none)] == [2, 1, 0]
+        assert found.json["value"][0] == {"id": organizer.object_id}
+        assert (none.status, found.json["@odata.context"][-9:]) == (200, "users(id)")
+
+    @pytest.mark.parametrize("query", ["", "?$filter=displayName%20eq%20'anna'", "?$filter=mail"])
+    def test_by_nothing_else(self, graph: Graph, token: str, query: str) -> None:
+        """This product lists nobody."""
+        assert get(graph, f"/v1.0/users{query}", token).status == 400
+
+
 class TestLookups:
     """Meetings found by their Teams link or their number."""
 
@@ -490,6 +556,22 @@ class TestLookups:
 
         assert found.json["value"][0]["id"] == meeting.id
         assert get(graph, twice, token).status == 404
+
+    @pytest.mark.parametrize("long_link", [False, True])
+    def test_find_another_spelling_only_when_told_to_be_lenient(
+        self, graph: Graph, organizer: User, token: str, long_link: bool
+    ) -> None:
+        """Nobody knows whether Graph is: the app must not need it."""
+        meeting = graph.data.add_meeting(organizer, long_link=long_link)
+        other = unquote(meeting.join_web_url).replace("teams.microsoft.com", "TEAMS.example")
+        path = by_link(organizer.object_id, f"{other}&anon=true")
+        assert get(graph, path, token).status == 404
+
+        graph.lenient_links = True
+
+        assert get(graph, path, token).json["value"][0]["id"] == meeting.id
+        nothing = by_link(organizer.object_id, "https://teams.microsoft.com/meet/1")
+        assert get(graph, nothing, token).status == 404
 
     def test_read_a_plain_plus_as_a_space(self, graph: Graph, organizer: User, token: str) -> None:
         """A `+` that is left unencoded is not a plus."""

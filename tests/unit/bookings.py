@@ -20,6 +20,7 @@ class Place:
     long_link: str
     meeting_id: str
     organizer: str
+    mail: str = "mail@clinic.example"
     colleague: str = "colleague@clinic.example"
 
     def fill(self, value: Any) -> Any:  # noqa: ANN401 - JSON is anything
@@ -29,6 +30,7 @@ class Place:
             "LONG LINK": self.long_link,
             "MEETING": self.meeting_id,
             "ORGANIZER": self.organizer,
+            "MAIL": self.mail,
             "COLLEAGUE": self.colleague,
         }
         match value:

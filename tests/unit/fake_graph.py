@@ -25,6 +25,7 @@ _BY_NUMBER = re.compile(
     r"/v1.0/users/([^/]+)/onlineMeetings\?\$filter=joinMeetingIdSettings/joinMeetingId eq '(.+)'"
 )
 _USER = re.compile(r"/v1.0/users/([^/]+)\?\$select=id")
+_USER_BY_MAIL = re.compile(r"/v1.0/users\?\$filter=mail eq '(.+)'&\$select=id&\$top=2")
 
 
 class FakeGraph(ScriptedServer):
@@ -32,6 +33,7 @@ class FakeGraph(ScriptedServer):
 
     Attributes:
         users: Object ids, by user principal name.
+        mailboxes: The object ids of those who have a mail address.
         meetings: Meeting ids, by Teams link or join meeting id.
         links: Join links, by meeting id.
         organizers: Whose a meeting is, by its id; where none is named, everybody's.
@@ -50,6 +52,7 @@ class FakeGraph(ScriptedServer):
     ) -> None:
         super().__init__()
         self.users = users or {}
+        self.mailboxes: dict[str, list[str]] = {}
         self.meetings = meetings or {}
         self.links = links or {}
         self.organizers: dict[str, str] = {}
@@ -78,9 +81,8 @@ class FakeGraph(ScriptedServer):
                 return self.failures.pop(0)
             return _found("value", self.links.get(meeting))
         text = unquote(target)
-        if user_name := _USER.fullmatch(text):
-            self.calls.append(("user", user_name[1]))
-            return _found("id", self.users.get(user_name[1]))
+        if (reply := self._reply_about_a_user(text)) is not None:
+            return reply
         for how, form in (("by url", _BY_URL), ("by number", _BY_NUMBER)):
             if lookup := form.fullmatch(text):
                 self.calls.append((how, *lookup.groups()))
@@ -91,6 +93,18 @@ class FakeGraph(ScriptedServer):
                 mine = self.organizers.get(meeting_id or "", lookup[1]) == lookup[1]
                 return answer(200, json.dumps({"value": found}).encode()) if mine else _NO_ACCESS
         return answer(400)
+
+    def _reply_about_a_user(self, target: str) -> Reply | None:
+        if user_name := _USER.fullmatch(target):
+            self.calls.append(("user", user_name[1]))
+            return _found("id", self.users.get(user_name[1]))
+        if mail := _USER_BY_MAIL.fullmatch(target):
+            self.calls.append(("mail", mail[1]))
+            if not self.may_look_up:
+                return answer(403)
+            users = [{"id": user_id} for user_id in self.mailboxes.get(mail[1], [])]
+            return answer(200, json.dumps({"value": users}).encode())
+        return None
 
 
 class RaisingResolver(Resolver):

@@ -22,9 +22,16 @@ class Clock:
         return self.now
 
 
+TENANT = "10000000-0000-4000-8000-000000000001"
+
+
 def make_token(number: int = 1, *, roles: Iterable[str] | None = ()) -> str:
     """Write what looks like an access token; the number tells two of them apart."""
-    claims: dict[str, object] = {"n": number, "appid": "20000000-0000-4000-8000-000000000002"}
+    claims: dict[str, object] = {
+        "n": number,
+        "appid": "20000000-0000-4000-8000-000000000002",
+        "tid": TENANT,
+    }
     if roles is not None:
         claims["roles"] = list(roles)
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")

@@ -132,6 +132,17 @@ def test_an_organizer_who_is_nobody_is_asked_for_once(graph: FakeGraph) -> None:
     assert [call for call in graph.calls if call[0] == "user"] == [("user", "x@c.example")]
 
 
+def test_an_address_of_several_users_gives_way_to_the_next_organizer(graph: FakeGraph) -> None:
+    """And is asked for once, whatever references there are."""
+    graph.mailboxes = {"team@c.example": [SECOND, THIRD]}
+    alternatives = [{"joinWebUrl": OTHER}, {"userId": FIRST}]
+
+    outcome = attempt(graph, {"userId": "team@c.example", "joinWebUrl": SHORT}, alternatives)
+
+    assert outcome.members["virtualAppointmentJoinWebUrl"] == LINK
+    assert [call[0] for call in graph.calls] == ["user", "mail", "by url", "link"]
+
+
 def test_the_same_meeting_named_twice_is_looked_up_once(graph: FakeGraph) -> None:
     """By the same organizer."""
     graph.meetings.clear()

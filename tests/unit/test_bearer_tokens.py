@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import HMACAlgorithm
 
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.authority_keys import AuthorityKeys
+from dev.stand_ins.entra import Entra
 from dev.stand_ins.faults import NOT_JSON, Body, Delay, Hang, Huge, Redirect, Reset, Status
 from dev.stand_ins.stand_in import Fault
 from shared.core.deadline import Deadline
@@ -40,9 +40,9 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-def entra(authority: Authority) -> Iterator[AuthorityKeys]:
+def entra(authority: Authority) -> Iterator[Entra]:
     """Where its keys are."""
-    with AuthorityKeys(authority) as entra:
+    with Entra(authority) as entra:
         yield entra
 
 
@@ -52,7 +52,7 @@ def transport() -> HttpClient:
     return HttpClient(pool_size=8)
 
 
-def make_sign_in(entra: AuthorityKeys, transport: HttpClient) -> SignIn:
+def make_sign_in(entra: Entra, transport: HttpClient) -> SignIn:
     """Make the check for this tenant, with ids in capitals as some portals show them."""
     return SignIn(
         tenant_id=TENANT.upper(),
@@ -63,7 +63,7 @@ def make_sign_in(entra: AuthorityKeys, transport: HttpClient) -> SignIn:
 
 
 @pytest.fixture
-def check(entra: AuthorityKeys, transport: HttpClient) -> Any:  # noqa: ANN401 - a small function
+def check(entra: Entra, transport: HttpClient) -> Any:  # noqa: ANN401 - a small function
     """Check a token, or a whole header."""
     subject = make_sign_in(entra, transport)
 
@@ -342,7 +342,7 @@ HOSTILE = st.one_of(
 @pytest.fixture(scope="module")
 def hostile_check(transport: HttpClient) -> Iterator[SignIn]:
     """The check, for many tokens."""
-    with AuthorityKeys(Authority(TENANT)) as entra:
+    with Entra(Authority(TENANT)) as entra:
         yield make_sign_in(entra, transport)
 
 
@@ -373,7 +373,7 @@ def test_an_error_never_quotes_the_token(check: Any, authority: Authority) -> No
 
 def test_the_keys_are_fetched_once(
     check: Any,  # noqa: ANN401
-    entra: AuthorityKeys,
+    entra: Entra,
     authority: Authority,
 ) -> None:
     """However many callers there are at first."""
@@ -391,13 +391,13 @@ def test_the_keys_are_fetched_once(
     assert entra.count() == 1
 
 
-def make_keys(entra: AuthorityKeys, transport: HttpClient, clock: Clock) -> SigningKeys:
+def make_keys(entra: Entra, transport: HttpClient, clock: Clock) -> SigningKeys:
     """Make the keys with a clock of the test's."""
     return SigningKeys(url=f"{entra.url}/{TENANT}/discovery/v2.0/keys", http=transport, clock=clock)
 
 
 def test_an_unknown_key_id_refreshes_the_keys_at_most_once_a_minute(
-    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+    entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
     """A new key is found; made-up ids do not make the app call for each."""
     clock = Clock()
@@ -416,7 +416,7 @@ def test_an_unknown_key_id_refreshes_the_keys_at_most_once_a_minute(
 
 
 def test_a_key_that_was_withdrawn_is_forgotten_within_a_day(
-    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+    entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
     """Although its id is known."""
     clock = Clock()
@@ -432,7 +432,7 @@ def test_a_key_that_was_withdrawn_is_forgotten_within_a_day(
 
 
 def test_known_keys_outlive_an_authority_that_does_not_answer(
-    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+    entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
     """What was good stays good, and is not asked for again by each caller."""
     clock = Clock()
@@ -449,7 +449,7 @@ def test_known_keys_outlive_an_authority_that_does_not_answer(
 
 
 def test_a_refresh_of_known_keys_holds_up_nobody_else(
-    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+    entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
     """One caller fetches; the others go on with what they have."""
     clock = Clock()
@@ -474,7 +474,7 @@ def test_a_refresh_of_known_keys_holds_up_nobody_else(
 
 def test_callers_who_waited_for_a_fetch_that_failed_make_none_of_their_own(
     check: Any,  # noqa: ANN401
-    entra: AuthorityKeys,
+    entra: Entra,
     authority: Authority,
 ) -> None:
     """One after the other they would wait for each other's."""
@@ -505,7 +505,7 @@ NO_KEYS: dict[str, Fault] = {
 @pytest.mark.parametrize("name", NO_KEYS)
 def test_without_keys_nobody_passes_and_nobody_is_refused(
     check: Any,  # noqa: ANN401
-    entra: AuthorityKeys,
+    entra: Entra,
     authority: Authority,
     name: str,
 ) -> None:
@@ -519,7 +519,7 @@ def test_without_keys_nobody_passes_and_nobody_is_refused(
 
 
 def test_keys_that_could_not_be_fetched_are_asked_for_again_after_a_cool_down(
-    entra: AuthorityKeys, authority: Authority, transport: HttpClient
+    entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
     """By one caller, however many there are meanwhile."""
     clock = Clock()
@@ -541,7 +541,7 @@ def test_keys_that_could_not_be_fetched_are_asked_for_again_after_a_cool_down(
 
 def test_an_authority_that_hangs_costs_its_own_callers_their_time(
     check: Any,  # noqa: ANN401
-    entra: AuthorityKeys,
+    entra: Entra,
     authority: Authority,
 ) -> None:
     """The fetch that nobody waits for any more is dropped."""
@@ -557,7 +557,7 @@ def test_an_authority_that_hangs_costs_its_own_callers_their_time(
 
 def test_keys_are_waited_for_no_longer_than_there_is_time(
     check: Any,  # noqa: ANN401
-    entra: AuthorityKeys,
+    entra: Entra,
     authority: Authority,
 ) -> None:
     """An authority that hangs takes the caller's time, not more."""

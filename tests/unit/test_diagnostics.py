@@ -13,7 +13,7 @@ from shared.core.errors import InvalidRequest, MeetingNotFound
 from shared.diagnostics import api
 from shared.diagnostics.checks import CHECKS
 from shared.diagnostics.context import Target
-from shared.diagnostics.runner import SECONDS, Check, Finding, Report, Status, run_checks
+from shared.diagnostics.runner import SECONDS, Check, Finding, Report, Status, Verdict, run_checks
 from shared.meetings.teams_links import parse_teams_link
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def test_where_everything_holds_the_verdict_is_pass() -> None:
 
     assert statuses(report) == ["pass", "pass"]
     assert report.to_json()["verdict"] == "pass"
-    assert report.to_json()["summary"] == "Everything holds."
+    assert report.to_json()["summary"] == "Every check passed."
 
 
 def test_above_a_failed_check_nothing_is_reached_and_beside_it_everything() -> None:
@@ -70,7 +70,7 @@ def test_above_a_failed_check_nothing_is_reached_and_beside_it_everything() -> N
         "“B” comes first, and was not reached.",
     ]
     assert [result.duration_ms is None for result in report.results] == [False, True, True, False]
-    assert report.verdict is Status.FAIL
+    assert report.verdict is Verdict.FAIL
 
 
 def test_a_warning_stops_nobody() -> None:
@@ -82,8 +82,48 @@ def test_a_warning_stops_nobody() -> None:
     report = run(check("a", warns), check("b", passes, "a"))
 
     assert statuses(report) == ["warn", "pass"]
-    assert report.verdict is Status.WARN
-    assert report.to_json()["summary"] == "Everything holds. A warning at: A."
+    assert report.verdict is Verdict.WARN
+    assert report.to_json()["summary"] == "Nothing failed. Warnings: A."
+
+
+def unreached(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
+    """A check that has nothing to check."""
+    return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
+
+
+def test_what_was_not_reached_leaves_the_verdict_open() -> None:
+    """Nothing failed, and still nobody knows whether a link can be had."""
+    report = run(check("a"), check("b", unreached), check("c", passes, "b"))
+
+    assert statuses(report) == ["pass", "not_reached", "not_reached"]
+    assert report.to_json()["verdict"] == "incomplete"
+    assert report.to_json()["summary"] == (
+        "Nothing failed, but not everything was checked. No meeting was named. Not reached: B; C."
+    )
+
+
+def test_a_failure_counts_for_more_than_what_it_keeps_from_being_reached() -> None:
+    """And that for more than a warning."""
+
+    def warns(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
+        return Finding(status=Status.WARN, detail="Look at it.")
+
+    failed = run(check("a", fails), check("b", passes, "a"))
+    incomplete = run(check("a", warns), check("b", unreached))
+
+    assert failed.verdict is Verdict.FAIL
+    assert incomplete.verdict is Verdict.INCOMPLETE
+    assert str(incomplete.to_json()["summary"]).endswith("Not reached: B. Warnings: A.")
+
+
+@pytest.mark.parametrize(("run_it", "verdict"), [(unreached, "pass"), (fails, "warn")])
+def test_what_is_only_information_decides_nothing(run_it: Run, verdict: str) -> None:
+    """It need not be reached, and its failure is a warning."""
+    told = Check(name="a", title="A", run=run_it, fix="Fix it.", informative=True)
+
+    report = run(told, check("b"))
+
+    assert report.verdict == verdict
 
 
 def test_an_error_is_a_failure_with_its_own_fix() -> None:

@@ -21,6 +21,8 @@ NEVER_ON_THE_QUEUE = {
     "signature_invalid",
     "unauthorized",
     "forbidden",
+    "consent_missing",
+    "sign_in_setup_incomplete",
     "diagnostics_busy",
     "settings_invalid",
 }
@@ -30,9 +32,10 @@ NEVER_ON_THE_QUEUE = {
 def test_the_readme_tells_every_route() -> None:
     """With its method, and whether the host asks for a key."""
     told = {}
-    for route, key, _ in table("README.md", "The contract in short"):
-        method, path = spans(route)[0].split()
-        told[method, path.removeprefix("/api/")] = key in ("none", "the source's signature")
+    for routes, key, _ in table("README.md", "The contract in short"):
+        for route in spans(routes):
+            method, path = route.split()
+            told[method, path.removeprefix("/api/")] = key in ("none", "the source's signature")
 
     assert told == {
         (method, route): level == "ANONYMOUS"

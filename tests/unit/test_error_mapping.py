@@ -8,11 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import errors
-from shared.graph.error_mapping import Operation, Refusal, meeting_not_found, to_error
+from shared.graph.error_mapping import (
+    Operation,
+    Refusal,
+    meeting_not_found,
+    to_error,
+    user_not_found_by_mail,
+)
 
 CLIENT = "20000000-0000-4000-8000-000000000002"
 USER = "30000000-0000-4000-8000-000000000003"
 LINK, MEETING, PERSON = Operation.JOIN_LINK, Operation.FIND_MEETING, Operation.FIND_USER
+MAILBOX = Operation.FIND_USER_BY_MAIL
 NOW = 1_790_000_000.0
 
 
@@ -87,6 +94,11 @@ ROWS = [
     ),
     (400, "BadRequest", "Meeting Id is corrupted.", LINK, "meeting_id_malformed"),
     (400, "InvalidArgument", "Invalid meeting id AAMkADAw.", LINK, "meeting_id_malformed"),
+    (403, "Authorization_RequestDenied", "Insufficient privileges.", MAILBOX, "user_not_found"),
+    (403, "Forbidden", NO_POLICY, MAILBOX, "user_not_found"),
+    (400, "Request_UnsupportedQuery", "Unsupported filter.", MAILBOX, "user_not_found"),
+    (404, "Request_ResourceNotFound", "", MAILBOX, "user_not_found"),
+    (429, "TooManyRequests", "", MAILBOX, "graph_throttled"),
     (
         400,
         "BadRequest",
@@ -206,7 +218,8 @@ def test_retry_after_is_handed_on(status: int, header: str | None, seconds: floa
         (403, "", MEETING, ["c1684f21-1984-47fa-9d61-2dc8c296bb70", "CsApplicationAccessPolicy"]),
         (403, "", PERSON, ["97235f07-e226-4f63-ace3-39588e11d3a1", f"--id {CLIENT}"]),
         (400, "Meeting Id is corrupted.", LINK, ["calendar event", "chat thread"]),
-        (404, "", PERSON, ["licence"]),
+        (404, "", PERSON, ["licence", "mail address"]),
+        (403, "", MAILBOX, ["User.Read.All", "User.ReadBasic.All", "object id", "not proven"]),
         (404, "", LINK, ["60 days"]),
     ],
 )
@@ -243,6 +256,14 @@ def test_a_meeting_that_is_not_found_may_have_expired_or_been_deleted() -> None:
     assert "deleted" in detail
 
 
+def test_both_names_that_were_tried_are_named() -> None:
+    """Whether the second look-up found nobody or was refused."""
+    refused = to_error(Refusal(operation=MAILBOX, status=403, headers={}, body=b""))
+    for error in (refused, user_not_found_by_mail()):
+        assert "sign-in name" in error.detail
+        assert "mail address" in error.detail
+
+
 def test_a_user_who_is_not_found_may_have_no_licence() -> None:
     """Graph does not tell the two apart."""
     error = to_error(Refusal(operation=PERSON, status=404, headers={}, body=b""))
@@ -264,3 +285,61 @@ def test_a_refusal_does_not_show_its_body() -> None:
     """Not even in a debugger's list of variables."""
     refusal = Refusal(operation=LINK, status=403, headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr(refusal)
+
+
+BOTH = frozenset({"VirtualAppointment.Read", "OnlineMeetings.Read"})
+NO_SCOPES = "Missing scope permissions on the request. API requires one of 'x'. Scopes ''."
+TO_PERSONS = [
+    (403, "Forbidden", NO_ACCESS, LINK, BOTH, "meeting_not_accessible"),
+    (403, "Forbidden", NO_ACCESS, MEETING, BOTH, "meeting_not_accessible"),
+    (403, "Forbidden", NO_SCOPES, LINK, frozenset[str](), "consent_missing"),
+    (403, "Forbidden", NO_SCOPES, LINK, frozenset({"User.Read"}), "consent_missing"),
+    (
+        403,
+        "Forbidden",
+        NO_SCOPES,
+        MEETING,
+        frozenset({"VirtualAppointment.Read"}),
+        "consent_missing",
+    ),
+    (403, "Forbidden", "", LINK, frozenset({"VirtualAppointment.Read"}), "permission_refused"),
+    (403, "Forbidden", "", LINK, frozenset({"onlinemeetings.readwrite"}), "permission_refused"),
+    (403, "Forbidden", "", MEETING, BOTH, "lookup_not_permitted"),
+    (403, "Forbidden", NO_POLICY, LINK, BOTH, "permission_refused"),
+    (404, "NotFound", f"Organizer Id mismatch User Id {USER}", LINK, BOTH, "meeting_not_found"),
+    (404, "UnknownError", "", LINK, BOTH, "user_not_found"),
+    (400, "BadRequest", "Meeting Id is corrupted.", LINK, BOTH, "meeting_id_malformed"),
+    (429, "TooManyRequests", "", LINK, BOTH, "graph_throttled"),
+    (503, "ServiceUnavailable", "", LINK, BOTH, "graph_unavailable"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "operation", "scopes", "code"),
+    [(status, (error, message), *row) for status, error, message, *row in TO_PERSONS],
+)
+def test_what_graph_says_to_a_person_leads_to_its_code(
+    status: int,
+    error: tuple[str, str],
+    operation: Operation,
+    scopes: frozenset[str],
+    code: str,
+) -> None:
+    """No app role and no access policy has a part in it, and no fix speaks of either's grant."""
+    refusal = Refusal(
+        operation=operation,
+        status=status,
+        headers={},
+        body=graph_body(*error),
+        user_id=USER,
+        client_id=CLIENT,
+        token_scopes=scopes,
+    )
+
+    found = to_error(refusal)
+
+    assert found.code == code
+    assert "CsApplicationAccessPolicy" not in (found.fix or "")
+    assert "appRoleAssignedTo" not in (found.fix or "")
+    if code == "consent_missing":
+        assert f"az ad app permission grant --id {CLIENT}" in (found.fix or "")

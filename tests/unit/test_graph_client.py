@@ -245,6 +245,58 @@ def test_a_user_is_found_by_name_and_only_the_id_is_asked_for(scripted: Scripted
     assert [unquote(segment) for segment in path.split("/")] == ["", "v1.0", "users", upn]
 
 
+@pytest.mark.parametrize("upn", ["$dr@clinic.example", "$o'neil@clinic.example", "$$@x.example"])
+def test_a_name_that_begins_with_a_dollar_sign_stands_in_parentheses(
+    scripted: Scripted, upn: str
+) -> None:
+    """As a segment of the path Graph takes it for an option."""
+    bench = scripted(as_json(200, {"id": USER}))
+    assert bench.ask(graph_requests.user(user_principal_name=upn)) == USER
+    path, query = bench.server.targets[0].split("?")
+    doubled = upn.replace("'", "''")
+    assert query == "$select=id"
+    assert unquote(path) == f"/v1.0/users('{doubled}')"
+    assert "$" not in path
+
+
+@pytest.mark.parametrize("mail", ["anna@clinic.example", "o'neil+a&b=c@x.ie", "$dr@clinic.example"])
+def test_a_user_is_found_by_mail_address(scripted: Scripted, mail: str) -> None:
+    """One is asked for, and a second to know of others."""
+    bench = scripted(as_json(200, {"value": [{"id": USER}]}))
+    assert bench.ask(graph_requests.user_by_mail(mail=mail)) == USER
+    path, query = bench.server.targets[0].split("?")
+    condition, *others = query.split("&")
+    doubled = mail.replace("'", "''")
+    assert path == "/v1.0/users"
+    assert unquote(condition) == f"$filter=mail eq '{doubled}'"
+    assert others == ["$select=id", "$top=2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ([], errors.UserNotFound),
+        ([{"id": USER}, {"id": "other"}], errors.UserAmbiguous),
+        ([{"id": USER}] * 3, errors.UserAmbiguous),
+        (None, errors.GraphUnexpected),
+        ({}, errors.GraphUnexpected),
+        ("x", errors.GraphUnexpected),
+        ([None], errors.GraphUnexpected),
+        ([{}], errors.GraphUnexpected),
+        ([{"id": None}], errors.GraphUnexpected),
+        ([{"id": ""}], errors.GraphUnexpected),
+        ([[]], errors.GraphUnexpected),
+    ],
+)
+def test_only_one_user_with_a_mail_address_is_an_answer(
+    scripted: Scripted, value: object, error: type[errors.ServiceError]
+) -> None:
+    """None is not found, two are a guess, anything else makes no sense."""
+    bench = scripted(as_json(200, {"value": value}))
+    with pytest.raises(error):
+        bench.ask(graph_requests.user_by_mail(mail="a@b.c"))
+
+
 @pytest.mark.parametrize(
     "empty",
     [

@@ -87,6 +87,7 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
     ("meeting_id", "what"),
     [
         ("AAMkADAwATM0MDAAMS0=", "calendar event"),
+        ("AAkADAwATM0MDAAMS0=", "calendar event"),
         ("AQMkADAwATM0MDAAMS0=", "calendar event"),
         ("19:meeting_NDg2OTY@thread.v2", "chat thread"),
         ("19:abc@thread.tacv2", "chat thread"),
@@ -96,6 +97,12 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
         ("HTTPS://teams.microsoft.com/x", "link"),
         ("234 567 890 123", "join meeting id"),
         ("2345678901234", "join meeting id"),
+        ("234\u00a0567\u00a0890\u00a0123", "join meeting id"),
+        ("msteams:/l/meetup-join/19%3ax%40thread.v2/0", "link"),
+        ("040000008200E00074C5B7101A82E00800000000", "calendar event"),
+        (base64.b64encode(b"0#19:meeting_NDg2OTY@thread.v2#0").decode(), "Teams-JS"),
+        (base64.b64encode(b"0#19:meeting_NDg2OTYx@thread.v2#0").decode().rstrip("="), "Teams-JS"),
+        (base64.b64encode(b"19:meeting_NDg2OTY@thread.v2").decode(), "chat thread"),
     ],
 )
 def test_what_visibly_is_no_meeting_id_is_named(meeting_id: str, what: str) -> None:

@@ -259,5 +259,5 @@ def test_nothing_shows_a_value(setup: Setup, caplog: pytest.LogCaptureFixture) -
         setup.current()
 
     shown = repr(vars(setup.store)) + repr(setup.store) + str(caught.value) + caplog.text
-    assert "Key Vault could not be read: HttpResponseError" in caplog.text
+    assert "The read of a secret failed: HttpResponseError" in caplog.text
     assert "canary" not in shown

@@ -51,7 +51,7 @@ class Bench:
     def renewed(self) -> Token:
         """Ask until the renewal under way is done: it has a thread of its own."""
         for thread in threading.enumerate():
-            if thread.name == "token-request":
+            if thread.name == "token request":
                 thread.join(5)
         return self.token()
 

@@ -68,6 +68,26 @@ def test_3003_names_both_of_its_meanings() -> None:
     assert USER in fix
 
 
+def test_the_delegated_permissions_are_those_of_microsoft_graph() -> None:
+    """Source: Microsoft Graph permissions reference."""
+    assert remediation.DELEGATED_PERMISSIONS == {
+        "VirtualAppointment.Read": "27470298-d3b8-4b9c-aad4-6334312a3eac",
+        "OnlineMeetings.Read": "9be106e1-f4e3-4df5-bdff-e4bc531cbe43",
+    }
+
+
+def test_a_registration_that_is_not_known_says_what_belongs_there() -> None:
+    """So does an identity, and a tenant."""
+    consent = remediation.grant_consent(client_id=None)
+    credential = remediation.create_federated_credential(
+        client_id=None, tenant_id=None, subject=None
+    )
+    assert "<client id of the app registration>" in consent
+    assert "<principal id of the app's managed identity>" in credential
+    assert "<tenant id>" in credential
+
+
 def test_every_id_in_a_fix_is_a_guid() -> None:
     """A typing error in one of these would cost an administrator an hour."""
-    assert all(map(is_guid, [remediation.GRAPH_APP_ID, *remediation.APP_ROLES.values()]))
+    ids = [*remediation.APP_ROLES.values(), *remediation.DELEGATED_PERMISSIONS.values()]
+    assert all(map(is_guid, [remediation.GRAPH_APP_ID, *ids]))

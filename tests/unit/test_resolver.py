@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 import pytest
@@ -234,6 +235,16 @@ def test_what_is_no_id_is_an_answer_that_makes_no_sense(
     assert len(graph.calls) == 4
 
 
+@pytest.mark.parametrize(
+    "text", [f"https://teams.microsoft.com/meet/{NUMBER}", "Meeting ID: 234 567 890 123 4"]
+)
+def test_a_number_alone_is_looked_up_as_one(plain: Resolver, graph: FakeGraph, text: str) -> None:
+    """Teams stores no link that ends with the number: to ask for it would be a call lost."""
+    request = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(text))
+    assert calls_for(plain, request) == 2
+    assert graph.calls[0] == ("by number", USER, NUMBER)
+
+
 def test_only_not_found_leads_to_another_lookup(plain: Resolver, graph: FakeGraph) -> None:
     """A refusal says more than the next lookup would."""
     graph.may_look_up = False
@@ -249,7 +260,91 @@ def test_a_user_who_is_not_found_ends_it(plain: Resolver, graph: FakeGraph) -> N
     for _ in range(2):
         with pytest.raises(errors.UserNotFound):
             plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
-    assert graph.calls == [("user", UPN)] * 2
+    assert graph.calls == [("user", UPN), ("mail", UPN)] * 2
+
+
+MAIL = "dr.anna@clinic.example"
+BY_MAIL = JoinRequest(request_id="r", user_id=MAIL, link=parse_teams_link(SHORT))
+
+
+def test_a_mail_address_is_one_call_more_than_a_sign_in_name(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """Asked for after the name finds nobody, and remembered in whatever case it is written."""
+    graph.mailboxes = {MAIL: [USER]}
+    assert calls_for(plain, BY_MAIL) == 4
+    assert graph.calls[:2] == [("user", MAIL), ("mail", MAIL)]
+    assert calls_for(plain, replace(BY_MAIL, user_id=MAIL.upper())) == 1
+
+
+def test_a_mail_address_of_two_users_is_nobody_s(plain: Resolver, graph: FakeGraph) -> None:
+    """One of them would be a guess, and nothing is remembered of it."""
+    graph.mailboxes = {MAIL: [USER, OTHER]}
+    with pytest.raises(errors.UserAmbiguous) as raised:
+        plain.resolve(BY_MAIL, deadline=Deadline(seconds=10), stats=RequestStats())
+    assert "object id" in (raised.value.fix or "")
+    graph.mailboxes = {MAIL: [USER]}
+    assert calls_for(plain, BY_MAIL) == 4
+
+
+def test_a_look_up_by_mail_that_is_refused_leaves_user_not_found(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """Nobody has shown which permission it takes."""
+    graph.may_look_up = False
+    with pytest.raises(errors.UserNotFound) as raised:
+        plain.resolve(BY_MAIL, deadline=Deadline(seconds=10), stats=RequestStats())
+    assert "User.Read.All" in (raised.value.fix or "")
+
+
+FOREIGN = JoinRequest(request_id="r", link=parse_teams_link(LONG.replace(TENANT, OTHER)))
+
+
+@pytest.mark.parametrize("configured", [None, TENANT, TENANT.upper()])
+def test_a_meeting_of_another_tenant_that_is_not_found_is_told_as_such(
+    graph: FakeGraph, configured: str | None
+) -> None:
+    """By the tenant that was set, else by the one that the app's own token names."""
+    resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=configured)
+    stats = RequestStats()
+    with pytest.raises(errors.MeetingNotFound) as raised:
+        resolver.resolve(FOREIGN, deadline=Deadline(seconds=10), stats=stats)
+    assert "another organization's tenant" in raised.value.detail
+    assert OTHER not in f"{raised.value.detail} {raised.value.fix}"
+    assert "tenant_differs_from_link" in stats.notes
+
+
+def test_a_link_of_another_tenant_is_graphs_to_judge(graph: FakeGraph) -> None:
+    """What it finds is an answer like another."""
+    graph.meetings[FOREIGN.link.url if FOREIGN.link else ""] = "M1"
+    resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=TENANT)
+    assert calls_for(resolver, FOREIGN) == 2
+
+
+@pytest.mark.parametrize("request_", [BY_LONG_LINK, BY_SHORT_LINK, BY_NUMBER, BY_ID])
+def test_nothing_is_said_of_tenants_where_the_link_names_none_or_this_one(
+    graph: FakeGraph, request_: JoinRequest
+) -> None:
+    """It would send people the wrong way."""
+    graph.meetings.clear()
+    graph.links.clear()
+    resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=TENANT)
+    with pytest.raises(errors.MeetingNotFound) as raised:
+        resolver.resolve(request_, deadline=Deadline(seconds=10), stats=RequestStats())
+    assert "tenant" not in raised.value.detail
+
+
+def test_a_link_without_its_tenant_is_completed_with_the_apps_own(
+    graph: FakeGraph,
+) -> None:
+    """Known at the latest when the first answer is there: then the stored form can be written."""
+    bare = f"{LONG.partition('?')[0]}?context=%7b%22Oid%22%3a%22{USER}%22%7d"
+    request = JoinRequest(request_id="r", link=parse_teams_link(bare))
+    cold = Resolver(graph=graph.client(), cache=Cache())
+    assert calls_for(cold, request) == 3
+    assert graph.calls[:2] == [("by url", USER, bare), ("by url", USER, LONG)]
+    configured = Resolver(graph=graph.client(), cache=Cache(), tenant_id=TENANT)
+    assert calls_for(configured, request) == 2
 
 
 def test_an_empty_lookup_is_not_remembered(plain: Resolver, graph: FakeGraph) -> None:

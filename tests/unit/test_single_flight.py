@@ -304,6 +304,49 @@ def test_a_late_failure_says_nothing_about_those_who_came_after(
     assert fetch(flights, source, seen=value, cool_down=5) is value
 
 
+def test_a_failure_is_logged_once_by_the_caller_who_started_the_fetch(
+    flights: SingleFlight[str, Value], source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is logged in a thread of no invocation never arrives."""
+    source.failure = OSError("canary")
+    at_once(16, lambda: fetch(flights, source, cool_down=5))
+    assert source.begun == 1
+    (record,) = caplog.records
+    assert record.getMessage() == "The fetch-under-test failed: OSError"
+    assert record.threadName != "fetch-under-test"
+
+
+def test_a_fetch_that_was_given_up_is_logged(
+    flights: SingleFlight[str, Value], source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may end later, and then nobody waits any more."""
+    gate = source.hold()
+    with pytest.raises(FetchFailed):
+        fetch(flights, source, seconds=0)
+    gate.set()
+    end_all()
+    assert caplog.messages == ["The fetch-under-test failed: TimeoutError"]
+
+
+def test_where_nobody_waited_the_next_who_starts_a_fetch_logs_the_failure(
+    flights: SingleFlight[str, Value],
+    source: Source,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once in the cool-down, so that a log of many requests is not one of many failures."""
+    source.failure = OSError()
+    for _ in range(3):
+        flights.start("a", source, seen=None, cool_down=30)
+        end_all()
+    assert caplog.messages == []
+    clock.now = 30
+    for _ in range(3):
+        flights.start("a", source, seen=None, cool_down=30)
+        end_all()
+    assert caplog.messages == ["The fetch-under-test failed: OSError"]
+
+
 def test_to_start_is_not_to_wait(flights: SingleFlight[str, Value], source: Source) -> None:
     """The value at hand serves meanwhile; a second start starts nothing."""
     gate = source.hold()

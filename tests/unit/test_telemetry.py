@@ -142,10 +142,11 @@ QUIET = """
 import logging
 from shared.core import telemetry
 telemetry.configure_logging()
-for name in ("azure", "azure.identity", "azure.core.pipeline", "msal.token_cache", "urllib3"):
+for name in ("azure", "azure.core.pipeline", "msal.token_cache", "urllib3"):
     assert logging.getLogger(name).getEffectiveLevel() == logging.WARNING, name
 assert logging.getLogger("urllib3.connectionpool").getEffectiveLevel() == logging.WARNING
-assert logging.getLogger("urllib3.connection").getEffectiveLevel() == logging.ERROR
+for name in ("urllib3.connection", "azure.identity._internal.decorators"):
+    assert logging.getLogger(name).getEffectiveLevel() == logging.ERROR, name
 record = logging.LogRecord("name", logging.INFO, "path", 1, "message", (), None)
 assert (record.thread, record.process, record.processName, record.taskName) == (None,) * 4
 """

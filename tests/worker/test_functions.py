@@ -40,8 +40,9 @@ ROUTES = {
     "join_link": ("join-link", ["POST"], "FUNCTION"),
     "join_links": ("join-links", ["POST"], "FUNCTION"),
     "request_join_link": ("join-link-requests", ["POST"], "FUNCTION"),
+    "connection": ("connection", ["GET"], "FUNCTION"),
     "webhooks": ("webhooks/{source}", ["POST"], "ANONYMOUS"),
-    "health": ("health", ["GET"], "ANONYMOUS"),
+    "health": ("health", ["GET", "HEAD"], "ANONYMOUS"),
     "diagnostics": ("diagnostics", ["POST"], "FUNCTION"),
     "diagnostics_page": ("diagnostics", ["GET"], "ANONYMOUS"),
 }
