@@ -1,9 +1,13 @@
 // The app registration for HTTP_AUTH=entra: callers sign in to it, and the app checks their
-// tokens. It has no secret, for nothing signs in as it.
+// tokens. It has no secret: where the app asks Graph on a person's behalf, its managed identity is
+// the registration's credential.
 //   python scripts/retry_deployment.py \
 //     az deployment group create --resource-group GROUP --template-file infra/graph/sign-in.bicep \
-//     --parameters environmentName=NAME
-// Then deploy infra/main.bicep with entraClientId set to the output ENTRA_CLIENT_ID.
+//     --parameters environmentName=NAME \
+//     managedIdentityPrincipalId=MANAGED_IDENTITY_PRINCIPAL_ID
+// The identity comes first: deploy infra/main.bicep without entraClientId, then this, then
+// infra/graph/delegated-permissions.bicep, then infra/main.bicep with entraClientId set to the
+// output ENTRA_CLIENT_ID. It takes the role Cloud Application Administrator.
 // It can be run again: the same environment is the same registration, and what is right stays.
 // The directory has several replicas, and one that does not know the new registration yet fails
 // what comes after it: hence retry_deployment.py, which runs the deployment again.
@@ -13,6 +17,14 @@ extension microsoftGraphV1
 @minLength(1)
 @maxLength(64)
 param environmentName string
+
+@description('Object id of the app\'s managed identity: the output MANAGED_IDENTITY_PRINCIPAL_ID. Not its client id.')
+@minLength(36)
+@maxLength(36)
+param managedIdentityPrincipalId string
+
+@description('Whether only people and applications that an administrator assigns to the registration get a token for it.')
+param assignmentRequired bool = false
 
 @description('Unique name of the registration in the tenant: the same name is the same registration.')
 @minLength(1)
@@ -32,6 +44,13 @@ param preAuthorizedClientIds array = []
 var scopeId = guid(uniqueName, 'JoinLink.Read')
 var appRoleId = guid(uniqueName, 'JoinLink.Read.All')
 
+// https://learn.microsoft.com/graph/permissions-reference
+var graphAppId = '00000003-0000-0000-c000-000000000000'
+var delegatedPermissionIds = {
+  'VirtualAppointment.Read': '27470298-d3b8-4b9c-aad4-6334312a3eac'
+  'OnlineMeetings.Read': '9be106e1-f4e3-4df5-bdff-e4bc531cbe43'
+}
+
 resource application 'Microsoft.Graph/applications@v1.0' = {
   uniqueName: uniqueName
   displayName: displayName
@@ -45,10 +64,10 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
         value: 'JoinLink.Read'
         type: 'User'
         isEnabled: true
-        adminConsentDisplayName: 'Get join links of virtual appointments'
-        adminConsentDescription: 'Lets the app get the join links of virtual appointments for the signed-in user.'
-        userConsentDisplayName: 'Get join links of virtual appointments'
-        userConsentDescription: 'Lets the app get the join links of virtual appointments for you.'
+        adminConsentDisplayName: 'Get the join links of people\'s own meetings'
+        adminConsentDescription: 'Lets the client get the virtual appointment join links of meetings that the signed-in user organizes. The service asks Microsoft Graph for them on the user\'s behalf.'
+        userConsentDisplayName: 'Get the join links of your own meetings'
+        userConsentDescription: 'Lets the client get the virtual appointment join links of meetings that you organize. The service asks Microsoft Graph for them on your behalf.'
       }
     ]
     preAuthorizedApplications: [
@@ -63,11 +82,41 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
       id: appRoleId
       value: 'JoinLink.Read.All'
       isEnabled: true
-      allowedMemberTypes: ['Application']
-      displayName: 'Get join links of virtual appointments'
-      description: 'Lets the app get the join links of virtual appointments without a signed-in user.'
+      allowedMemberTypes: ['Application', 'User']
+      displayName: 'Get the join links of any organizer\'s meetings'
+      description: 'Lets an application, or a person such as at the reception, get the virtual appointment join links of every organizer that the service may ask for.'
     }
   ]
+  optionalClaims: {
+    accessToken: [
+      // Whether the person is a guest, whether an application calls by itself, and whether the
+      // client takes claims challenges.
+      { name: 'acct' }
+      { name: 'idtyp' }
+      { name: 'xms_cc' }
+    ]
+  }
+  // Says what is asked for on people's behalf; delegated-permissions.bicep consents to it.
+  requiredResourceAccess: [
+    {
+      resourceAppId: graphAppId
+      resourceAccess: [
+        for permission in items(delegatedPermissionIds): {
+          id: permission.value
+          type: 'Scope'
+        }
+      ]
+    }
+  ]
+
+  // By its parent's name, so that it waits for the parent. Entra takes wrong values in silence.
+  resource managedIdentity 'federatedIdentityCredentials@v1.0' = {
+    name: '${application.uniqueName}/managed-identity'
+    description: 'The function app\'s managed identity, in place of a secret.'
+    issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+    subject: managedIdentityPrincipalId
+    audiences: ['api://AzureADTokenExchange']
+  }
 }
 
 // In a module: a resource cannot read its own appId, and the same uniqueName a second time
@@ -83,6 +132,7 @@ module identifierUri 'identifier-uri.bicep' = {
 // Without it nobody in the tenant can be given the role, or a token.
 resource servicePrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = {
   appId: application.appId
+  appRoleAssignmentRequired: assignmentRequired
 }
 
 output ENTRA_CLIENT_ID string = application.appId

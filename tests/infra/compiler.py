@@ -47,10 +47,16 @@ class Compiler:
         )
         return Response(done.returncode, done.stdout, done.stderr.strip())
 
-    def snapshot(self, variant: str, *, mode: str, folder: Path = FOLDER) -> Response:
-        """Compare (mode validate) a variant's snapshot with its template, or write it."""
+    def snapshot(
+        self, variant: str, *, mode: str, folder: Path = FOLDER, group: str | None = None
+    ) -> Response:
+        """Compare (mode validate) a variant's snapshot with its template, or write it.
+
+        `group` names the resource group of a template that is deployed into one.
+        """
         file = folder / f"{variant}.bicepparam"
-        return self.run("snapshot", file, f"--mode={mode}", *_DEPLOYMENT)
+        scope = [] if group is None else [f"--resource-group={group}"]
+        return self.run("snapshot", file, f"--mode={mode}", *_DEPLOYMENT, *scope)
 
 
 def find() -> Compiler | None:

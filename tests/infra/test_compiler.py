@@ -1,40 +1,15 @@
 """The Bicep builds, lints and formats without a finding, and the snapshots are what it gives."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.infra.compiler import Compiler
+from tests.infra.graph_snapshots import GRAPH_VARIANTS
 from tests.infra.name_policy import no_id_stands_twice
 from tests.infra.snapshots import FOLDER, VARIANTS, Snapshot
 
 INFRA = Path(__file__).parents[2] / "infra"
-
-
-@pytest.fixture
-def graph_folder(bicep: Compiler, tmp_path: Path) -> Path:
-    """A copy of infra/graph beside which the Graph extension is there.
-
-    BICEP_GRAPH_EXTENSION may name the extension's package (a .tgz), for builds without a network;
-    without it, Bicep fetches the package once and keeps it.
-    """
-    folder = tmp_path / "graph"
-    shutil.copytree(INFRA / "graph", folder)
-    if package := os.environ.get("BICEP_GRAPH_EXTENSION"):
-        shutil.copy(package, folder / "graph.tgz")
-        configuration = json.loads((folder / "bicepconfig.json").read_text(encoding="utf-8"))
-        configuration["extensions"] = {"microsoftGraphV1": "./graph.tgz"}
-        (folder / "bicepconfig.json").write_text(json.dumps(configuration), encoding="utf-8")
-    bicep.run("restore", folder / "main.bicep")
-    if "BCP190" in bicep.run("lint", folder / "main.bicep", "--no-restore").complaints:
-        pytest.skip(
-            "The Graph extension is out of reach (go online once, or set BICEP_GRAPH_EXTENSION to"
-            " its package), so not checked: that infra/graph builds and lints."
-        )
-    return folder
 
 
 def test_the_deployment_builds_and_lints(bicep: Compiler, tmp_path: Path) -> None:
@@ -111,7 +86,8 @@ def test_without_the_union_an_overlap_is_two_assignments_of_one_name(
 
 def test_every_variant_has_its_files() -> None:
     """No parameter file and no snapshot is left without a place in the tests."""
-    assert {file.stem for file in FOLDER.glob("*.bicepparam")} == VARIANTS.keys()
-    assert {file.name.removesuffix(".snapshot.json") for file in FOLDER.glob("*.json")} == (
-        VARIANTS.keys()
-    )
+    assert {file.stem for file in FOLDER.glob("*.bicepparam")} == {*VARIANTS, *GRAPH_VARIANTS}
+    assert {file.name.removesuffix(".snapshot.json") for file in FOLDER.glob("*.json")} == {
+        *VARIANTS,
+        *GRAPH_VARIANTS,
+    }

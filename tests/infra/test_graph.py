@@ -35,11 +35,11 @@ def test_the_join_link_permission_alone_is_granted_by_default() -> None:
     ("value", "kind"),
     [
         ("JoinLink.Read", "type: 'User'"),
-        ("JoinLink.Read.All", "allowedMemberTypes: ['Application']"),
+        ("JoinLink.Read.All", "allowedMemberTypes: ['Application', 'User']"),
     ],
 )
 def test_the_registration_offers_what_the_app_looks_for(value: str, kind: str) -> None:
-    """A scope for people and an app role for daemons."""
+    """A scope for people's own meetings, and an app role for applications and people."""
     (found,) = re.findall(
         rf"\{{[^{{}}]*value: '{re.escape(value)}'[^{{}}]*\}}", read("sign-in.bicep")
     )
@@ -49,7 +49,7 @@ def test_the_registration_offers_what_the_app_looks_for(value: str, kind: str) -
 
 
 def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
-    """Version 1 tokens name another issuer, and nothing ever signs in as the registration."""
+    """Version 1 tokens name another issuer, and the identity is the only credential."""
     text = read("sign-in.bicep") + read("identifier-uri.bicep")
 
     assert "requestedAccessTokenVersion: 2" in text
@@ -79,7 +79,15 @@ def test_each_environment_has_a_registration_of_its_own() -> None:
         assert "${environmentName}" in default
 
 
-@pytest.mark.parametrize("name", ["main.bicep", "sign-in.bicep"])
+def test_an_administrator_may_require_assignment() -> None:
+    """By a parameter, which is off by default."""
+    text = read("sign-in.bicep")
+
+    assert "param assignmentRequired bool = false\n" in text
+    assert "appRoleAssignmentRequired: assignmentRequired" in text
+
+
+@pytest.mark.parametrize("name", ["main.bicep", "sign-in.bicep", "delegated-permissions.bicep"])
 def test_what_entra_does_not_know_yet_is_waited_for(name: str) -> None:
     """Each file says that it can be run again, by the script that does so."""
     comments = (GRAPH / name).read_text(encoding="utf-8").partition("\nextension")[0]
