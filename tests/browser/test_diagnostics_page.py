@@ -314,7 +314,11 @@ def test_the_pages_pictures_show_it_as_it_is(
     """With --pictures they are made anew for docs/; each loads fast enough for a page."""
     clinic, phone = run.clinic, name == "phone"
     size: ViewportSize = {"width": 390, "height": 844} if phone else {"width": 860, "height": 800}
-    with browser.new_context(viewport=size, device_scale_factor=2 if phone else 1) as context:
+    with browser.new_context(
+        viewport=size,
+        device_scale_factor=2 if phone else 1,
+        color_scheme="dark" if phone else "light",
+    ) as context:
         visit = Visit(context.new_page(), run)
         visit.open()
         doctor = name == "pass"
