@@ -433,6 +433,24 @@ def test_a_body_that_is_taken_in_slowly_is_sent_as_far_as_there_is_time(
     assert post_large(transport, url, seconds=5).body == b"hello"
 
 
+def test_a_body_has_all_the_time_however_many_addresses_the_host_has(
+    transport: HttpClient,
+    tls: ssl.SSLContext,
+    servers: ExitStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They share it for connecting only."""
+
+    def take_late(connection: socket.socket) -> None:
+        time.sleep(1)
+        take_all(connection)
+
+    server = over_tls(servers, tls, take_late)
+    monkeypatch.setattr(socket, "getaddrinfo", _addresses(*["127.0.0.1"] * 20))
+    url = f"https://many.example:{server.port}/x"
+    assert post_large(transport, url, seconds=8).body == b"hello"
+
+
 def test_a_tls_handshake_that_never_ends_ends_at_the_deadline(
     transport: HttpClient, servers: ExitStack
 ) -> None:
