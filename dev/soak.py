@@ -154,7 +154,8 @@ def _watch(course: Course, world: World, ledger: Ledger, *, until: Callable[[], 
 
 
 def _waiting(world: World) -> int:
-    return world.count("join-link-requests") + world.count("join-link-requests-poison")
+    queues = ("join-link-requests", "join-link-deliveries")
+    return sum(world.count(name) + world.count(f"{name}-poison") for name in queues)
 
 
 def _progress(course: Course, world: World, ledger: Ledger) -> str:
@@ -185,7 +186,10 @@ def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> 
     print(f"  calls to Graph: {calls:,}, {calls / max(1, course.sent):.2f} a message")
     tries = ", ".join(f"{n}: {attempts[n]:,}" for n in sorted(attempts))
     print(wrapped(f"  answers by tries: {tries}", indent="    "))
-    faults = ledger.wrong()
+    deliveries, missing = ledger.deliveries()
+    for what, count in sorted(deliveries.items()):
+        print(f"  {what}: {count:,}")
+    faults = ledger.wrong() + missing
     if not finished:
         faults.append(f"not finished: {ledger.open:,} open, {_waiting(world):,} on the queue")
     if course.kills < course.kills_planned:

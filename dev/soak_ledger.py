@@ -59,6 +59,7 @@ class Ledger:
         self._events: dict[str, list[dict[str, Any]]] = {}
         self._buried: dict[str, list[str]] = {}
         self._undecodable: set[str] = set()
+        self._undelivered: dict[tuple[str, str], str] = {}
         self._open: set[str] = set()
         self._threads = ThreadPoolExecutor(DELETING_THREADS, thread_name_prefix="ledger")
 
@@ -97,6 +98,10 @@ class Ledger:
 
     def _take_dead_letter(self, letter: dict[str, Any]) -> None:
         request_id = letter["error"].get("requestId")
+        if letter["destination"] is not None:
+            with self._lock:
+                self._undelivered[letter["destination"], str(request_id)] = letter["reason"]
+            return
         with self._lock:
             if letter["reason"] == "undecodable":
                 text = str(letter["original"])
@@ -116,6 +121,24 @@ class Ledger:
             for asked in self._asked.values()
             if (verdict := self._judge(asked)).startswith("WRONG")
         ]
+
+    def deliveries(self) -> tuple[Counter[str], list[str]]:
+        """Count what became of each outcome's deliveries, and name those that nobody can find."""
+        counts: Counter[str] = Counter()
+        missing = []
+        for name, there in self._world.receivers.items():
+            taken = Counter(one.event["data"]["requestId"] for one in there.taken)
+            for request_id in self._events:
+                reason = self._undelivered.get((name, request_id))
+                if request_id in taken:
+                    counts[f"delivered to {name}"] += 1
+                elif reason is not None:
+                    counts[f"dead letter for {name}: {reason}"] += 1
+                else:
+                    missing.append(f"{request_id}: not delivered to {name}, and no dead letter")
+            again = sum(taken.values()) - len(taken)
+            counts[f"delivered to {name} more than once: further deliveries"] += again
+        return counts, missing
 
     def duplicates(self) -> int:
         """Count the answers beyond each request's first."""

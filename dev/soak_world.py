@@ -1,5 +1,6 @@
 """What a soak run runs: two hosts on one set of queues, and a world that keeps failing them."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,11 +13,25 @@ from dev.azurite import Azurite
 from dev.host.host import Host
 from dev.local_run import FUNCTION_KEY, MASTER_KEY, QUEUES, ROOT, sample_settings
 from dev.stand_ins.authority import Authority
-from dev.stand_ins.faults import Close, CutBody, Delay, Random, Reset
+from dev.stand_ins.certificates import make_certificates
+from dev.stand_ins.faults import (
+    Close,
+    CutBody,
+    Delay,
+    Drip,
+    Hang,
+    Random,
+    Redirect,
+    Reset,
+    Status,
+)
 from dev.stand_ins.graph import Graph
 from dev.stand_ins.graph_data import Meeting
 from dev.stand_ins.graph_faults import throttle, unavailable
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
+from dev.stand_ins.key_vault import KeyVault
+from dev.stand_ins.proxy import ConnectProxy
+from dev.stand_ins.receiver import Receiver
 from dev.stand_ins.tcp_proxy import TcpProxy
 
 WORKERS = 2
@@ -29,6 +44,19 @@ _TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
 _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
 _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
+RECEIVERS = ("steady", "flaky")
+_SECRET_NAME = "delivery-soak"  # noqa: S105 - a name
+_SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHNvYWsncyBkZWxpdmVyaWVz"  # noqa: S105 - made up
+_RECEIVER_FAULTS = (
+    Status(500),
+    Status(429, headers={"Retry-After": "2"}),
+    Status(410),
+    Redirect("http://127.0.0.1:9/"),
+    Reset(),
+    Close(),
+    Hang(),
+    Drip(1, part="head"),
+)
 
 
 class World:
@@ -43,6 +71,7 @@ class World:
         graph: Microsoft Graph.
         meetings: Those it knows.
         hosts: The app, twice.
+        receivers: Where outcomes are delivered: one that works, and one that often does not.
     """
 
     def __init__(self, *, seed: int) -> None:
@@ -54,6 +83,7 @@ class World:
         self.graph: Graph
         self.meetings: list[Meeting] = []
         self.hosts: list[Host] = []
+        self.receivers: dict[str, Receiver] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as parts:
@@ -73,13 +103,31 @@ class World:
                 self.graph.data.add_meeting(organizers[number % ORGANIZERS])
                 for number in range(MEETINGS)
             ]
+            tls = make_certificates("*.vault.azure.net", folder=folder)
+            vault = parts.enter_context(KeyVault(authority, tls=tls))
+            vault.set_secret(_SECRET_NAME, _SECRET)
+            proxy = parts.enter_context(ConnectProxy({vault.host: vault.port}))
+            self.receivers = {
+                name: parts.enter_context(Receiver(secret=_SECRET)) for name in RECEIVERS
+            }
             azurite = parts.enter_context(Azurite(folder=folder))
             self._queue_proxy = parts.enter_context(TcpProxy(azurite.port))
             storage = parts.enter_context(
                 QueueServiceClient.from_connection_string(azurite.connection_string)
             )
             self._queues = {name: storage.create_queue(name) for name in QUEUES}
-            environment = self._environment(identity, azurite)
+            environment = {
+                **self._environment(identity, azurite),
+                **proxy.environment,
+                "REQUESTS_CA_BUNDLE": str(tls.ca),
+                "KEY_VAULT_URI": vault.url,
+                "DELIVERIES": json.dumps(
+                    {
+                        name: {"url": there.url, "secret": _SECRET_NAME, "private": True}
+                        for name, there in self.receivers.items()
+                    }
+                ),
+            }
             self.hosts = [
                 parts.enter_context(
                     Host(
@@ -121,10 +169,15 @@ class World:
             Delay(2 * GRAPH_TIMEOUT),
         )
         self.graph.always(Random(rate=FAULT_RATE, faults=faults, seed=self._seed))
+        self.receivers["flaky"].always(
+            Random(rate=FAULT_RATE, faults=_RECEIVER_FAULTS, seed=self._seed)
+        )
         try:
             yield
         finally:
             self.graph.clear_orders()
+            self.receivers["flaky"].clear_orders()
+            self.receivers["flaky"].release()
 
     @contextmanager
     def without_identity(self) -> Iterator[None]:
