@@ -84,7 +84,10 @@ def soak(*, messages: int, seconds: float) -> int:
             _watch(course, world, ledger, until=lambda: course.sent == messages)
         print(f"{course.elapsed:4.0f} s  the world has healed", flush=True)
         finished = _watch(
-            course, world, ledger, until=lambda: not ledger.open and not _waiting(world)
+            course,
+            world,
+            ledger,
+            until=lambda: not ledger.open and not _waiting(world) and _delivered(ledger),
         )
         return _report(course, world, ledger, finished=finished)
 
@@ -154,8 +157,12 @@ def _watch(course: Course, world: World, ledger: Ledger, *, until: Callable[[], 
 
 
 def _waiting(world: World) -> int:
-    queues = ("join-link-requests", "join-link-deliveries")
-    return sum(world.count(name) + world.count(f"{name}-poison") for name in queues)
+    return world.count("join-link-requests") + world.count("join-link-requests-poison")
+
+
+def _delivered(ledger: Ledger) -> bool:
+    """Say whether every outcome is delivered; what still waits then is there a second time."""
+    return not ledger.deliveries()[1]
 
 
 def _progress(course: Course, world: World, ledger: Ledger) -> str:
