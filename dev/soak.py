@@ -84,10 +84,7 @@ def soak(*, messages: int, seconds: float) -> int:
             _watch(course, world, ledger, until=lambda: course.sent == messages)
         print(f"{course.elapsed:4.0f} s  the world has healed", flush=True)
         finished = _watch(
-            course,
-            world,
-            ledger,
-            until=lambda: not ledger.open and not _waiting(world) and _delivered(ledger),
+            course, world, ledger, until=lambda: not ledger.open and not _waiting(world)
         )
         return _report(course, world, ledger, finished=finished)
 
@@ -157,12 +154,8 @@ def _watch(course: Course, world: World, ledger: Ledger, *, until: Callable[[], 
 
 
 def _waiting(world: World) -> int:
-    return world.count("join-link-requests") + world.count("join-link-requests-poison")
-
-
-def _delivered(ledger: Ledger) -> bool:
-    """Say whether every outcome is delivered; what still waits then is there a second time."""
-    return not ledger.deliveries()[1]
+    queues = ("join-link-requests", "join-link-deliveries")
+    return sum(world.count(name) + world.count(f"{name}-poison") for name in queues)
 
 
 def _progress(course: Course, world: World, ledger: Ledger) -> str:

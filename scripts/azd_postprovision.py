@@ -6,7 +6,8 @@ Teams Administrator for the access policy. Whoever has neither forwards what is 
 
 Both stand before the first code, since a token that was issued before a grant is used for up to
 24 hours. azd runs this; the azd environment may say GRAPH_GRANTS (lookup, users) and ORGANIZERS
-(object ids or user principal names, with commas between them).
+(object ids or user principal names, with commas between them; group: and a group's object id; or
+everybody).
 """
 
 import os
@@ -58,10 +59,19 @@ def graph_lines(client_id: str, grants: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def policy_arguments(organizers: Sequence[str]) -> list[str]:
+    """Say to the policy's script for whom it is: some people, a group, or everybody."""
+    if list(organizers) == ["everybody"]:
+        return ["-Everyone"]
+    if len(organizers) == 1 and organizers[0].startswith("group:"):
+        return ["-Group", organizers[0].removeprefix("group:")]
+    return ["-User", ",".join(organizers) or "ORGANIZER"]
+
+
 def policy_lines(client_id: str, organizers: Sequence[str]) -> str:
     """Say what a Teams Administrator runs."""
-    users = ",".join(organizers) or "ORGANIZER"
-    return f"pwsh scripts/{POLICY.name} -AppId {client_id} -User {users}"
+    arguments = " ".join(policy_arguments(organizers))
+    return f"pwsh scripts/{POLICY.name} -AppId {client_id} {arguments}"
 
 
 def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
@@ -69,8 +79,10 @@ def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
     pwsh = shutil.which("pwsh")
     if not (pwsh and organizers and sys.stdin.isatty()):
         return False
-    command = [pwsh, "-NoProfile", "-File", str(POLICY), "-AppId", client_id, "-User"]
-    done = subprocess.run([*command, ",".join(organizers)], check=False)  # noqa: S603 - our own
+    command = [pwsh, "-NoProfile", "-File", str(POLICY), "-AppId", client_id]
+    done = subprocess.run(  # noqa: S603 - our own
+        [*command, *policy_arguments(organizers)], check=False
+    )
     return done.returncode == 0
 
 

@@ -115,7 +115,12 @@ class Administrator:
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def run(
-        self, script: str, *arguments: str, version: str = "3.13", typed: str | None = None
+        self,
+        script: str,
+        *arguments: str,
+        version: str = "3.13",
+        typed: str | None = None,
+        scripts: Path = SCRIPTS,
     ) -> Done:
         """Run a script of scripts/ to its end; any warning of Python's ends it.
 
@@ -124,6 +129,7 @@ class Administrator:
             *arguments: What follows it.
             version: Which Python runs it.
             typed: What is piped into it.
+            scripts: The folder that it is in.
         """
         environment = {
             "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
@@ -132,6 +138,6 @@ class Administrator:
             "PYTHONWARNINGS": "error",
             **self.environment,
         }
-        program = [python(version), SCRIPTS / script]
+        program = [python(version), scripts / script]
         done = _run(*program, *arguments, env=environment, input=typed or "")
         return Done(done.returncode, done.stdout, done.stderr)

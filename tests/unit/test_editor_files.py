@@ -124,16 +124,22 @@ def test_what_the_settings_lean_on_is_recommended() -> None:
     assert {"ms-python.python", "ms-python.debugpy", "humao.rest-client"} <= set(extensions())
 
 
-def test_the_container_has_what_the_two_commands_need() -> None:
-    """Python and Node, the environment ready, the same extensions; and no port fixed."""
+def test_the_container_has_what_the_commands_and_the_set_up_need() -> None:
+    """Python and Node, az, azd, pwsh with Teams' module, func; the environment ready; no port."""
     container = load(".devcontainer/devcontainer.json")
     python = (ROOT / ".python-version").read_text(encoding="utf-8").strip()
-    ((feature, options),) = container["features"].items()
-    interpreter, script, *arguments = container["postCreateCommand"].split()
+    features = {
+        name.rpartition("/")[2].partition(":")[0]: options
+        for name, options in container["features"].items()
+    }
+    core_tools, prepare = container["postCreateCommand"].split(" && ")
+    interpreter, script, *arguments = prepare.split()
 
     assert container["image"] == f"mcr.microsoft.com/devcontainers/python:{python}"
-    assert feature.startswith("ghcr.io/devcontainers/features/node:")
-    assert int(options["version"]) >= OLDEST_NODE
+    assert features.keys() == {"node", "azure-cli", "azd", "powershell"}
+    assert int(features["node"]["version"]) >= OLDEST_NODE
+    assert features["powershell"]["modules"] == "MicrosoftTeams"
+    assert core_tools == "npm install --global azure-functions-core-tools@4"
     assert (interpreter, (ROOT / script).is_file()) == ("python3", True)
     assert cli.parse(arguments).command == "prepare"
     assert container["customizations"]["vscode"]["extensions"] == extensions()

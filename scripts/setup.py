@@ -1,0 +1,561 @@
+#!/usr/bin/env python3
+"""Sets the app up, from nothing to the first join link, one question after the other.
+
+Needs the Azure CLI and azd, signed in; PowerShell 7 with the MicrosoftTeams module for the Teams
+policy, where the app is to give out any organizer's links. Python 3.10 or newer, in Cloud Shell, a
+codespace or any shell. Roles: Owner of the Azure subscription (or Contributor with Role Based
+Access Control Administrator); whoever lacks another role is handed the command to forward.
+
+Run it again at any time: it goes on where it stopped, and asks nothing twice. The answers are in
+the azd environment; `azd env set NAME VALUE` changes one.
+
+Exits with 0 when there is a join link, or nothing is left to do here; 1 when a step failed; 2 when
+a tool, a sign-in or an answer is missing; 3 when somebody else has to make a grant first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from command_line import Parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+EXIT_FAILED, EXIT_MISSING, EXIT_GRANT_MISSING = 1, 2, 3
+OLDEST_AZD = (1, 24, 2)
+OWN, ANY, NONE = "own", "any", "none"
+_ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9-]{1,30}[a-z0-9]")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_INSTALL = {
+    "az": "the Azure CLI: https://learn.microsoft.com/cli/azure/install-azure-cli",
+    "azd": "the Azure Developer CLI, 1.24.2 or newer: https://aka.ms/azd-install",
+}
+_PWSH = (
+    "PowerShell 7 is not here, so that the Teams policy is printed for a Teams administrator "
+    "instead of being set."
+)
+
+
+class SetUpError(Exception):
+    """The set-up cannot go on; the text says what to do.
+
+    Args:
+        text: for whoever runs this.
+        code: the exit code.
+    """
+
+    def __init__(self, text: str, *, code: int = EXIT_FAILED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that the set-up has to know, kept in the azd environment.
+
+    Attributes:
+        name: Under which it is kept.
+        text: What is asked.
+        default: Taken for an empty answer; None where one has to be given.
+        read: Gives the answer as it is kept, or raises ValueError saying what is wrong.
+    """
+
+    name: str
+    text: str
+    read: Callable[[str], str]
+    default: str | None = None
+
+
+class Azd:
+    """The azd environment, and the commands that are run.
+
+    Args:
+        what_if: Print what would change something instead of running it.
+    """
+
+    def __init__(self, *, what_if: bool) -> None:
+        self.what_if = what_if
+        self.environment = ""
+        self._values: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        """List the environments that are there."""
+        done = output(["azd", "env", "list", "--output", "json"])
+        found = json.loads(done) if done else []
+        return [str(each.get("Name", "")) for each in found]
+
+    def use(self, name: str) -> None:
+        """Take an environment, made where it is not there yet."""
+        self.environment = name
+        if name not in self.names():
+            self.run(["azd", "env", "new", name, "--no-prompt"])
+        self.reload()
+
+    def reload(self) -> None:
+        """Read what the environment holds now."""
+        found = {}
+        for line in output(["azd", "env", "get-values", *self._option()]).splitlines():
+            name, equals, value = line.partition("=")
+            if equals:
+                found[name] = _unquoted(value)
+        self._values = {**self._values, **found}
+
+    def get(self, name: str) -> str:
+        """Give a value, empty where there is none."""
+        return self._values.get(name, "")
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a value."""
+        self._values[name] = value
+        self.run(["azd", "env", "set", name, value, *self._option()], quiet=True)
+
+    def run(self, command: Sequence[str], *, quiet: bool = False) -> int:
+        """Run a command that changes something, and give its exit code."""
+        if self.what_if:
+            print(f"   would run: {' '.join(command)}", flush=True)
+            return 0
+        if not quiet:
+            print(f"   $ {' '.join(command)}", flush=True)
+        return subprocess.run(  # noqa: S603 - azd and this project's own scripts
+            list(command), cwd=ROOT, check=False, stdout=subprocess.DEVNULL if quiet else None
+        ).returncode
+
+    def _option(self) -> list[str]:
+        return ["--environment", self.environment]
+
+
+def main() -> int:
+    """Go from the tools to the first link."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--environment", metavar="NAME", help="the azd environment to use")
+    parser.add_argument(
+        "--what-if", action="store_true", help="ask, then print what would be run; change nothing"
+    )
+    parser.add_argument(
+        "--way", choices=(OWN, ANY), help="whose links the app gives out, in place of the answer"
+    )
+    options = parser.parse_args()
+    try:
+        return set_up(Azd(what_if=options.what_if), name=options.environment, way=options.way)
+    except SetUpError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return error.code
+    except (EOFError, KeyboardInterrupt):
+        print("\nStopped. Run this again to go on.", file=sys.stderr)
+        return EXIT_MISSING
+
+
+def set_up(azd: Azd, *, name: str | None, way: str | None = None) -> int:
+    """Take each step that is not done yet.
+
+    Raises:
+        SetUpError: something is missing, or a step failed.
+    """
+    step("1. Tools and sign-ins")
+    account = check_tools()
+    step("2. Questions")
+    azd.use(name or choose_environment(azd))
+    if way is not None:
+        azd.set("SETUP_WAY", way)
+    way = ask_all(azd)
+    step("3. Resources in Azure (about 10 minutes)")
+    provision(azd)
+    if way == ANY:
+        step("4. Permission on Microsoft Graph")
+        check_grants(azd)
+    else:
+        step("4. App registration for people's own meetings")
+        register(azd, account)
+    step("5. The code (about 5 minutes)")
+    deploy(azd)
+    step("6. Diagnostics")
+    target = ask_target(azd)
+    diagnose(azd, target)
+    step("7. The first join link")
+    return show_link(azd, way, target)
+
+
+def step(title: str) -> None:
+    """Say what comes now."""
+    print(f"\n== {title}", flush=True)
+
+
+def check_tools() -> dict[str, str]:
+    """Look for what is needed, and say all that is missing at once.
+
+    Returns:
+        Who is signed in to Azure: `user`, `tenant`, `subscription`.
+
+    Raises:
+        SetUpError: a tool or a sign-in is missing.
+    """
+    missing = [f"Install {text}" for tool, text in _INSTALL.items() if shutil.which(tool) is None]
+    account: dict[str, str] = {}
+    if shutil.which("azd") is not None:
+        version = tuple(map(int, re.findall(r"\d+", output(["azd", "version"]))[:3]))
+        if version and version < OLDEST_AZD:
+            found = ".".join(map(str, version))
+            missing.append(f"Update azd, which is {found} here, to 1.24.2 or newer.")
+        if subprocess.run(
+            ["azd", "auth", "login", "--check-status"],  # noqa: S607 - the one on the path
+            check=False,
+            capture_output=True,
+        ).returncode:
+            missing.append("Sign in to azd: azd auth login")
+    if shutil.which("az") is not None:
+        shown = output(["az", "account", "show", "--output", "json"])
+        if shown:
+            told = json.loads(shown)
+            account = {
+                "user": str(told.get("user", {}).get("name", "")),
+                "tenant": str(told.get("tenantId", "")),
+                "subscription": str(told.get("name", "")),
+                "id": str(told.get("id", "")),
+            }
+        else:
+            missing.append("Sign in to Azure: az login")
+    if missing:
+        lines = "\n".join(f"  - {line}" for line in missing)
+        raise SetUpError(
+            f"Before this can begin:\n{lines}\nThen run this again.", code=EXIT_MISSING
+        )
+    print(f"   Signed in as {account['user']}, to the subscription {account['subscription']}.")
+    if shutil.which("pwsh") is None:
+        print(f"   {_PWSH}")
+    return account
+
+
+def choose_environment(azd: Azd) -> str:
+    """Take the only environment that is there, or ask for a name."""
+    names = azd.names()
+    if len(names) == 1:
+        print(f"   Going on with the environment {names[0]}.")
+        return names[0]
+    there = f" (there: {', '.join(names)})" if names else ""
+    return ask(
+        Question("AZURE_ENV_NAME", f"Name of this environment{there}", _environment_name, "clinic")
+    )
+
+
+def ask_all(azd: Azd) -> str:
+    """Ask what the environment does not hold yet, and give whose links the app is to give out."""
+    azd_questions = [
+        Question("AZURE_LOCATION", "Azure region", _word, "westeurope"),
+        Question(
+            "SETUP_WAY",
+            "Whose join links?\n"
+            "     own: people who sign in get those of their own meetings. No Teams policy and no\n"
+            "          permission over other people's meetings\n"
+            "     any: booking systems and workflows get any organizer's\n"
+            "   own or any",
+            _way,
+            ANY,
+        ),
+    ]
+    for question in azd_questions:
+        answer(azd, question)
+    way = azd.get("SETUP_WAY")
+    if way == ANY:
+        answer(
+            azd,
+            Question(
+                "ORGANIZERS",
+                "Whose meetings may the app act for? Sign-in names with commas between them,\n"
+                "   group:OBJECT-ID for a group, or everybody",
+                _organizers,
+            ),
+        )
+        if not azd.get("GRAPH_GRANTS"):
+            azd.set("GRAPH_GRANTS", "lookup,users")
+    if not azd.get("SETUP_NO_ALERTS"):
+        answer(azd, Question("ALERT_EMAIL", "Where shall alerts go? An address, or none", _alerts))
+    if not azd.get("OPERATOR_PRINCIPAL_ID"):
+        signed_in = output(["az", "ad", "signed-in-user", "show", "--query", "id", "-o", "tsv"])
+        if _GUID.fullmatch(signed_in.strip()):
+            azd.set("OPERATOR_PRINCIPAL_ID", signed_in.strip())
+    return way
+
+
+def answer(azd: Azd, question: Question) -> None:
+    """Ask, unless the environment knows."""
+    if known := azd.get(question.name):
+        print(f"   {question.name}: {known}")
+        return
+    given = ask(question)
+    if question.name == "ALERT_EMAIL" and given == NONE:
+        azd.set("SETUP_NO_ALERTS", "true")
+    else:
+        azd.set(question.name, given)
+
+
+def ask(question: Question) -> str:
+    """Ask until the answer can be used."""
+    default = "" if question.default is None else f" [{question.default}]"
+    while True:
+        given = input(f"   {question.text}{default}: ").strip() or (question.default or "")
+        try:
+            return question.read(given)
+        except ValueError as error:
+            print(f"   {error}")
+
+
+def provision(azd: Azd) -> None:
+    """Make the resources; azd changes nothing that is right already.
+
+    Raises:
+        SetUpError: it failed.
+    """
+    command = ["azd", "provision", "--no-prompt", "--environment", azd.environment]
+    if azd.run(command):
+        raise SetUpError(
+            "azd could not make the resources. Its last lines say why; docs/deploy.md lists what "
+            "can go wrong. Then run this again."
+        )
+    azd.reload()
+
+
+def check_grants(azd: Azd) -> None:
+    """See that the permission stands before the code does.
+
+    Raises:
+        SetUpError: somebody has to grant it first.
+    """
+    client_id = azd.get("MANAGED_IDENTITY_CLIENT_ID")
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "grant_graph_permissions.py"),
+        client_id or "CLIENT-ID",
+        "--lookup",
+        "--users",
+        "--what-if",
+    ]
+    if azd.run(command):
+        raise SetUpError(
+            "The permission is not granted yet. Forward the lines above, headed *Forward this to "
+            "a Privileged Role Administrator*, and run this again when it is done: nothing is "
+            "asked twice. (The code comes after the grant, because a token from before it is "
+            "used for up to 24 hours.)",
+            code=EXIT_GRANT_MISSING,
+        )
+
+
+def register(azd: Azd, account: dict[str, str]) -> None:
+    """Make the app registration for people's own meetings, and the consent to Graph's permissions.
+
+    Raises:
+        SetUpError: one of them could not be made.
+    """
+    if azd.get("ENTRA_CLIENT_ID"):
+        print(f"   ENTRA_CLIENT_ID: {azd.get('ENTRA_CLIENT_ID')}")
+        return
+    group = azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP"
+    principal = azd.get("MANAGED_IDENTITY_PRINCIPAL_ID") or "PRINCIPAL-ID"
+    parameters = [f"environmentName={azd.environment}", f"managedIdentityPrincipalId={principal}"]
+    _deploy_graph(azd, group, "sign-in", parameters)
+    shown = output(
+        [
+            *("az", "deployment", "group", "show", "--resource-group", group),
+            *("--name", "sign-in", "--query", "properties.outputs", "--output", "json"),
+        ]
+    )
+    # Azure writes an output's name with other capitals than the template does.
+    outputs = {name.upper(): each["value"] for name, each in json.loads(shown or "{}").items()}
+    client_id = str(outputs.get("ENTRA_CLIENT_ID", "")) or "ENTRA-CLIENT-ID"
+    _deploy_graph(azd, group, "delegated-permissions", [f"entraClientId={client_id}"])
+    azd.set("ENTRA_CLIENT_ID", client_id)
+    print(f"   Tenant {account['tenant']}, app registration {client_id}.")
+    provision(azd)
+
+
+def _deploy_graph(azd: Azd, group: str, name: str, parameters: list[str]) -> None:
+    """Deploy one file of infra/graph, again for as long as Entra does not know all of it."""
+    deployment = ["az", "deployment", "group", "create", "--resource-group", group]
+    deployment += ["--name", name, "--template-file", f"infra/graph/{name}.bicep"]
+    deployment += ["--parameters", *parameters, "--output", "none"]
+    retry = str(ROOT / "scripts" / "retry_deployment.py")
+    if azd.run([sys.executable, retry, *deployment]):
+        raise SetUpError(
+            "This takes the directory role Cloud Application Administrator. Forward it to somebody "
+            f"who holds it:\n  {' '.join(deployment)}\n"
+            "Then run this again: what is there already stays as it is.",
+            code=EXIT_GRANT_MISSING,
+        )
+
+
+def deploy(azd: Azd) -> None:
+    """Deploy the code, again for as long as new roles are not known everywhere.
+
+    Raises:
+        SetUpError: it failed.
+    """
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "retry_deployment.py"),
+        "azd",
+        "deploy",
+        "--no-prompt",
+        "--environment",
+        azd.environment,
+    ]
+    if azd.run(command):
+        raise SetUpError(
+            "The code could not be deployed. The last lines say why; docs/deploy.md lists what "
+            "can go wrong. Then run this again."
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whose meeting the diagnostics and the first link are about; empty where none was named."""
+
+    organizer: str
+    link: str
+
+
+def ask_target(azd: Azd) -> Target:
+    """Ask for a meeting to try the app with."""
+    if azd.what_if:
+        return Target("", "")
+    print("   A meeting to try it with; Enter for none.")
+    organizer = input("   Organizer (sign-in name or object id): ").strip()
+    return Target(organizer, input("   Its Teams link: ").strip() if organizer else "")
+
+
+def diagnose(azd: Azd, target: Target) -> None:
+    """Run the diagnostics, which print what to do about whatever fails."""
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "diagnose.py"),
+        "--app",
+        azd.get("FUNCTION_APP_NAME") or "APP",
+        "--resource-group",
+        azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP",
+    ]
+    if target.organizer:
+        command += ["--user-id", target.organizer]
+    if target.link:
+        command += ["--join-web-url", target.link]
+    if azd.run(command) == EXIT_FAILED:
+        raise SetUpError(
+            "A check fails; what to do about it stands beside it. A Teams policy takes up to 30 "
+            "minutes to count. Then run this again."
+        )
+
+
+def show_link(azd: Azd, way: str, target: Target) -> int:
+    """Ask the app for the first link, where a meeting was named, and show it."""
+    url = azd.get("FUNCTION_APP_URL")
+    if way == OWN:
+        print(
+            "   People ask for their own meetings with their own tokens: by the connector "
+            "(docs/power-automate.md) or any client that signs in (docs/api.md)."
+        )
+        return 0
+    if azd.what_if or not (target.organizer and target.link):
+        print("   No meeting was named. docs/setup.md has the line to ask with.")
+        return 0
+    key = output(
+        [
+            "az",
+            "functionapp",
+            "keys",
+            "list",
+            "--resource-group",
+            azd.get("AZURE_RESOURCE_GROUP"),
+            "--name",
+            azd.get("FUNCTION_APP_NAME"),
+            "--query",
+            "functionKeys.default",
+            "--output",
+            "tsv",
+        ]
+    ).strip()
+    body = json.dumps({"userId": target.organizer, "joinWebUrl": target.link}).encode()
+    request = urllib.request.Request(  # noqa: S310 - the deployment's own address
+        f"{url}/api/join-link",
+        data=body,
+        headers={"x-functions-key": key, "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310 - as above
+            found = json.load(response)
+    except urllib.error.HTTPError as error:
+        problem = error.read().decode("utf-8", "replace")
+        raise SetUpError(f"The app answered {error.code}: {problem}") from None
+    except OSError as error:
+        raise SetUpError(f"The app did not answer: {type(error).__name__}.") from None
+    print(f"   {found['virtualAppointmentJoinWebUrl']}")
+    print("   It opens in a private browser window, without an account. The set-up is done.")
+    return 0
+
+
+def output(command: Sequence[str]) -> str:
+    """Give what a command prints, or nothing where it is missing or fails."""
+    try:
+        done = subprocess.run(  # noqa: S603 - az and azd
+            list(command), cwd=ROOT, check=False, capture_output=True, encoding="utf-8"
+        )
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _unquoted(value: str) -> str:
+    """Read a value as `azd env get-values` writes it."""
+    try:
+        return str(json.loads(value)) if value.startswith('"') else value
+    except ValueError:
+        return value.strip('"')
+
+
+def _environment_name(text: str) -> str:
+    if not _ENVIRONMENT_NAME.fullmatch(text):
+        raise ValueError("3 to 32 small letters, digits and hyphens, with a letter first.")
+    return text
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+", text):
+        raise ValueError("As Azure writes it, such as westeurope.")
+    return text
+
+
+def _way(text: str) -> str:
+    if text not in (OWN, ANY):
+        raise ValueError("Answer own or any.")
+    return text
+
+
+def _organizers(text: str) -> str:
+    if text == "everybody":
+        return text
+    if text.startswith("group:") and _GUID.fullmatch(text.removeprefix("group:")):
+        return text
+    users = [user.strip() for user in text.split(",") if user.strip()]
+    if not users or not all(_ADDRESS.fullmatch(user) or _GUID.fullmatch(user) for user in users):
+        raise ValueError(
+            "Name somebody: dr.meyer@clinic.example, or group: and its object id, or everybody."
+        )
+    return ",".join(users)
+
+
+def _alerts(text: str) -> str:
+    if text != NONE and not _ADDRESS.fullmatch(text):
+        raise ValueError("An e-mail address, or none.")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Stands in for azd: keeps an environment in a folder, and notes how it was called.
+
+AZD_STUB names the folder. In it, `signed-out` makes the sign-in missing, `fails` holds a command
+that fails, `outputs` what the first provisioning adds to the environment, and `calls` what was
+asked.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+folder = Path(os.environ["AZD_STUB"])
+environments = folder / "environments"
+environments.mkdir(exist_ok=True)
+arguments = sys.argv[1:]
+called = " ".join(arguments)
+with (folder / "calls").open("a", encoding="utf-8") as calls:
+    calls.write(f"azd {called}\n")
+fails = folder / "fails"
+if fails.exists() and called.startswith(fails.read_text(encoding="utf-8").strip()):
+    sys.exit("ERROR: by order")
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def values(name: str) -> dict[str, str]:
+    """Read an environment."""
+    path = environments / name
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def keep(name: str, found: dict[str, str]) -> None:
+    """Write an environment."""
+    (environments / name).write_text(json.dumps(found), encoding="utf-8")
+
+
+def environment() -> str:
+    """Say which one is asked about."""
+    return arguments[arguments.index("--environment") + 1]
+
+
+match arguments:
+    case ["version"]:
+        say(os.environ.get("AZD_VERSION", "azd version 1.25.0 (commit abc)"))
+    case ["auth", "login", "--check-status"]:
+        sys.exit(int((folder / "signed-out").exists()))
+    case ["env", "list", *_]:
+        say(json.dumps([{"Name": path.name} for path in sorted(environments.iterdir())]))
+    case ["env", "new", name, *_]:
+        keep(name, {"AZURE_ENV_NAME": name})
+    case ["env", "get-values", *_]:
+        for name, value in values(environment()).items():
+            say(f"{name}={json.dumps(value)}")
+    case ["env", "set", name, value, *_]:
+        keep(environment(), {**values(environment()), name: value})
+    case ["provision", *_]:
+        outputs = json.loads((folder / "outputs").read_text(encoding="utf-8"))
+        keep(environment(), {**values(environment()), **outputs})
+    case ["deploy", *_]:
+        pass
+    case _:
+        sys.exit(f"ERROR: unknown command {called}")

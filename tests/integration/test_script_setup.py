@@ -1,0 +1,303 @@
+"""scripts/setup.py: from nothing to the first link, with stand-ins of az, azd and pwsh."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.integration.script_runs import ROOT, VERSIONS, Administrator, Done
+
+CLIENT = "20000000-0000-4000-8000-000000000002"
+PRINCIPAL = "20000000-0000-4000-8000-000000000003"
+REGISTRATION = "20000000-0000-4000-8000-000000000004"
+OPERATOR = "30000000-0000-4000-8000-000000000003"
+LINK = "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=made-up"
+ANSWERS = ["clinic", "", "any", "dr.meyer@clinic.example", "it@clinic.example"]
+MEETING = ["dr.meyer@clinic.example", "https://teams.microsoft.com/meet/2345678901234"]
+
+# Notes how it was called; its Graph is asked by the script that grants, which has tests of its own.
+AZ = """\
+#!/bin/sh
+echo "az $*" >> {folder}/calls
+case "$*" in
+  "account show"*) [ -e {folder}/no-account ] && exit 1
+    echo '{{"name":"Clinic","id":"1","tenantId":"2","user":{{"name":"a@clinic.example"}}}}' ;;
+  "ad signed-in-user"*) echo {operator} ;;
+  "deployment group show"*) echo '{{"entrA_CLIENT_ID":{{"value":"{registration}"}}}}' ;;
+  "functionapp keys list"*) echo a-key ;;
+esac
+"""
+# In the place of Python, for the project's own scripts: notes them, and fails by order.
+SCRIPT = """\
+import os, sys
+from pathlib import Path
+folder = Path(os.environ["AZD_STUB"])
+name = Path(__file__).name
+with (folder / "calls").open("a", encoding="utf-8") as calls:
+    calls.write(" ".join([name, *sys.argv[1:]]) + "\\n")
+if "az deployment group create" in " ".join(sys.argv):
+    sys.exit(int((folder / "no-registration").exists()))
+order = folder / f"exit-{name}"
+sys.exit(int(order.read_text()) if order.exists() else 0)
+"""
+
+
+class App(BaseHTTPRequestHandler):
+    """Gives the link to whoever has the key."""
+
+    def do_POST(self) -> None:
+        """Answer as join-link does."""
+        known = self.headers["x-functions-key"] == "a-key" and self.path == "/api/join-link"
+        body = json.dumps({"virtualAppointmentJoinWebUrl": LINK}).encode()
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def app() -> Iterator[str]:
+    """A deployed app's address."""
+    server = HTTPServer(("127.0.0.1", 0), App)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Setter(Administrator):
+    """An administrator who runs the set-up in a copy of the project's scripts."""
+
+    def __init__(self, folder: Path, app: str) -> None:
+        super().__init__(folder, {"none": "token"})
+        self.command(
+            "az",
+            AZ.format(folder=folder, operator=OPERATOR, registration=REGISTRATION),
+        )
+        stub = ROOT / "tests" / "integration" / "azd_stub.py"
+        self.command("azd", f'#!/bin/sh\nexec python3 "{stub}" "$@"\n')
+        self.environment["AZD_STUB"] = str(folder)
+        self.scripts = folder / "project" / "scripts"
+        self.scripts.mkdir(parents=True)
+        for name in ("setup.py", "command_line.py"):
+            (self.scripts / name).write_bytes((ROOT / "scripts" / name).read_bytes())
+        for name in ("grant_graph_permissions.py", "retry_deployment.py", "diagnose.py"):
+            (self.scripts / name).write_text(SCRIPT, encoding="utf-8")
+        outputs = {
+            "AZURE_RESOURCE_GROUP": "rg-clinic",
+            "FUNCTION_APP_NAME": "func-clinic",
+            "FUNCTION_APP_URL": app,
+            "MANAGED_IDENTITY_CLIENT_ID": CLIENT,
+            "MANAGED_IDENTITY_PRINCIPAL_ID": PRINCIPAL,
+        }
+        (folder / "outputs").write_text(json.dumps(outputs), encoding="utf-8")
+
+    def set_up(self, *options: str, typed: list[str], version: str = "3.13") -> Done:
+        """Run the set-up, and type these lines."""
+        text = "".join(f"{line}\n" for line in typed)
+        return self.run("setup.py", *options, version=version, typed=text, scripts=self.scripts)
+
+    @property
+    def calls(self) -> list[str]:
+        """What was called, in order."""
+        path = self.folder / "calls"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def changes(self) -> list[str]:
+        """The first two words of each call that may change something."""
+        asking = ("azd version", "azd auth", "azd env list", "azd env get-values", "az account")
+        asking += ("az ad", "az deployment group show", "az functionapp keys")
+        return [" ".join(call.split()[:2]) for call in self.calls if not call.startswith(asking)]
+
+    def kept(self) -> Mapping[str, str]:
+        """What the environment holds."""
+        path = self.folder / "environments" / "clinic"
+        found: Mapping[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def order(self, name: str, text: str = "") -> None:
+        """Order a stand-in to fail."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def withdraw(self, name: str) -> None:
+        """Withdraw an order."""
+        (self.folder / name).unlink()
+
+
+@pytest.fixture
+def setter(tmp_path: Path, app: str) -> Setter:
+    """Somebody signed in to az and azd, who holds every role."""
+    return Setter(tmp_path, app)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_set_up_goes_from_questions_to_the_first_link(setter: Setter, version: str) -> None:
+    """Provisioned, granted, deployed, checked, in this order."""
+    done = setter.set_up(typed=[*ANSWERS, *MEETING], version=version)
+
+    assert (done.code, done.complained) == (0, "")
+    assert LINK in done.said
+    kept = setter.kept()
+    assert kept["AZURE_LOCATION"] == "westeurope"
+    assert kept["ORGANIZERS"] == "dr.meyer@clinic.example"
+    assert kept["GRAPH_GRANTS"] == "lookup,users"
+    assert kept["ALERT_EMAIL"] == "it@clinic.example"
+    assert kept["OPERATOR_PRINCIPAL_ID"] == OPERATOR
+    steps = [call for call in setter.changes() if not call.startswith("azd env")]
+    assert steps == [
+        "azd provision",
+        f"grant_graph_permissions.py {CLIENT}",
+        "retry_deployment.py azd",
+        "diagnose.py --app",
+    ]
+
+
+def test_a_second_run_asks_nothing_but_the_meeting(setter: Setter) -> None:
+    """And provisions again, which changes nothing that is right."""
+    setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    done = setter.set_up(typed=MEETING)
+
+    assert (done.code, done.complained) == (0, "")
+    assert LINK in done.said
+
+
+def test_whoever_stops_in_the_middle_goes_on_there(setter: Setter) -> None:
+    """What was answered is kept."""
+    stopped = setter.set_up(typed=ANSWERS[:3])
+    assert stopped.code == 2
+    assert "Run this again to go on" in stopped.complained
+
+    done = setter.set_up(typed=[*ANSWERS[3:], *MEETING])
+
+    assert done.code == 0
+
+
+def test_peoples_own_meetings_take_no_grant_over_others(setter: Setter) -> None:
+    """A registration with the identity as its credential, then its client id provisioned."""
+    done = setter.set_up(typed=["clinic", "", "own", "none", ""])
+
+    assert (done.code, done.complained) == (0, "")
+    assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
+    assert "ORGANIZERS" not in setter.kept()
+    assert not any(call.startswith("grant_graph_permissions") for call in setter.calls)
+    registration, consent = [call for call in setter.calls if "infra/graph/" in call]
+    assert PRINCIPAL in registration
+    assert REGISTRATION in consent
+    assert setter.changes().count("azd provision") == 2
+
+
+def test_who_may_not_register_is_handed_what_to_forward(setter: Setter) -> None:
+    """With the role that it takes; and the set-up goes on once it is done."""
+    setter.order("no-registration")
+    done = setter.set_up(typed=["clinic", "", "own", "none"])
+    assert done.code == 3
+    assert "Cloud Application Administrator" in done.complained
+    assert "az deployment group create" in done.complained
+
+    setter.withdraw("no-registration")
+    assert setter.set_up(typed=[""]).code == 0
+
+
+def test_a_grant_that_is_missing_stops_it_before_the_code(setter: Setter) -> None:
+    """A token from before the grant would be used for a day."""
+    setter.order("exit-grant_graph_permissions.py", "3")
+    done = setter.set_up(typed=ANSWERS)
+    assert done.code == 3
+    assert "Privileged Role Administrator" in done.complained
+    assert not any(call.startswith("retry_deployment") for call in setter.calls)
+
+    setter.withdraw("exit-grant_graph_permissions.py")
+    assert setter.set_up(typed=MEETING).code == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "says"),
+    [
+        ("fails", "provision", "azd could not make the resources"),
+        ("exit-retry_deployment.py", "1", "The code could not be deployed"),
+        ("exit-diagnose.py", "1", "A check fails"),
+    ],
+)
+def test_a_step_that_fails_ends_it_and_says_what_to_do(
+    setter: Setter, order: str, text: str, says: str
+) -> None:
+    """And the next run goes on."""
+    setter.order(order, text)
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+    assert done.code == 1
+    assert says in done.complained
+
+    setter.withdraw(order)
+    assert setter.set_up(typed=MEETING).code == 0
+
+
+def test_what_is_missing_is_said_all_at_once(setter: Setter) -> None:
+    """Tools that are too old and sign-ins, before any question."""
+    setter.order("signed-out")
+    setter.order("no-account")
+    setter.environment["AZD_VERSION"] = "azd version 1.9.3 (commit abc)"
+
+    done = setter.set_up(typed=[])
+
+    assert done.code == 2
+    for line in ("Update azd, which is 1.9.3", "azd auth login", "az login"):
+        assert line in done.complained
+    assert setter.changes() == []
+
+
+def test_what_if_changes_nothing(setter: Setter) -> None:
+    """It prints each command instead."""
+    done = setter.set_up("--what-if", typed=ANSWERS)
+
+    assert (done.code, done.complained) == (0, "")
+    assert setter.changes() == []
+    for command in ("azd provision", "grant_graph_permissions.py", "azd deploy", "diagnose.py"):
+        assert command in done.said
+
+
+def test_the_other_way_is_added_later(setter: Setter) -> None:
+    """What it needs beside is asked then."""
+    setter.set_up(typed=["clinic", "", "own", "none", ""])
+
+    done = setter.set_up("--way", "any", typed=[ANSWERS[3], *MEETING])
+
+    assert (done.code, setter.kept()["SETUP_WAY"]) == (0, "any")
+    assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        (["Clinic!", *ANSWERS], "small letters"),
+        ([*ANSWERS[:2], "all", *ANSWERS[2:]], "own or any"),
+        ([*ANSWERS[:3], "somebody", *ANSWERS[3:]], "group:"),
+        ([*ANSWERS[:4], "here", *ANSWERS[4:]], "e-mail address"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_is_asked_again(
+    setter: Setter, answers: list[str], says: str
+) -> None:
+    """With what it should look like."""
+    done = setter.set_up("--what-if", typed=answers)
+
+    assert done.code == 0
+    assert says in done.said
+
+
+@pytest.mark.parametrize(
+    "organizers", ["everybody", f"group:{OPERATOR}", "a@clinic.example, b@clinic.example"]
+)
+def test_organizers_are_people_a_group_or_everybody(setter: Setter, organizers: str) -> None:
+    """As the grant's script takes them."""
+    typed = [*ANSWERS[:3], organizers, ANSWERS[4], *MEETING]
+    assert setter.set_up(typed=typed).code == 0
+    assert setter.kept()["ORGANIZERS"] == organizers.replace(" ", "")
