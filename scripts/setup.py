@@ -457,7 +457,7 @@ def diagnose(azd: Azd, target: Target) -> None:
 def show_link(azd: Azd, way: str, target: Target) -> int:
     """Ask the app for the first link, where a meeting was named, and show it."""
     url = azd.get("FUNCTION_APP_URL")
-    if way == OWN:
+    if way == OWN or azd.get("ENTRA_CLIENT_ID"):  # the routes for links refuse keys then
         print(
             "   People ask for their own meetings with their own tokens: by the connector "
             "(docs/power-automate.md) or any client that signs in (docs/api.md)."
