@@ -7,7 +7,9 @@ Teams Administrator for the access policy. Whoever has neither forwards what is 
 Both stand before the first code, since a token that was issued before a grant is used for up to
 24 hours. azd runs this; the azd environment may say GRAPH_GRANTS (lookup, users) and ORGANIZERS
 (object ids or user principal names, with commas between them; group: and a group's object id; or
-everybody).
+everybody). GRAPH_GRANTS is none where people ask for their own meetings only: then nothing is
+granted here, and the steps of sign-in are printed, which take the role Cloud Application
+Administrator.
 """
 
 import os
@@ -74,6 +76,26 @@ def policy_lines(client_id: str, organizers: Sequence[str]) -> str:
     return f"pwsh scripts/{POLICY.name} -AppId {client_id} {arguments}"
 
 
+def sign_in_lines(environment: Mapping[str, str]) -> str:
+    """Say how sign-in is set up, now that the identity is there."""
+    group = environment["AZURE_RESOURCE_GROUP"]
+    deploy = (
+        "python scripts/retry_deployment.py az deployment group create "
+        f"--resource-group {group} --template-file infra/graph"
+    )
+    register = (
+        f"{deploy}/sign-in.bicep --query properties.outputs --parameters "
+        f"environmentName={environment['AZURE_ENV_NAME']} "
+        f"managedIdentityPrincipalId={environment['MANAGED_IDENTITY_PRINCIPAL_ID']}"
+    )
+    consent = (
+        f"{deploy}/delegated-permissions.bicep "
+        "--parameters entraClientId=THE_ENTRA_CLIENT_ID_IT_PRINTS"
+    )
+    use = "azd env set ENTRA_CLIENT_ID THE_ENTRA_CLIENT_ID_IT_PRINTS"
+    return f"{register}\n{consent}\n{use}\nazd provision"
+
+
 def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
     """Run the policy's script where somebody is there to sign in, and say whether it worked."""
     pwsh = shutil.which("pwsh")
@@ -91,6 +113,12 @@ def main() -> int:
     read_hook("postprovision", description=__doc__, variables=("MANAGED_IDENTITY_CLIENT_ID",))
     client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
     grants = words(os.environ.get("GRAPH_GRANTS", ""))
+    if grants == ["none"]:
+        print("== No permission of the app itself: people ask for their own meetings", flush=True)
+        if not os.environ.get("ENTRA_CLIENT_ID"):
+            print("\nForward this to a Cloud Application Administrator (docs/deploy.md):\n")
+            print(sign_in_lines(os.environ), flush=True)
+        return 0
     organizers = words(os.environ.get("ORGANIZERS", ""))
     print("== Permission on Microsoft Graph", flush=True)
     granted = subprocess.run(graph_command(os.environ), check=False)  # noqa: S603 - our own

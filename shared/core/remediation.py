@@ -119,7 +119,10 @@ def create_federated_credential(
 
 PERMISSION_REFUSED = (
     "The token carries the app role, so Graph wants something else: check the Teams application "
-    "access policy first, then run the diagnostics."
+    "access policy first, then run the diagnostics. If it stays, this tenant's Graph does not take "
+    "the application permission for join links: people who sign in still get those of their own "
+    "meetings (HTTP_AUTH=entra), and a flow does through a connection whose owner organizes the "
+    "meetings. docs/setup.md says how."
 )
 OWN_MEETING = (
     "Ask for a meeting that you organize yourself. For another organizer's, either the organizer "

@@ -9,6 +9,7 @@ from shared.diagnostics.runner import Check
 
 _CLIENT_ID = "MANAGED_IDENTITY_CLIENT_ID"
 _CA_BUNDLE = "REQUESTS_CA_BUNDLE"
+_SIGN_IN = ("HTTP_AUTH", "ENTRA_TENANT_ID", "ENTRA_CLIENT_ID", "ENTRA_AUTHORITY")
 _GRAPH = (_CLIENT_ID, _CA_BUNDLE, "GRAPH_ROOT", "GRAPH_VERSION")
 _GRAPH_AWAY = (
     "Run the diagnostics again in a minute. If it stays, look at Microsoft 365's service health "
@@ -91,6 +92,13 @@ CHECKS: Sequence[Check[CheckContext]] = (
         run=graph_checks.join_link_beta,
         fix=_GRAPH_AWAY,
         needs=("meeting",),
+    ),
+    Check(
+        name="sign_in",
+        title="Sign-in: the identity as the app registration's credential",
+        run=identity_checks.sign_in,
+        fix="Check that the app may connect to ENTRA_AUTHORITY, and run the diagnostics again.",
+        settings=(_CLIENT_ID, _CA_BUNDLE, *_SIGN_IN),
     ),
     Check(
         name="key_vault",

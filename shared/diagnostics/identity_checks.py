@@ -120,6 +120,25 @@ def roles(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
     )
 
 
+def sign_in(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
+    """Ask Entra, without a person, whether it takes the identity as the registration's credential.
+
+    Consent shows only when a person asks: reading the grant would take a permission more.
+    """
+    exchange = context.services.on_behalf_of
+    if exchange is None:
+        return Finding(detail="Not needed: callers use function keys.")
+    if context.newest_token is None:
+        detail = "The credential is the managed identity, and that gave no token."
+        return Finding(status=Status.NOT_REACHED, detail=detail)
+    exchange.check_credential(deadline=deadline)
+    return Finding(
+        detail="Entra takes the managed identity as the app registration's credential. Whether "
+        "somebody has consented shows when a person first asks for a meeting of their own.",
+        seen={"ENTRA_CLIENT_ID": exchange.client_id},
+    )
+
+
 def _age(held: Token) -> str:
     claims = held.claims()
     issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Route, ViewportSize, expect
 
 from dev.local_run import DIAGNOSTICS_KEY, ROOT, LocalRun
 from dev.stand_ins.faults import Hang
+from shared.diagnostics.checks import CHECKS
 from tests.browser.conftest import Visit
 
 SCREENSHOTS = ROOT / ".dev" / "screenshots"
@@ -29,8 +30,8 @@ def test_a_valid_setup_is_drawn_check_by_check(visit: Visit, run: LocalRun) -> N
     )
 
     assert visit.verdict() == "It works"
-    expect(visit.page.locator(".check")).to_have_count(13)
-    expect(visit.page.locator(".check.pass")).to_have_count(13)
+    expect(visit.page.locator(".check")).to_have_count(len(CHECKS))
+    expect(visit.page.locator(".check.pass")).to_have_count(len(CHECKS))
     details = visit.page.get_by_text("Graph knows the organizer.")
     expect(details).to_be_hidden()
     visit.page.locator(".check").get_by_text("Organizer", exact=True).click()

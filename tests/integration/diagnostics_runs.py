@@ -12,7 +12,7 @@ from shared.diagnostics.checks import CHECKS
 from tests.integration.app_under_test import App
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
-BESIDE = {"key_vault", "queues"}
+BESIDE = {"sign_in", "key_vault", "queues", "destinations"}
 """Checks that need no other check."""
 
 

@@ -15,6 +15,7 @@ from tests.unit.terminals import show
 
 TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
+PRINCIPAL = "30000000-0000-4000-8000-000000000003"
 LINK, LOOKUP, USERS = remediation.APP_ROLES.values()
 
 # Notes how it was called, and fails as often as the file `failures` has lines.
@@ -59,6 +60,7 @@ def in_azd(directory: GraphDirectory, folder: Path, **options: tuple[str, ...]) 
         "FUNCTION_APP_NAME": "func-clinic",
         "FUNCTION_APP_URL": "https://func-clinic.azurewebsites.net",
         "MANAGED_IDENTITY_CLIENT_ID": CLIENT,
+        "MANAGED_IDENTITY_PRINCIPAL_ID": PRINCIPAL,
     }
     return operator
 
@@ -327,3 +329,32 @@ def test_the_next_step_is_the_page_that_says_what_is_missing(operator: Administr
     app = (ROOT / "function_app.py").read_text(encoding="utf-8")
     assert f'@app.function_name("{function}")' in app
     assert '@app.route("diagnostics", methods=["GET"]' in app
+
+
+def test_for_peoples_own_meetings_nothing_is_granted(
+    operator: Administrator, identity: ServicePrincipal
+) -> None:
+    """The steps of sign-in are printed, filled in, and the code is deployed."""
+    operator.environment["GRAPH_GRANTS"] = "none"
+
+    provisioned = operator.run("azd_postprovision.py")
+    up = operator.run("azd_postup.py")
+
+    assert (provisioned.code, up.code) == (0, 0)
+    assert f"managedIdentityPrincipalId={PRINCIPAL}" in provisioned.said
+    assert (
+        "--resource-group rg-clinic --template-file infra/graph/sign-in.bicep" in provisioned.said
+    )
+    assert "infra/graph/delegated-permissions.bicep" in provisioned.said
+    assert identity.assignments == []
+    assert len(calls(operator)) == 1
+
+
+def test_steps_that_were_taken_are_not_printed_again(operator: Administrator) -> None:
+    """The second provisioning is the last step itself."""
+    operator.environment |= {"GRAPH_GRANTS": "none", "ENTRA_CLIENT_ID": CLIENT}
+
+    provisioned = operator.run("azd_postprovision.py")
+
+    assert provisioned.code == 0
+    assert "sign-in.bicep" not in provisioned.said

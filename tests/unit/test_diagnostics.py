@@ -218,6 +218,7 @@ def test_the_list_of_checks_is_the_designs() -> None:
         "meeting",
         "join_link_v1",
         "join_link_beta",
+        "sign_in",
         "key_vault",
         "queues",
         "destinations",
