@@ -162,14 +162,14 @@ var senders = [for sender in queueSenders: { id: toLower(sender.id), type: sende
 var readers = [for reader in queueReaders: { id: toLower(reader.id), type: reader.type }]
 
 // The app writes one JSON object per event; alerts and the workbook read nothing else.
-// Where the event has no code or source, the column is empty. A table that has no record yet
-// does not exist, and an alert on it fails until Azure switches it off: hence the empty one
-// beside it.
+// Where the event has no code or source, the column is empty; one may stand for many occurrences.
+// A table that has no record yet does not exist, and an alert on it fails until Azure switches it
+// off: hence the empty one beside it.
 var eventLines = [
   'union isfuzzy=true (datatable(TimeGenerated: datetime, AppRoleName: string, Message: string)[]), AppTraces'
   '| where AppRoleName =~ "${names.functionApp}" and Message startswith "{"'
   '| extend record = parse_json(Message)'
-  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), destination = tostring(record.destination), note = tostring(record.note), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls)'
+  '| project TimeGenerated, event = tostring(record.event), code = tostring(record.code), trigger = tostring(record.trigger), source = tostring(record.source), destination = tostring(record.destination), note = tostring(record.note), requestId = tostring(record.requestId), durationMs = todouble(record.durationMs), attempts = toint(record.attempts), graphCalls = toint(record.graphCalls), occurrences = iff(isnull(record.occurrences), 1, toint(record.occurrences))'
 ]
 var events = join(eventLines, '\n')
 

@@ -1,14 +1,13 @@
 """The app put together, once per process: nothing in here is done twice, and nothing too early."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.core import telemetry
 from shared.core.errors import SettingsInvalid
-from shared.core.field_errors import FieldError, pointer
+from shared.core.field_errors import FieldError
 from shared.core.http_client import HttpClient
+from shared.core.reports import Reports
 from shared.core.settings import Settings
 from shared.core.telemetry import Event
 from shared.graph.client import GraphClient
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from shared.identity.key_vault import SecretStore
     from shared.webhooks.sources import Sources
 
-_logger = logging.getLogger("virtual_appointment")
 _LEAST_POOL = 32
+_LONGEST_NAME = 64
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """The names that requests and curl use."""
 
@@ -112,11 +111,10 @@ class Application:
             self._services = Services.from_settings(Settings.from_env(environment), environment)
         except SettingsInvalid as error:
             self.settings_error = error
-            for field_error in error.field_errors:
-                _logger.error("Setting %s: %s", field_error.pointer, field_error.detail)  # noqa: TRY400
-            telemetry.emit(Event(event="settings.invalid", code=error.code))
+            faults = _faults(error.field_errors)
         else:
-            _report_invalid_entries(self._services)
+            faults = _faults_of_entries(self._services)
+        self.reports = Reports(faults)
 
     def services(self) -> Services:
         """Give the services.
@@ -144,23 +142,31 @@ class Application:
             return Services.from_settings(settings, without)
 
 
-def _report_invalid_entries(services: Services) -> None:
+def _faults(
+    field_errors: Iterable[FieldError], *, source: str | None = None, destination: str | None = None
+) -> list[Event]:
+    return [
+        Event(
+            event="settings.invalid",
+            code=SettingsInvalid.code,
+            source=source,
+            destination=destination,
+            note=f"{field_error.pointer or 'The whole'}: {field_error.detail}",
+        )
+        for field_error in field_errors
+    ]
+
+
+def _faults_of_entries(services: Services) -> list[Event]:
     """Tell of each webhook source and each destination that is switched off."""
+    faults: list[Event] = []
     if services.sources is not None:
         for name, field_errors in services.sources.invalid.items():
-            _log_field_errors("Webhook source", name, field_errors)
-            telemetry.emit(Event(event="settings.invalid", code=SettingsInvalid.code, source=name))
+            faults += _faults(field_errors, source=name[:_LONGEST_NAME])
     if services.destinations is not None:
         for name, field_errors in services.destinations.invalid.items():
-            _log_field_errors("Destination", name, field_errors)
-            telemetry.emit(
-                Event(event="settings.invalid", code=SettingsInvalid.code, destination=name)
-            )
-
-
-def _log_field_errors(what: str, name: str, field_errors: Iterable[FieldError]) -> None:
-    for field_error in field_errors:
-        _logger.error("%s %s, %s: %s", what, pointer(name), field_error.pointer, field_error.detail)
+            faults += _faults(field_errors, destination=name[:_LONGEST_NAME])
+    return faults
 
 
 def _sources(settings: Settings) -> "Sources | None":

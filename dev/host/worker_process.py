@@ -147,7 +147,12 @@ class WorkerProcess:
     ) -> None:
         match frame.pop("kind"):
             case "log":
-                self._logs.add(LogLine(**frame))
+                # Microsoft's host drops what belongs to no invocation that it is executing: what
+                # is logged while the app is loaded, or in a thread of the app's own.
+                with self._lock:
+                    executing = frame["invocation_id"] in self._pending
+                if executing:
+                    self._logs.add(LogLine(**frame))
             case "result":
                 with self._lock:
                     future = self._pending.pop(frame["id"], None)

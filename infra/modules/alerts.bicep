@@ -77,8 +77,8 @@ var rules = [
     severity: 2
     frequency: 'PT5M'
     window: 'PT15M'
-    threshold: 5
-    query: '${events}\n| where code in ("graph_unavailable", "graph_timeout", "graph_unexpected", "graph_refused", "identity_unavailable", "secrets_unavailable", "queue_unavailable", "internal_error")'
+    threshold: 0
+    query: '${events}\n| where code in ("graph_unavailable", "graph_timeout", "graph_unexpected", "graph_refused", "identity_unavailable", "secrets_unavailable", "queue_unavailable", "internal_error")\n| summarize failures = sum(occurrences)\n| where failures > 5'
   }
   {
     name: 'permissions'

@@ -73,7 +73,7 @@ var charts = [
     visualization: 'table'
     lines: [
       '| where event == "webhook.refused" and isnotempty(source)'
-      '| summarize webhooks = count(), latest = max(TimeGenerated) by source, code, note'
+      '| summarize webhooks = sum(occurrences), latest = max(TimeGenerated) by source, code, note'
       '| order by latest desc'
     ]
   }

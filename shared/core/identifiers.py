@@ -1,6 +1,7 @@
 """The forms of the identifiers that callers and Microsoft use."""
 
 import base64
+import hashlib
 import random
 import re
 from urllib.parse import unquote
@@ -10,6 +11,7 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,128}")
 _LANGUAGE_TAG = re.compile(r"(?:[A-Za-z]{2,8}|[xXiI](?=-))(?:-[A-Za-z0-9]{1,8})*")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CALLER = re.compile(rf"key|(?:app|user):{_GUID.pattern}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 _USER_PRINCIPAL_NAME = re.compile(
@@ -34,6 +36,7 @@ _TAKEN_FOR_MEETING_IDS_IN_BASE64 = (
     ),
     (re.compile(_CHAT_THREAD), "the id of a chat thread, in base64"),
 )
+_LOGGABLE_ID = re.compile(r"[A-Za-z0-9._~:+=-]*")
 
 
 def is_guid(text: str) -> bool:
@@ -66,6 +69,11 @@ def is_source_name(text: str) -> bool:
     return _SOURCE_NAME.fullmatch(text) is not None
 
 
+def is_caller(text: str) -> bool:
+    """Say whether this names a caller over HTTP as events do: `key`, `app:ID` or `user:ID`."""
+    return _CALLER.fullmatch(text) is not None
+
+
 def is_secret_name(text: str) -> bool:
     """Say whether this may name a secret in Key Vault."""
     return _SECRET_NAME.fullmatch(text) is not None
@@ -94,6 +102,17 @@ def _decode_base64(text: str) -> str:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("latin-1")
     except ValueError:
         return ""
+
+
+def loggable_id(text: str) -> str:
+    """Give an id of a caller's own as it may be logged: a digest of what could be a link.
+
+    Or an e-mail address: what holds another character than ids in use do is `sha256-` and the first
+    32 hex digits of its SHA-256.
+    """
+    if _LOGGABLE_ID.fullmatch(text) is not None:
+        return text
+    return f"sha256-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 def make_request_id() -> str:

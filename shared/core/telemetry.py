@@ -7,10 +7,13 @@ meeting id, no body.
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from shared.core.deadline import Deadline, RequestStats
-from shared.core.errors import ServiceError
+from shared.core.errors import CODES, NotFound, Refused, ServiceError
+from shared.core.field_errors import FieldError
+from shared.core.identifiers import loggable_id
 
 Trigger = Literal["http", "queue", "webhook", "delivery"]
 
@@ -36,19 +39,33 @@ One outcome of a request or message is one event; giving up on a request that ha
 `join_link.failed` for the answer, then `join_link.dead_lettered`, whose note is the reason.
 """
 
+MEMBERS_OF_A_REQUEST = frozenset(
+    {
+        *("userId", "onlineMeetingId", "joinWebUrl", "joinMeetingId"),
+        *("language", "requestId", "context", "requests"),
+    }
+)
+"""Names that a pointer may show in the log; any other one may be what somebody meant as a value."""
+
 _WARNINGS = frozenset({"join_link.retried", "delivery.retried", "webhook.refused"})
 _logger = logging.getLogger("virtual_appointment")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Event(NamedTuple):
-    """One outcome. `attempts` counts tries of it, `graph_calls` calls to Graph."""
+    """One outcome.
+
+    `caller` is `key`, `app:` and a client id, `user:` and an object id, `queue`, or the name of a
+    webhook source. `attempts` counts tries of the request, `graph_calls` calls to Graph, and
+    `occurrences` how often it happened, where one event stands for many.
+    """
 
     event: str
     trigger: Trigger | None = None
     code: str | None = None
     source: str | None = None
     destination: str | None = None
+    caller: str | None = None
     duration_ms: float | None = None
     attempts: int = 1
     graph_calls: int = 0
@@ -57,6 +74,8 @@ class Event(NamedTuple):
     graph_client_request_id: str | None = None
     graph_diagnostic: str | None = None
     client_request_id: str | None = None
+    pointers: tuple[str, ...] | None = None
+    occurrences: int | None = None
     note: str | None = None
 
 
@@ -71,16 +90,27 @@ FIELDS = frozenset(_MEMBERS)
 
 
 def emit(event: Event) -> None:
-    """Write one event: INFO for a success, WARNING for what is tried again, else ERROR."""
+    """Write one event: INFO for a success, ERROR for what somebody has to look into.
+
+    WARNING is for what is tried again, and for what only the caller can correct.
+    """
     if event.code is None:
         level = logging.INFO
-    elif event.event in _WARNINGS:
+    elif event.event in _WARNINGS or _is_the_callers(event):
         level = logging.WARNING
     else:
         level = logging.ERROR
     pairs = zip(_MEMBERS, event, strict=True)
     members = {member: value for member, value in pairs if value is not None}
+    for name in ("requestId", "clientRequestId"):
+        if name in members:
+            members[name] = loggable_id(str(members[name]))
     _logger.log(level, "%s", _encode(members))
+
+
+def _is_the_callers(event: Event) -> bool:
+    error = CODES.get(event.code or "", ServiceError)
+    return event.event == "join_link.failed" and issubclass(error, (Refused, NotFound))
 
 
 def outcome_event(
@@ -92,6 +122,7 @@ def outcome_event(
     request_id: str,
     attempts: int = 1,
     source: str | None = None,
+    caller: str | None = None,
     client_request_id: str | None = None,
 ) -> Event:
     """Make the event of an outcome: resolved or failed. Its note ends with the error's cause."""
@@ -101,6 +132,7 @@ def outcome_event(
         trigger=trigger,
         code=None if error is None else error.code,
         source=source,
+        caller=caller,
         duration_ms=deadline.elapsed_ms(),
         attempts=attempts,
         graph_calls=stats.graph_calls,
@@ -109,8 +141,18 @@ def outcome_event(
         graph_client_request_id=stats.graph_client_request_id,
         graph_diagnostic=stats.graph_diagnostic,
         client_request_id=client_request_id,
+        pointers=_pointers(error.field_errors) if isinstance(error, Refused) else None,
         note=" ".join(filter(None, notes)) or None,
     )
+
+
+def _pointers(field_errors: Iterable[FieldError]) -> tuple[str, ...] | None:
+    """Name the members of a request that are wrong, and no others: `/?` stands for these."""
+    shown = set()
+    for field_error in field_errors:
+        names = field_error.pointer.removeprefix("/data").split("/")[1:2]
+        shown |= {f"/{name}" if name in MEMBERS_OF_A_REQUEST else "/?" for name in names}
+    return tuple(sorted(shown)) or None
 
 
 def configure_logging() -> None:

@@ -8,6 +8,8 @@ from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
+    SettingsInvalid,
+    Unauthorized,
     UnsupportedMediaType,
     to_service_error,
 )
@@ -48,11 +50,12 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
     correlation = Correlation(request_id=make_request_id())
-    deadline, stats = Deadline(seconds=0), RequestStats()
+    deadline, stats, name = Deadline(seconds=0), RequestStats(), None
     try:
         services = application.services()
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
         caller = _authenticate(services, headers, deadline)
+        name = _name(caller)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
     except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
         outcome = Outcome.of(correlation, error)
@@ -61,7 +64,7 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
         outcome = services.resolver.attempt(
             document, correlation, deadline=deadline, stats=stats, caller=caller
         )
-    _emit(outcome, deadline, stats, client_request_id)
+    _emit(application, outcome, deadline, stats, caller=name, client_request_id=client_request_id)
     return outcome_response(outcome, client_request_id=client_request_id)
 
 
@@ -77,16 +80,24 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     """
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
-    deadline = Deadline(seconds=0)
+    deadline, name = Deadline(seconds=0), None
     try:
         services = application.services()
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
         caller = _authenticate(services, headers, deadline)
+        name = _name(caller)
         envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
         _check_envelope(envelope)
     except Exception as error:  # noqa: BLE001 - as above
         outcome = Outcome.of(Correlation(request_id=make_request_id()), error)
-        _emit(outcome, deadline, RequestStats(), client_request_id)
+        _emit(
+            application,
+            outcome,
+            deadline,
+            RequestStats(),
+            caller=name,
+            client_request_id=client_request_id,
+        )
         return outcome_response(outcome, client_request_id=client_request_id)
     attempts = [
         Attempt(
@@ -98,7 +109,14 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     ]
     outcomes = services.resolver.attempt_all(attempts, deadline=deadline, caller=caller)
     for each, outcome in zip(attempts, outcomes, strict=True):
-        _emit(outcome, deadline, each.stats, client_request_id)
+        _emit(
+            application,
+            outcome,
+            deadline,
+            each.stats,
+            caller=name,
+            client_request_id=client_request_id,
+        )
     results: list[Json] = [_result(outcome) for outcome in outcomes]
     answer = json_response(200, {"results": results}, client_request_id=client_request_id)
     return with_claims_challenge(answer, outcomes)
@@ -121,28 +139,35 @@ def request_join_link(
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
     correlation = Correlation(request_id=make_request_id())
-    deadline = Deadline(seconds=0)
+    deadline, name = Deadline(seconds=0), None
     try:
         services = application.services()
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        authorize_for_later(_authenticate(services, headers, deadline))
+        caller = _authenticate(services, headers, deadline)
+        name = _name(caller)
+        authorize_for_later(caller)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
         _check_for_later(document, correlation.request_id)
         message = messages.write_request(
             document.value,
             request_id=correlation.request_id,
+            caller=name,
             traceparent=read_traceparent(headers),
         )
         services.queues.send(REQUESTS, message, deadline=deadline)
     except Exception as error:  # noqa: BLE001 - as above
         outcome = Outcome.of(correlation, error)
-        _emit(outcome, deadline, RequestStats(), client_request_id)
+        stats = RequestStats()
+        _emit(
+            application, outcome, deadline, stats, caller=name, client_request_id=client_request_id
+        )
         return outcome_response(outcome, client_request_id=client_request_id)
     telemetry.emit(
         Event(
             event="join_link.accepted",
             trigger="http",
+            caller=name,
             duration_ms=deadline.elapsed_ms(),
             request_id=correlation.request_id,
             client_request_id=client_request_id,
@@ -179,6 +204,7 @@ def health(application: Application) -> HttpResponse:
     An invalid webhook source or destination leaves the rest in good health; it is named, with the
     places in it.
     """
+    application.reports.tell()
     if (error := application.settings_error) is not None:
         return problem_response(error)
     members: dict[str, Json] = {"status": "healthy"}
@@ -198,18 +224,33 @@ def _places(invalid: Mapping[str, Iterable[FieldError]]) -> Json:
 
 
 def _emit(
-    outcome: Outcome, deadline: Deadline, stats: RequestStats, client_request_id: str | None
+    application: Application,
+    outcome: Outcome,
+    deadline: Deadline,
+    stats: RequestStats,
+    *,
+    caller: str | None,
+    client_request_id: str | None,
 ) -> None:
-    telemetry.emit(
-        telemetry.outcome_event(
-            "http",
-            outcome.error,
-            deadline,
-            stats,
-            request_id=outcome.request_id,
-            client_request_id=client_request_id,
-        )
+    event = telemetry.outcome_event(
+        "http",
+        outcome.error,
+        deadline,
+        stats,
+        request_id=outcome.request_id,
+        caller=caller,
+        client_request_id=client_request_id,
     )
+    if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
+        application.reports.refuse(event)  # whoever finds the route can cause it
+    else:
+        telemetry.emit(event)
+        application.reports.tell()
+
+
+def _name(caller: Caller | None) -> str:
+    """Name the caller in events: by an id, never by a name or an address."""
+    return "key" if caller is None else caller.name
 
 
 def _authenticate(

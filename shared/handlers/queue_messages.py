@@ -149,6 +149,7 @@ class _RequestProcessor(MessageProcessor):
                 self._incoming.document.value,
                 request_id=outcome.request_id,
                 source=self._incoming.source,
+                caller=self._incoming.caller,
                 traceparent=self._incoming.traceparent,
                 history=history,
                 alternatives=self._incoming.alternatives,
@@ -224,5 +225,6 @@ class _RequestProcessor(MessageProcessor):
             request_id=request_id or self._correlation.request_id,
             attempts=self._attempts,
             source=self._incoming.source,
+            caller=self._incoming.caller,
         )
         telemetry.emit(replace(event, event=name, note=note or event.note))

@@ -54,6 +54,7 @@ MOST_EVENTS = 100
 
 _LEFT_OUT = {"language": "language_left_out", "context": "context_left_out"}
 """What the event says of an optional member that was not valid."""
+_REFUSED = "webhook.refused"
 _UNKNOWN_SOURCE = "unknown_source"
 _NOT_RECENT = "inline_not_recent"
 
@@ -153,15 +154,19 @@ def receive(
     except Exception as error:  # noqa: BLE001 - the sender gets an answer, and tries again
         ending = _refusal(error, webhook)
     for event in ending.events:
-        telemetry.emit(
-            replace(
-                event,
-                trigger="webhook",
-                source=name,
-                duration_ms=webhook.deadline.elapsed_ms(),
-                client_request_id=webhook.client_request_id,
-            )
+        known = replace(
+            event,
+            trigger="webhook",
+            source=name,
+            caller=None if event.event == _REFUSED else name,
+            duration_ms=webhook.deadline.elapsed_ms(),
+            client_request_id=webhook.client_request_id,
         )
+        if event.event == _REFUSED:
+            application.reports.refuse(known)  # whoever finds the route can cause it
+        else:
+            telemetry.emit(known)
+    application.reports.tell()
     return ending.answer
 
 
@@ -398,7 +403,7 @@ def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
         known = SignatureInvalid("The request does not carry a valid signature of this source.")
     return _Outcome(
         problem_response(known, client_request_id=webhook.client_request_id),
-        (Event(event="webhook.refused", code=known.code, note=note),),
+        (Event(event=_REFUSED, code=known.code, note=note),),
     )
 
 

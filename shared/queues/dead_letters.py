@@ -15,7 +15,7 @@ from shared.queues import messages
 from shared.queues.client import REQUESTS
 from shared.queues.messages import Incoming
 
-MOST_ORIGINAL = 52_000
+MOST_ORIGINAL = 54_000
 """ASCII characters for the original: with the rest of the dead letter it fits into a message."""
 
 _LEFT_OUT = frozenset({"message", "errors"})
@@ -115,6 +115,7 @@ def restorable(body: bytes, incoming: Incoming) -> bytes:
         incoming.document.value,
         request_id=incoming.default_request_id,
         source=incoming.source,
+        caller=incoming.caller,
         traceparent=incoming.traceparent,
         alternatives=incoming.alternatives,
     ).encode()

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
 from shared.core.field_errors import FieldError
-from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
+from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, Json, NotJson
 from shared.meetings.models import Alternatives, Correlation, Outcome, reduce_link
 from shared.queues.retry_policy import History
@@ -34,10 +34,12 @@ RESOLVED = f"{_TYPE}.resolved"
 FAILED = f"{_TYPE}.failed"
 VERSION = 1
 """Of the app's own envelope: another one for what an earlier app would misread."""
+QUEUE = "queue"
+"""Stands in events for whoever may write to the queue."""
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
 _MOST_ALTERNATIVES = 4096
-"""Characters of a message, for alternatives beside the request."""
+"""Characters for alternatives beside the request, as they are escaped in a dead letter."""
 _MOST_ITEMS = 1000
 """More requests that could be answered do not fit into a message."""
 _MOST_QUOTES = 3
@@ -90,14 +92,15 @@ class VersionUnknown(MessageUndecodable):
 class Incoming:
     """A decoded message: the request's document, and what the envelope says beside it.
 
-    `source`, a webhook source's name, `history` and `alternatives` come from envelopes of ours
-    alone. `items` are the requests of a message that holds a list.
+    `source`, a webhook source's name, `caller`, who asked over HTTP, `history` and `alternatives`
+    come from envelopes of ours alone. `items` are the requests of a message that holds a list.
     """
 
     document: Document = field(repr=False)
     default_request_id: str
     traceparent: str | None = None
     source: str | None = None
+    caller: str = QUEUE
     history: History = field(default_factory=History)
     alternatives: Alternatives = field(default=(), repr=False)
     items: "tuple[Incoming, ...]" = field(default=(), repr=False)
@@ -205,6 +208,7 @@ def _single(document: Document, *, default_request_id: str, text: bytes | None) 
         inside,
         traceparent=traceparent,
         source=source,
+        caller=_read_caller(value) or source or QUEUE,
         history=_read_history(value),
         alternatives=_read_alternatives(value),
         items=tuple(replace(each, traceparent=traceparent, source=source) for each in inside.items),
@@ -340,6 +344,7 @@ def write_request(
     *,
     request_id: str,
     source: str | None = None,
+    caller: str | None = None,
     traceparent: str | None = None,
     history: History | None = None,
     alternatives: Alternatives = (),
@@ -353,6 +358,7 @@ def write_request(
         value: the request's JSON.
         request_id: of the request; the envelope's id, for a request that does not hold its own.
         source: the webhook source's name, if it came from one.
+        caller: who asked, as events name it; one of the queue or a source need not be written.
         traceparent: of the request, where known.
         history: what it has been through; None for one that is to be tried from the start.
         alternatives: what to try in place of the request's own members. As many are written as
@@ -369,6 +375,8 @@ def write_request(
     }
     if traceparent is not None:
         event["traceparent"] = traceparent
+    if caller is not None and is_caller(caller):
+        event["caller"] = caller
     if alternatives:
         event["alternatives"] = _write_alternatives(alternatives)
     if history is not None:
@@ -394,12 +402,19 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
     return name if name != uri and is_source_name(name) else None
 
 
+def _read_caller(envelope: Mapping[str, Json]) -> str | None:
+    """Find who asked over HTTP; in an envelope of ours only."""
+    caller = envelope.get("caller")
+    valid = _is_ours(envelope) and isinstance(caller, str) and is_caller(caller)
+    return str(caller) if valid else None
+
+
 def _write_alternatives(alternatives: Alternatives) -> str:
     """Write them as JSON in a string, since CloudEvents have no attributes that are lists."""
     reduced = [reduce_link(dict(each)) for each in alternatives]
     for count in range(len(reduced), 0, -1):
         text = json.dumps(reduced[:count], ensure_ascii=False, separators=(",", ":"))
-        if len(json.dumps(text)) <= _MOST_ALTERNATIVES:
+        if len(json.dumps(json.dumps(text))) <= _MOST_ALTERNATIVES:
             return text
     return "[]"
 

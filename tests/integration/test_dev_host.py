@@ -104,6 +104,15 @@ def test_log_records_arrive_with_level_logger_text_and_invocation() -> None:
     assert not any(line.message == "a detail" for line in host.logs)
 
 
+def test_records_that_belong_to_no_invocation_are_dropped() -> None:
+    """As Microsoft's host does, and with it Application Insights."""
+    with make_host() as host:
+        get(host, "aside")
+        logged = [line.message for line in lines_of(host, "app.talk")]
+
+    assert logged == ["logged in the invocation"]
+
+
 def test_debug_records_arrive_where_they_are_asked_for() -> None:
     """PYTHON_ENABLE_DEBUG_LOGGING=1 lowers the root logger's level."""
     with make_host({"PYTHON_ENABLE_DEBUG_LOGGING": "1"}) as host:

@@ -1,5 +1,7 @@
 """The watch over the logs sees what it has to see; the fixture `log` reads those of all tests."""
 
+import uuid
+
 from dev.host.logs import LogLine
 from tests.integration.app_under_test import App, LogWatch
 
@@ -22,6 +24,31 @@ def test_the_app_logs_no_link_no_key_no_token_and_no_body(app: App, log: LogWatc
     """A request that succeeds and one that fails, with everything in them forbidden."""
     app.post(app.request())
     app.post(app.request(language="?"))
+
+    assert any(line.logger == "virtual_appointment" for line in log.lines)
+    assert "a join link" in log.canaries.values()
+    assert log.found() == set()
+
+
+def test_what_a_caller_put_where_an_id_belongs_is_not_logged(app: App, log: LogWatch) -> None:
+    """A link as the request's id, the client's, an envelope's, and as a member's name."""
+
+    def link(what: str) -> str:
+        return log.forbid(what, f"https://teams.microsoft.com/meet/{uuid.uuid4().int}?p=canary")
+
+    mine = link("a client request id")
+    answer = app.post(
+        app.request(requestId=link("a request id")), headers={"x-ms-client-request-id": mine}
+    )
+    assert answer.headers["x-ms-client-request-id"] == mine
+    app.post({**app.request(), link("a member's name"): 1})
+    enveloped = link("an envelope's id")
+    unnamed = app.request(requestId=None)
+    app.enqueue({"specversion": "1.0", "id": enveloped, "source": "/x", "data": unnamed})
+    assert app.result(enveloped)["data"]["requestId"] == enveloped
+    undecodable = link("the id of what cannot be read")
+    app.enqueue({"specversion": "1.0", "id": undecodable, "data": "no JSON"})
+    app.result(undecodable)
 
     assert any(line.logger == "virtual_appointment" for line in log.lines)
     assert "a join link" in log.canaries.values()

@@ -307,13 +307,25 @@ def test_invalid_settings_answer_503_by_name(broken: Application) -> None:
         assert refusal.headers["Retry-After"] == "60"
 
 
-def test_invalid_settings_are_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Each by its name, and one event for them all; still the app loads."""
+@pytest.mark.parametrize(
+    "call",
+    [join_links.health, lambda application: join_links.join_link(application, JSON, b"{}")],
+)
+def test_invalid_settings_are_told_in_an_invocation(
+    caplog: pytest.LogCaptureFixture, call: Callable[[Application], object]
+) -> None:
+    """Each by its name; what is logged while the app is loaded reaches nobody."""
     application = Application({"GRAPH_VERSION": "canary"})
     assert application.settings_error is not None
-    assert [event["event"] for event in emitted(caplog)] == ["settings.invalid"]
-    assert "Setting GRAPH_VERSION: " in caplog.text
-    assert "Setting AzureWebJobsStorage: " in caplog.text
+    assert caplog.records == []
+
+    call(application)
+
+    told = [event for event in emitted(caplog) if event["event"] == "settings.invalid"]
+    assert [event["note"].partition(":")[0] for event in told] == [
+        "AzureWebJobsStorage",
+        "GRAPH_VERSION",
+    ]
     assert "canary" not in caplog.text
     with pytest.raises(errors.SettingsInvalid):
         application.services()

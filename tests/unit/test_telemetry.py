@@ -1,5 +1,6 @@
 """Events: what alerts, the workbook and a person with a query read."""
 
+import hashlib
 import json
 import logging
 import subprocess
@@ -9,8 +10,17 @@ import pytest
 
 from shared.core import telemetry
 from shared.core.deadline import Deadline, RequestStats
-from shared.core.errors import MeetingNotFound
-from shared.core.telemetry import EVENTS, FIELDS, Event, emit, outcome_event
+from shared.core.errors import InvalidRequest, MeetingNotFound
+from shared.core.field_errors import FieldError
+from shared.core.telemetry import (
+    EVENTS,
+    FIELDS,
+    MEMBERS_OF_A_REQUEST,
+    Event,
+    emit,
+    outcome_event,
+)
+from shared.meetings import models
 from tests.unit.events import emitted
 from tests.unit.fake_identity import Clock
 
@@ -23,6 +33,7 @@ def test_the_names_of_the_fields_are_pinned() -> None:
         "code",
         "source",
         "destination",
+        "caller",
         "durationMs",
         "attempts",
         "graphCalls",
@@ -31,6 +42,8 @@ def test_the_names_of_the_fields_are_pinned() -> None:
         "graphClientRequestId",
         "graphDiagnostic",
         "clientRequestId",
+        "pointers",
+        "occurrences",
         "note",
     } == FIELDS
 
@@ -61,7 +74,13 @@ def test_the_names_of_the_events_are_pinned() -> None:
         (Event(event="join_link.retried", code="graph_throttled"), "WARNING"),
         (Event(event="delivery.retried", code="delivery_failed"), "WARNING"),
         (Event(event="delivery.dead_lettered", code="destination_gone"), "ERROR"),
-        (Event(event="join_link.failed", code="meeting_not_found"), "ERROR"),
+        (Event(event="webhook.refused", code="signature_invalid"), "WARNING"),
+        (Event(event="join_link.failed", code="invalid_request"), "WARNING"),
+        (Event(event="join_link.failed", code="unauthorized"), "WARNING"),
+        (Event(event="join_link.failed", code="meeting_not_found"), "WARNING"),
+        (Event(event="join_link.failed", code="graph_refused"), "ERROR"),
+        (Event(event="join_link.failed", code="access_policy_missing"), "ERROR"),
+        (Event(event="join_link.dead_lettered", code="invalid_request"), "ERROR"),
         (Event(event="settings.invalid", code="settings_invalid"), "ERROR"),
     ],
 )
@@ -127,6 +146,66 @@ def test_an_error_makes_a_failure() -> None:
         4,
         "cal",
     )
+
+
+def test_what_a_caller_got_wrong_is_named_by_the_members_of_a_request() -> None:
+    """No other name is shown: it could be a link, or a patient's."""
+    faults = [
+        FieldError("/userId", "Missing."),
+        FieldError("/data/joinWebUrl", "Of an envelope on the queue."),
+        FieldError("/context/Zoë Meyer/0", "Nested too deeply."),
+        FieldError("/https:~1~1teams.microsoft.com~1meet~11", "There is no such member."),
+        FieldError("/Zoë", "There is no such member."),
+        FieldError("", "The whole."),
+    ]
+    failed = outcome_event(
+        "http",
+        InvalidRequest("No.", field_errors=faults),
+        Deadline(seconds=10),
+        RequestStats(),
+        request_id="r",
+    )
+
+    assert failed.pointers == ("/?", "/context", "/joinWebUrl", "/userId")
+
+
+def test_the_names_that_a_pointer_may_show_are_those_of_a_request() -> None:
+    """And the one of a list of them."""
+    assert models._MEMBERS | {"requests"} == MEMBERS_OF_A_REQUEST
+
+
+@pytest.mark.parametrize(
+    "plain",
+    ["", "booking-42", "cal-9f86d081884c7d65", "urn:uuid:5f0c5c0e-0000-4000-8000-0", "a.b_c~d+e=="],
+)
+def test_an_id_in_use_is_logged_as_it_is(caplog: pytest.LogCaptureFixture, plain: str) -> None:
+    """People search for it."""
+    caplog.set_level(logging.INFO)
+    emit(Event(event="join_link.resolved", request_id=plain, client_request_id=plain))
+    (event,) = emitted(caplog)
+    assert (event["requestId"], event["clientRequestId"]) == (plain, plain)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "https://teams.microsoft.com/meet/1?p=x",
+        "teams.microsoft.com/meet/1?p=x",
+        "https%3a%2f%2fteams.microsoft.com",
+        "zoe@example.org",
+        "a,b",
+    ],
+)
+def test_an_id_that_could_be_something_else_is_logged_as_its_digest(
+    caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    """A link, say, or an address: whoever knows the id can work the digest out."""
+    caplog.set_level(logging.INFO)
+    emit(Event(event="join_link.resolved", request_id=odd, client_request_id=odd))
+    (event,) = emitted(caplog)
+    digest = f"sha256-{hashlib.sha256(odd.encode()).hexdigest()[:32]}"
+    assert (event["requestId"], event["clientRequestId"]) == (digest, digest)
+    assert odd not in caplog.text
 
 
 def test_a_line_break_cannot_forge_a_second_event(caplog: pytest.LogCaptureFixture) -> None:

@@ -113,6 +113,7 @@ class Setup:
             secrets=self.secrets,
             resolver=self.resolver,
         )
+        self.application.reports.tell()  # as if somebody had looked at health before
 
     def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
         """Post to a source."""
@@ -231,7 +232,7 @@ def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
     note: str,
 ) -> None:
     """Byte for byte, a source that there is not included; only the event says why."""
-    expected = setup.receive("nobody", {}, b"anything")
+    expected = Setup().receive("nobody", {}, b"anything")
     caplog.clear()
 
     answer = setup.receive(name, headers, body)
@@ -642,9 +643,9 @@ def test_a_invalid_source_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     setup = Setup()
 
-    assert "Webhook source /broken, /reply: Must be one of queue, inline." in caplog.text
-    (started,) = emitted(caplog)
-    assert (started["event"], started["source"]) == ("settings.invalid", "broken")
+    (told,) = emitted(caplog)
+    assert (told["event"], told["source"]) == ("settings.invalid", "broken")
+    assert told["note"] == "/reply: Must be one of queue, inline."
     broken = setup.receive("broken", {}, b"{}")
     assert (broken.status, members(broken)["code"]) == (503, "settings_invalid")
     assert emitted(caplog)[-1]["source"] == "broken"

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from scripts import dead_letters as script
 from shared.core import errors, strict_json
 from shared.core.errors import ServiceError
-from shared.core.strict_json import Document
+from shared.core.strict_json import Document, Json
 from shared.handlers.queue_messages import process_poison
 from shared.meetings.models import Correlation, JoinRequest
 from shared.queues import messages
 from shared.queues.client import DEAD_LETTERS, REQUESTS, RESULTS
+from shared.queues.retry_policy import History
 from tests.unit.memory_queues import LINK, MemoryQueues, as_bytes, delivery, make_request, run
 
 MESSAGE_BYTES = 64 * 1024
@@ -169,20 +171,35 @@ def test_a_dead_letter_of_a_valid_request_can_be_replayed_whole(
     "reference", [{"joinWebUrl": LONGEST_LINK}, {"onlineMeetingId": "\N{GRINNING FACE}" * 1024}]
 )
 def test_the_dead_letter_of_the_largest_request_is_whole(reference: dict[str, str]) -> None:
-    """Characters that take seven and fourteen bytes in there."""
+    """Characters that take seven and fourteen bytes in there, and all that may stand beside it."""
     face = "\N{GRINNING FACE}"
-    request = {
+    request: dict[str, Json] = {
         **reference,
         "requestId": '"' * 128,
         "userId": f"{face * 199}@{face * 119}",
         "context": "\x7f" * 4094,
     }
+    alternatives: list[dict[str, Json]] = [{"onlineMeetingId": '"' * 200}] * 5
+    alternatives.append({"userId": f"{face * 90}@x"})
+    body = messages.write_request(
+        request,
+        request_id='"' * 128,
+        source="s" * 64,
+        caller=f"user:{LINK.user_id}",
+        traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+        history=History(attempts=10**9, repeats=1, last_error="graph_timeout", first_seen=1e9),
+        alternatives=alternatives,
+    ).encode()
     queues = MemoryQueues()
 
-    run(queues, delivery(as_bytes(request)), action=process_poison)
+    run(queues, delivery(body), action=process_poison)
 
-    letter = queues.on(DEAD_LETTERS)[0].json
-    assert json.loads(letter["original"])["data"] == request
+    before, after = (
+        messages.decode(text)
+        for text in (body, queues.on(DEAD_LETTERS)[0].json["original"].encode())
+    )
+    assert len(before.alternatives) > 1
+    assert replace(before, history=History()) == after
 
 
 @given(MEMBERS)

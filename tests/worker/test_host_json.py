@@ -1,6 +1,7 @@
 """host.json: what it must say, and the figures that have to fit one another."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,30 @@ def test_traces_are_not_sampled(host: Any) -> None:  # noqa: ANN401
     settings = host["logging"]["applicationInsights"]["samplingSettings"]
 
     assert {"Trace", "Exception"} <= set(settings["excludedTypes"].split(";"))
+
+
+def test_of_an_invocation_only_what_the_app_says_is_logged(host: Any) -> None:  # noqa: ANN401
+    """The host's own two lines for each would let strangers use up the day's log quota.
+
+    Each function needs a rule: by the rule for all, the host would drop the app's events as well.
+    """
+    levels = host["logging"]["logLevel"]
+    functions = re.findall(
+        r'function_name\("(\w+)"\)', (ROOT / "function_app.py").read_text(encoding="utf-8")
+    )
+
+    assert functions
+    assert levels["Function"] == "Warning"
+    users = {name: level for name, level in levels.items() if name.startswith("Function.")}
+    assert users == {f"Function.{name}.User": "Information" for name in functions}
+
+
+def test_the_hosts_record_of_each_call_is_sampled(host: Any) -> None:  # noqa: ANN401
+    """One a second and instance: the app's events say what became of each."""
+    settings = host["logging"]["applicationInsights"]["samplingSettings"]
+
+    assert "Request" not in settings["excludedTypes"]
+    assert settings["maxTelemetryItemsPerSecond"] == 1
 
 
 def test_the_extension_bundle_is_version_4(host: Any) -> None:  # noqa: ANN401

@@ -15,6 +15,7 @@ log = logging.getLogger("app.talk")
 gate = threading.Event()
 meeting = threading.Condition()
 guests: list[func.HttpRequest] = []
+log.error("logged while the app was loaded")
 
 
 def _reply(document: object) -> func.HttpResponse:
@@ -36,6 +37,16 @@ def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
             "invocation": context.invocation_id,
         }
     )
+
+
+@app.route(route="aside", auth_level=func.AuthLevel.ANONYMOUS)
+def aside(req: func.HttpRequest) -> func.HttpResponse:
+    """Log in a thread of the app's own."""
+    thread = threading.Thread(target=log.error, args=("logged in a thread of the app's own",))
+    thread.start()
+    thread.join()
+    log.error("logged in the invocation")
+    return _reply({})
 
 
 @app.route(route="items/{id:int}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
