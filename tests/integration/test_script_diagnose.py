@@ -72,9 +72,11 @@ def administrator(tmp_path: Path) -> Administrator:
     return Administrator(tmp_path, {MANAGEMENT: TOKEN})
 
 
-def diagnose(administrator: Administrator, *arguments: str, **options: str) -> Done:
+def diagnose(
+    administrator: Administrator, *arguments: str, version: str = "3.13", typed: str | None = None
+) -> Done:
     """Run the script; nothing it prints may hold a key or a token."""
-    done = administrator.run(SCRIPT, *arguments, **options)
+    done = administrator.run(SCRIPT, *arguments, version=version, typed=typed)
     assert DIAGNOSTICS_KEY not in done.said + done.complained
     assert TOKEN not in done.said + done.complained
     return done

@@ -113,8 +113,10 @@ class Setter(Administrator):
 
     def changes(self) -> list[str]:
         """The first two words of each call that may change something."""
-        asking = ("azd version", "azd auth", "azd env list", "azd env get-values", "az account")
-        asking += ("az ad", "az deployment group show", "az functionapp keys")
+        asking = (
+            *("azd version", "azd auth", "azd env list", "azd env get-values", "az account"),
+            *("az ad", "az deployment group show", "az functionapp keys"),
+        )
         return [" ".join(call.split()[:2]) for call in self.calls if not call.startswith(asking)]
 
     def kept(self) -> Mapping[str, str]:
