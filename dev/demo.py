@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 import requests
 
-from dev import demo_deliveries, demo_webhooks
+from dev import demo_deliveries, demo_sign_in, demo_webhooks
 from dev.func_host import FuncRun
 from dev.local_run import FUNCTION_KEY, LocalApp, LocalRun
+from dev.sign_in_app import sign_in_app
 from dev.stand_ins.graph_faults import throttle
 from dev.stand_ins.receiver import Receiver
 from dev.terminal import COLUMNS, green, red, ticking, working, wrapped
@@ -49,8 +50,9 @@ def demo(*, host: str = "own") -> int:
             app = FuncRun(settings=settings) if host == "func" else LocalRun(settings=settings)
             run = parts.enter_context(app)
             run.vault.set_secret(demo_deliveries.SECRET_NAME, demo_deliveries.SECRET)
+            sign_in_url = parts.enter_context(sign_in_app(run))
         print(f"The app is up at {run.url}.", flush=True)
-        steps = (*STEPS, *_delivery_steps(receiver))
+        steps = (*STEPS, *_sign_in_steps(sign_in_url), *_delivery_steps(receiver))
         wrong = [step.title for step in steps if not _show(step, run)]
     print()
     if wrong:
@@ -224,6 +226,26 @@ def _is_link(run: LocalApp, answer: Mapping[str, Any]) -> bool:
 
 def _is_problem(code: str) -> Callable[[LocalApp, Mapping[str, Any]], bool]:
     return lambda _, answer: answer.get("code") == code
+
+
+def _sign_in_steps(url: str) -> tuple[Step, ...]:
+    return (
+        Step(
+            "Sign-in: a person asks for a meeting of their own, on their own behalf",
+            partial(demo_sign_in.own_meeting, url),
+            lambda run, answer: (
+                answer.get("virtualAppointmentJoinWebUrl")
+                == answer["again"].get("virtualAppointmentJoinWebUrl")
+                == run.graph.join_link(run.clinic.locum_meeting)
+                and answer["exchanges"] == 1
+            ),
+        ),
+        Step(
+            "Sign-in: the same person is refused somebody else's meeting",
+            partial(demo_sign_in.another_meeting, url),
+            lambda _, answer: answer.get("code") == "forbidden" and answer["calls"] == 0,
+        ),
+    )
 
 
 def _delivery_steps(receiver: Receiver) -> tuple[Step, ...]:

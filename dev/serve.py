@@ -16,6 +16,7 @@ from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
 from dev.local_run import DIAGNOSTICS_KEY, ROOT, LocalAzure, LocalRun
 from dev.serve_guide import Guide
+from dev.sign_in_app import sign_in_app
 from dev.terminal import working
 
 _RESULTS = "join-link-results"
@@ -52,9 +53,11 @@ def serve(*, port: int = 0, sources: Path | None = None, deliver_to: str | None 
             settings = _settings(own, deliver_to)
             run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=_show))
             _set_secrets(run, own)
+            sign_in_url = parts.enter_context(sign_in_app(run, on_log=_show))
         note = _of_deliveries(run.url, deliver_to)
         try:
-            print(_guide(run, url=run.url, own=own, note=note).text(), flush=True)
+            guide = _guide(run, url=run.url, sign_in_url=sign_in_url, own=own, note=note)
+            print(guide.text(), flush=True)
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
@@ -76,13 +79,15 @@ def serve_by_func(
             settings = _settings(own, deliver_to)
             azure = parts.enter_context(LocalAzure(settings=settings, every_storage_service=True))
             _set_secrets(azure, own)
+            sign_in_url = parts.enter_context(sign_in_app(azure, on_log=_show))
         environment = environment_for_func(azure)
         func = parts.enter_context(FuncHost(environment=environment, port=port))
         try:
             print(_before_func(func), flush=True)
             if func.wait_until_up():
                 note = " ".join([_OF_FUNC, _of_deliveries(func.url, deliver_to)]).strip()
-                print(_guide(azure, url=func.url, own=own, note=note).text(), flush=True)
+                guide = _guide(azure, url=func.url, sign_in_url=sign_in_url, own=own, note=note)
+                print(guide.text(), flush=True)
                 _show_results(azure, while_true=lambda: func.exit_code is None)
             print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
         except KeyboardInterrupt:
@@ -116,7 +121,9 @@ def _set_secrets(run: LocalAzure, own: Mapping[str, Any]) -> None:
         run.vault.set_secret(name, ANY_SECRET)
 
 
-def _guide(run: LocalAzure, *, url: str, own: Mapping[str, Any], note: str = "") -> Guide:
+def _guide(
+    run: LocalAzure, *, url: str, sign_in_url: str, own: Mapping[str, Any], note: str = ""
+) -> Guide:
     notes = [note] if note else []
     sources = {**own, **{name: source for name, source in SOURCES.items() if name not in own}}
     if own:
@@ -124,7 +131,7 @@ def _guide(run: LocalAzure, *, url: str, own: Mapping[str, Any], note: str = "")
         if refused:
             notes.append(f"{detail} Correct your file, and start serve again.")
         sources = {name: source for name, source in sources.items() if name not in refused}
-    return Guide(run=run, url=url, sources=sources, notes=notes)
+    return Guide(run=run, url=url, sign_in_url=sign_in_url, sources=sources, notes=notes)
 
 
 def _refused_sources(url: str) -> tuple[str, list[str]]:

@@ -25,12 +25,14 @@ class Guide:
     Attributes:
         run: Everything that the app needs.
         url: The app's address, without `/api`.
+        sign_in_url: The address of the app beside it, whose callers sign in.
         sources: The booking systems that the app takes webhooks from.
         notes: What is to be said first.
     """
 
     run: LocalAzure
     url: str
+    sign_in_url: str
     sources: Mapping[str, Mapping[str, Any]]
     notes: Sequence[str] = field(default=())
 
@@ -55,6 +57,20 @@ curl -iw '\\n' {guide.url}/api/join-link \\
   -H 'Content-Type: application/json' \\
   -d '{{"userId": "{clinic.doctor.user_principal_name}",
        "joinWebUrl": "{clinic.meeting.join_web_url}"}}'
+"""
+
+
+def _sign_in(guide: Guide) -> str:
+    clinic = guide.run.clinic
+    return f"""
+Signed in, at a second app with HTTP_AUTH=entra: a person's own meeting, although no
+access policy covers him. The token is good for a day:
+
+TOKEN={guide.run.token_of(clinic.locum)}
+curl -iw '\\n' {guide.sign_in_url}/api/join-link \\
+  -H "Authorization: Bearer $TOKEN" \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"userId": "me", "joinWebUrl": "{clinic.locum_meeting.join_web_url}"}}'
 """
 
 
@@ -125,6 +141,7 @@ def _end(_: Guide) -> str:
 
 SECTIONS: Sequence[Callable[[Guide], str]] = (
     _calls,
+    _sign_in,
     _webhooks,
     _programs,
     _diagnostics,

@@ -42,7 +42,7 @@ def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
         detail = f"The scope {SCOPE} opens your own meetings, and this is another organizer's."
     raise Forbidden(
         detail,
-        fix=f"For a meeting that you organize, send `{ME}` as userId, or leave it out. For other "
+        fix=f'For a meeting that you organize, send "{ME}" as userId, or leave it out. For other '
         f"organizers' meetings, an administrator assigns the app role {APP_ROLE} to you; then get "
         "a new token.",
     )

@@ -119,6 +119,20 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
         assert "-> join-link-results" not in stop(process)
 
 
+def test_the_line_with_a_persons_token_works_as_it_is_printed() -> None:
+    """Pasted, it gives the link of a meeting of the person's own."""
+    with serving() as process:
+        guide = until(process, "Ctrl-C stops everything")
+        lines = "TOKEN=" + guide.partition("\nTOKEN=")[2].partition("\n\n")[0]
+        done = subprocess.run(  # noqa: S603 - as a person does
+            [BASH or "", "-c", lines], capture_output=True, text=True, check=True
+        )
+        stop(process)
+
+    assert done.stdout.startswith("HTTP/1.1 200"), done.stdout
+    assert "virtualAppointmentJoinWebUrl" in done.stdout
+
+
 def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
     """One for each source and way to sign, a reader's own included: pasted, each gives a link."""
     (tmp_path / "own.json").write_text(json.dumps(OWN), encoding="utf-8")

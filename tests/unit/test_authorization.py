@@ -87,7 +87,7 @@ def test_the_scope_opens_nobody_elses_meeting(members: dict[str, str]) -> None:
         read(members, PERSON)
 
     assert "JoinLink.Read.All" in (caught.value.fix or "")
-    assert "`me`" in (caught.value.fix or "")
+    assert '"me"' in (caught.value.fix or "")
 
 
 @pytest.mark.parametrize("members", OTHERS)
@@ -133,4 +133,4 @@ def test_a_sign_in_name_is_answered_with_how_to_say_it() -> None:
         read({"userId": "me@clinic.example", "onlineMeetingId": "m"}, PERSON)
 
     assert "name" in caught.value.detail
-    assert "send `me`" in (caught.value.fix or "")
+    assert 'send "me"' in (caught.value.fix or "")
