@@ -164,8 +164,8 @@ class OnBehalfOf:
         assertion = self._identity.token(ASSERTION_SCOPE, deadline=deadline)
         try:
             response = self._post(assertion, {"grant_type": "client_credentials"}, deadline)
-        except NoResponse:
-            raise _no_answer() from None
+        except NoResponse as error:
+            raise _no_answer(error.reason) from None
         if _read_token(response) is None:
             raise to_error(self._refusal(response, assertion))
 
@@ -177,10 +177,10 @@ class OnBehalfOf:
                 key, lambda: self._exchange(caller, deadline), seen=seen, deadline=deadline
             )
         except FetchFailed as failed:
-            if isinstance(failed.error, IdentityUnavailable):
+            if isinstance(error := failed.error, IdentityUnavailable):
                 # Others have that one too, and one exception must not be raised by many threads.
-                raise IdentityUnavailable(failed.error.detail, fix=failed.error.fix) from None
-            raise _no_answer() from None
+                raise IdentityUnavailable(error.detail, fix=error.fix, cause=error.cause) from None
+            raise _no_answer(failed.reason) from None
         if isinstance(ended, _Failure):
             raise ended.error(self._clock())
         return ended
@@ -267,10 +267,11 @@ def _read_token(response: Response) -> _Answer | None:
     return _Answer(token, seconds, scopes) if response.status == 200 and valid else None
 
 
-def _no_answer() -> IdentityUnavailable:
+def _no_answer(cause: str) -> IdentityUnavailable:
     return IdentityUnavailable(
         "Entra did not answer in time, or the connection to it was lost.",
         fix="Check that the app may connect to ENTRA_AUTHORITY.",
+        cause=cause,
     )
 
 

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from dev.stand_ins.entra import EntraError, is_exchange
 from dev.stand_ins.faults import Hang, Status
 from dev.stand_ins.graph_data import Meeting, User
 from dev.stand_ins.stand_in import Fault
-from tests.integration.app_under_test import App
+from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
 
 ROLE = "JoinLink.Read.All"
@@ -266,6 +268,28 @@ def test_a_service_has_no_meetings_of_its_own(app: App) -> None:
     assert (me.status_code, me.json()["errors"][0]["pointer"]) == (400, "/userId")
     assert any_organizers.status_code == 200
     assert exchanges(app) == 0
+
+
+def test_events_name_who_asked(app: App, doctor: User) -> None:
+    """A person by the object id and an application by its client id; refused or not."""
+    meeting, theirs = app.meeting(doctor), app.meeting()
+    service = app.run.authority.issue_to_application(
+        audience=app.run.registration.client_id, azp="the-service"
+    )
+    asked = {
+        "own": (token(app, doctor), own(meeting)),
+        "refused": (token(app, doctor), own(theirs, userId=theirs.organizer)),
+        "service": (service, own(theirs, userId=theirs.organizer)),
+    }
+    callers = {}
+    for name, (authorization, body) in asked.items():
+        request_id = f"{name}-{uuid.uuid4().hex}"
+        ask(app, authorization, {**body, "requestId": request_id})
+        (event,) = eventually(partial(app.events, request_id))
+        callers[name] = event["caller"]
+
+    person = f"user:{doctor.object_id}"
+    assert callers == {"own": person, "refused": person, "service": "app:the-service"}
 
 
 def test_a_guest_gets_nothing(app: App, doctor: User) -> None:

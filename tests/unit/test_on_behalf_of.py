@@ -466,6 +466,17 @@ def test_an_entra_that_hangs_takes_the_callers_time_and_no_more(world: World) ->
         world.exchange(world.caller(), seconds=0.3)
 
     assert "in time" in caught.value.detail
+    assert "Time" in (caught.value.cause or "")  # the wait's, or that of the call itself
+
+
+def test_why_there_was_no_answer_is_kept(world: World) -> None:
+    """The type of the innermost exception, for the event; its text may hold a token."""
+    refuse(world, Reset())
+
+    with pytest.raises(IdentityUnavailable) as caught:
+        world.exchange(world.caller())
+
+    assert caught.value.cause == "ConnectionResetError"
 
 
 def test_expires_in_may_be_a_text_and_scopes_may_be_plain(world: World) -> None:
