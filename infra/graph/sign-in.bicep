@@ -37,6 +37,7 @@ param uniqueName string = 'virtual-appointment-join-links-${environmentName}'
 param displayName string = 'Virtual appointment join links (${environmentName})'
 
 @description('Applications that may ask for the scope without a question to the user. For Copilot Studio, which signs in on behalf of whoever talks to an agent, that is Azure API Connections: fe053c5f-3692-4f14-aef2-ee34fc081cae.')
+@maxLength(20)
 param preAuthorizedClientIds array = []
 
 // Entra refuses a change of an enabled scope's or role's id: these must not differ between
