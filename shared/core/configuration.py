@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 
 from shared.core.field_errors import FieldErrors
-from shared.core.identifiers import is_secret_name
+from shared.core.identifiers import is_secret_name, is_source_name
+
+
+def shown_name(name: str, place: int) -> str:
+    """Give an entry's name, as health and events may show it; by its place where it is no name.
+
+    What stands there instead may be a URL with a key in it.
+    """
+    return name if is_source_name(name) else f"#{place}"
 
 
 class ConfigurationReader:
@@ -52,7 +60,9 @@ class ConfigurationReader:
         self, value: Mapping[str, object], known: frozenset[str], *place: str
     ) -> None:
         for name in value.keys() - known:
-            self._complain("There is no such member.", *place, name)
+            # A name that is none may be a value in the wrong place, a secret one perhaps.
+            shown = (name,) if is_source_name(name) else ()
+            self._complain("There is no such member.", *place, *shown)
 
     def _complain(self, detail: str, *place: str | int) -> None:
         self.field_errors.add(detail, *place)

@@ -17,6 +17,7 @@ _EMBEDDING = tuple(
     for network in (
         "::/96",  # IPv4-compatible, RFC 4291
         "64:ff9b::/96",  # NAT64, RFC 6052
+        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
     )
 )
 """IPv6 networks whose addresses end in an IPv4 address."""

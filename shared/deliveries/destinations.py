@@ -5,17 +5,18 @@ queue. A URL may hold a key, so no text and no repr shows one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import urlsplit
 
-from shared.core.configuration import ConfigurationReader
+from shared.core.configuration import ConfigurationReader, shown_name
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_source_name
 
 OUTCOMES = ("resolved", "failed")
+_FILTER_PLACES = ("/sources", "/outcomes")
 _MEMBERS = frozenset({"url", "urlSecret", "secret", "sources", "outcomes", "private"})
 _MAX_URL_LENGTH = 8192
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
@@ -131,6 +132,13 @@ class Destinations:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     """Of all that have a valid name; of an invalid one as far as it can be read."""
 
+    unreadable: frozenset[str] = frozenset()
+    """Names of those with a mistake in their filter, which may take less than it seems."""
+
+    def claim(self, taking: Sequence[str]) -> bool:
+        """Say whether one of those that take an outcome surely will, once it can be used."""
+        return any(name not in self.unreadable for name in taking)
+
     def taking(self, *, source: str | None, outcome: str) -> list[str]:
         """Name the destinations that take an outcome, those that are switched off too.
 
@@ -149,17 +157,25 @@ def read_destinations(configured: Mapping[str, object]) -> Destinations:
     valid: dict[str, Destination] = {}
     invalid: dict[str, tuple[FieldError, ...]] = {}
     filters: dict[str, Filter] = {}
-    for name, value in configured.items():
+    unreadable: set[str] = set()
+    for place, (name, value) in enumerate(configured.items(), 1):
         reader = _DestinationReader()
         destination = reader.destination(name, value)
         if is_source_name(name):
             filters[name] = destination.filter
+        if any(error.pointer.startswith(_FILTER_PLACES) for error in reader.field_errors) or (
+            not isinstance(value, dict)
+        ):
+            unreadable.add(name)
         if reader.field_errors:
-            invalid[name] = tuple(reader.field_errors)
+            invalid[shown_name(name, place)] = tuple(reader.field_errors)
         else:
             valid[name] = destination
     return Destinations(
-        MappingProxyType(valid), MappingProxyType(invalid), MappingProxyType(filters)
+        MappingProxyType(valid),
+        MappingProxyType(invalid),
+        MappingProxyType(filters),
+        frozenset(unreadable),
     )
 
 

@@ -43,7 +43,8 @@ def publish_outcome(
     if services.destinations is not None:
         ended = "resolved" if outcome.error is None else "failed"
         taking = services.destinations.taking(source=source, outcome=ended)
-    if not taking or services.settings.results_queue == "always":
+    claimed = services.destinations is not None and services.destinations.claim(taking)
+    if not claimed or services.settings.results_queue == "always":
         write(RESULTS, messages.write_event(event))
     if taking:
         from shared.deliveries.delivery import Delivery  # noqa: PLC0415 - only where there are any

@@ -181,11 +181,14 @@ class TeamsLink:
         return (self.thread_id or "").endswith(".tacv2") or self.message_id not in (None, "0")
 
     @property
-    def meeting(self) -> tuple[str, str]:
-        """Name the meeting, however its link is written."""
-        if self.thread_id is not None:
-            return self.thread_id, self.message_id or "0"
-        return self.join_meeting_id or "", ""
+    def meeting(self) -> tuple[str, str, str]:
+        """Name the meeting by all that its link says.
+
+        A text that holds a long and a short link may hold those of two meetings: what was found
+        for both is not what the long one alone would find.
+        """
+        message_id = "" if self.thread_id is None else self.message_id or "0"
+        return self.thread_id or "", message_id, self.join_meeting_id or ""
 
     @property
     def url(self) -> str:

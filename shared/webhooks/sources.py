@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from shared.core.configuration import ConfigurationReader
+from shared.core.configuration import ConfigurationReader, shown_name
 from shared.core.field_errors import FieldError
 from shared.core.identifiers import (
     is_guid,
@@ -87,11 +87,11 @@ def read_sources(configured: Mapping[str, object]) -> Sources:
     """Check the value of WEBHOOK_SOURCES, source by source."""
     valid: dict[str, Source] = {}
     invalid: dict[str, tuple[FieldError, ...]] = {}
-    for name, value in configured.items():
+    for place, (name, value) in enumerate(configured.items(), 1):
         reader = _SourceReader()
         source = reader.source(name, value)
         if reader.field_errors:
-            invalid[name] = tuple(reader.field_errors)
+            invalid[shown_name(name, place)] = tuple(reader.field_errors)
         else:
             valid[name] = source
     return Sources(MappingProxyType(valid), MappingProxyType(invalid))

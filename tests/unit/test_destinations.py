@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.configuration import shown_name
 from shared.deliveries.destinations import Destination, Endpoint, Filter, read_destinations
 
 URL = "https://crm.example/hooks/links?tenant=7&sig=k%2Fy"
@@ -23,7 +24,7 @@ def places(value: object, name: str = "crm") -> list[str]:
     """Give the places of an invalid destination's faults."""
     destinations = read_destinations({name: value})
     assert destinations.valid == {}
-    return sorted(field_error.pointer for field_error in destinations.invalid[name])
+    return sorted(field_error.pointer for field_error in destinations.invalid[shown_name(name, 1)])
 
 
 def test_a_destination_needs_a_url_and_a_secret() -> None:
@@ -228,7 +229,8 @@ def test_whatever_the_setting_holds_each_destination_is_valid_or_told_faulty(
     """Nothing raises, and nothing is both."""
     destinations = read_destinations(configured)
 
-    assert destinations.valid.keys() | destinations.invalid.keys() == configured.keys()
+    shown = {shown_name(name, place) for place, name in enumerate(configured, 1)}
+    assert destinations.valid.keys() | destinations.invalid.keys() == shown
     assert not destinations.valid.keys() & destinations.invalid.keys()
 
 
@@ -240,3 +242,36 @@ def test_a_url_that_is_taken_goes_out_as_it_was_written(rest: str) -> None:
     except ValueError:
         return
     assert (endpoint.authority, endpoint.target) == ("crm.example", f"/{rest}")
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        {"https://flows.example/invoke?sig=canary": {"secret": "d"}},
+        {"crm": {"https://flows.example/invoke?sig=canary": True}},
+    ],
+)
+def test_a_url_in_the_place_of_a_name_is_shown_to_nobody(configured: dict[str, object]) -> None:
+    """Health, the log and the diagnostics show names, and this one holds a key."""
+    destinations = read_destinations(configured)
+
+    assert destinations.valid == {}
+    assert "canary" not in repr(destinations.invalid)
+
+
+@pytest.mark.parametrize(
+    ("entry", "claims"),
+    [
+        ({"url": "https://a.example/x", "secret": "d"}, True),
+        ({"url": "http://a.example/x", "secret": "d"}, True),
+        ({"url": "https://a.example/x", "secret": "d", "sources": ["cal com"]}, False),
+        ({"url": "https://a.example/x", "secret": "d", "outcomes": "resolved"}, False),
+        ("https://a.example/x", False),
+    ],
+)
+def test_a_filter_that_cannot_be_read_claims_no_outcome(entry: object, claims: bool) -> None:
+    """It may take less than it seems: what it does not take is looked for on the result queue."""
+    destinations = read_destinations({"crm": entry})
+
+    taking = destinations.taking(source=None, outcome="resolved")
+    assert destinations.claim(taking) is claims

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.configuration import shown_name
 from shared.core.strict_json import Document, Json
 from shared.meetings.models import JoinRequest
 from shared.webhooks.mapping import FIELDS, BodyUndecodable, decode
@@ -53,7 +54,7 @@ def places(value: object, name: str = "own") -> list[str]:
     """Give the places of an invalid source's faults."""
     sources = read_sources({name: value})
     assert sources.valid == {}
-    return sorted(field_error.pointer for field_error in sources.invalid[name])
+    return sorted(field_error.pointer for field_error in sources.invalid[shown_name(name, 1)])
 
 
 def booking(preset: str) -> Any:  # noqa: ANN401
@@ -481,7 +482,7 @@ def test_a_source_s_name_is_a_part_of_an_address(name: str) -> None:
     assert places(OWN, name) == [""]
 
 
-def test_a_invalid_source_disables_no_other() -> None:
+def test_an_invalid_source_disables_no_other() -> None:
     """And its faults quote none of its values."""
     sources = read_sources(
         {"good": OWN, "bad": {**OWN, "secret": "canary secret", "reply": "canary"}}

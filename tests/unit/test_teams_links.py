@@ -459,3 +459,16 @@ def test_a_meeting_id_is_worked_out_of_organizer_and_thread() -> None:
     """The widely used form: base64 of 1*{organizer}*0**{thread}."""
     meeting_id = derive_meeting_id(organizer_id=ORGANIZER, thread_id=THREAD)
     assert base64.b64decode(meeting_id).decode() == f"1*{ORGANIZER}*0**{THREAD}"
+
+
+def test_a_text_with_two_links_names_another_meeting_than_one_of_them() -> None:
+    """The short link may be of the new meeting, and the long one of the old invitation's."""
+    thread = "19%3ameeting_NDg2OTY%40thread.v2"
+    organizer = "30000000-0000-4000-8000-000000000003"
+    context = f"%7b%22Tid%22%3a%22{organizer}%22%2c%22Oid%22%3a%22{organizer}%22%7d"
+    long = f"https://teams.microsoft.com/l/meetup-join/{thread}/0?context={context}"
+    short = "https://teams.microsoft.com/meet/2345678901234?p=AbCdEf"
+
+    both = parse_teams_link(f"{short} {long}")
+
+    assert len({both.meeting, parse_teams_link(long).meeting, parse_teams_link(short).meeting}) == 3
