@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from dev.booking_systems import SECRETS, sign_as_standard
 from dev.stand_ins.entra import EntraError, is_exchange
 from dev.stand_ins.faults import Hang, Status
 from dev.stand_ins.graph_data import Meeting, User
@@ -315,6 +316,25 @@ def test_by_key_and_by_queue_nobody_is_me(fresh_app: FreshApp) -> None:
     assert "person who signs in" in answer.json()["errors"][0]["detail"]
     assert event["type"].endswith(".failed")
     assert event["data"]["code"] == "invalid_request"
+    assert exchanges(app) == 0
+
+
+def test_by_webhook_nobody_is_me(fresh_app: FreshApp) -> None:
+    """The event is accepted, since a sender would give up, and its outcome is a final failure."""
+    app = fresh_app()
+    data = {"userId": "me", "joinMeetingId": app.meeting().join_meeting_id}
+    body = json.dumps({"type": "appointment.booked", "data": data}).encode()
+    headers = sign_as_standard(body, SECRETS["webhook-clinic"], delivery_id=uuid.uuid4().hex)
+
+    answer = app.session.post(
+        f"{app.run.url}/api/webhooks/clinic", data=body, headers=headers, timeout=30
+    )
+    event = app.result(answer.json()["requestId"])
+
+    assert answer.status_code == 202
+    assert event["type"].endswith(".failed")
+    assert event["data"]["code"] == "invalid_request"
+    assert event["data"]["errors"][0]["pointer"] == "/userId"
     assert exchanges(app) == 0
 
 
