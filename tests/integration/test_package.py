@@ -77,7 +77,9 @@ def test_loads_in_the_worker(package: Path) -> None:
     """All alone, away from the checkout: nothing that it needs stayed at home."""
     source = (ROOT / "function_app.py").read_text(encoding="utf-8")
     every = set(re.findall(r'@app\.function_name\("(\w+)"\)', source))
-    queues = {name for name in every if name.startswith("join_link_requests")}
+    queues = {
+        name for name in every if name.startswith(("join_link_requests", "join_link_deliveries"))
+    }
 
     # Without a connection the settings are invalid, so the queues' functions stay away.
     with make_host({"AzureWebJobsStorage": ""}, app=package) as host:
