@@ -277,8 +277,10 @@ def ask_all(azd: Azd) -> str:
                 _organizers,
             ),
         )
-        if not azd.get("GRAPH_GRANTS"):
+        if azd.get("GRAPH_GRANTS") in ("", NONE):
             azd.set("GRAPH_GRANTS", "lookup,users")
+    elif not azd.get("GRAPH_GRANTS"):
+        azd.set("GRAPH_GRANTS", NONE)  # the hook then asks for no grant, and deploys without
     if not azd.get("SETUP_NO_ALERTS"):
         answer(azd, Question("ALERT_EMAIL", "Where shall alerts go? An address, or none", _alerts))
     if not azd.get("OPERATOR_PRINCIPAL_ID"):

@@ -190,6 +190,7 @@ def test_peoples_own_meetings_take_no_grant_over_others(setter: Setter) -> None:
     assert (done.code, done.complained) == (0, "")
     assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
     assert "ORGANIZERS" not in setter.kept()
+    assert setter.kept()["GRAPH_GRANTS"] == "none"
     assert not any(call.startswith("grant_graph_permissions") for call in setter.calls)
     registration, consent = [call for call in setter.calls if "infra/graph/" in call]
     assert PRINCIPAL in registration
@@ -274,6 +275,7 @@ def test_the_other_way_is_added_later(setter: Setter) -> None:
 
     assert (done.code, setter.kept()["SETUP_WAY"]) == (0, "any")
     assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
+    assert setter.kept()["GRAPH_GRANTS"] == "lookup,users"
 
 
 @pytest.mark.parametrize(
