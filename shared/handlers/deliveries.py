@@ -175,10 +175,10 @@ class _DeliveryProcessor(MessageProcessor):
         destinations = self._services.destinations
         destination = destinations.valid.get(name) if destinations else None
         if destination is None:
-            faulty = destinations is not None and name in destinations.invalid
+            invalid = destinations is not None and name in destinations.invalid
             raise DestinationInvalid(
                 "The destination has a mistake in DELIVERIES."
-                if faulty
+                if invalid
                 else "DELIVERIES names no such destination.",
                 fix=_FIX,
             )

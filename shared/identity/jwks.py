@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 ALGORITHM = "RS256"
+FEWEST_BITS = 2048
+"""Of a key's modulus (RFC 7518, section 3.3)."""
 FETCH_SECONDS = 5.0
 """For one try at fetching the keys."""
 REFRESH_SECONDS = 60.0
@@ -125,9 +127,12 @@ def _read(body: bytes) -> "Mapping[str, PyJWK]":
             and isinstance(key.get("kid"), str)
             and key.get("kty") == "RSA"
             and key.get("use", "sig") == "sig"
+            and "d" not in key  # a private key: PyJWT takes it, and cannot verify with it
         ):
             try:
-                keys[key["kid"]] = PyJWK(key, ALGORITHM)
-            except PyJWTError:
+                made = PyJWK(key, ALGORITHM)
+            except (PyJWTError, ValueError):
                 continue
+            if made.key.key_size >= FEWEST_BITS:
+                keys[key["kid"]] = made
     return keys

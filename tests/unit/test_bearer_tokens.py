@@ -11,9 +11,10 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from jwt.algorithms import HMACAlgorithm
+from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
 from dev.stand_ins.authority import Authority
 from dev.stand_ins.entra import Entra
@@ -579,3 +580,39 @@ def test_only_a_refusal_is_a_challenge(error: Any) -> None:  # noqa: ANN401
 def test_the_permissions_are_those_of_the_app_registration() -> None:
     """infra/graph/sign-in.bicep makes them."""
     assert (bearer_tokens.SCOPE, bearer_tokens.APP_ROLE) == ("JoinLink.Read", "JoinLink.Read.All")
+
+
+PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+WEAK = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - on purpose
+
+
+def as_jwk(key: rsa.RSAPrivateKey | rsa.RSAPublicKey, **changes: object) -> dict[str, object]:
+    """Write a key as a JSON Web Key."""
+    return {**RSAAlgorithm.to_jwk(key, as_dict=True), "kid": "odd", **changes}
+
+
+UNUSABLE: dict[str, dict[str, object]] = {
+    "a private key": as_jwk(PRIVATE),
+    "a weak key": as_jwk(WEAK.public_key()),
+    "a key for encryption": as_jwk(PRIVATE.public_key(), use="enc"),
+    "a modulus of nothing": as_jwk(PRIVATE.public_key(), n="AA"),
+    "an exponent of one": as_jwk(PRIVATE.public_key(), e="AQ"),
+    "a modulus that is a number": as_jwk(PRIVATE.public_key(), n=5),
+    "a modulus that is no base64": as_jwk(PRIVATE.public_key(), n="\N{LATIN SMALL LETTER E}!"),
+    "a key of another kind": {"kty": "oct", "k": "AAAA", "kid": "odd"},
+    "a list in place of a kind": as_jwk(PRIVATE.public_key(), kty=["RSA"]),
+}
+
+
+@pytest.mark.parametrize("key", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_key_that_cannot_be_used_is_left_out_and_the_others_stay(
+    entra: Entra, transport: HttpClient, key: dict[str, object]
+) -> None:
+    """A token that names it is refused like one of an unknown key, and not a fault of ours."""
+    good = as_jwk(PRIVATE.public_key(), kid="good")
+    entra.order(Body(json.dumps({"keys": [key, good]}).encode()))
+    keys = make_keys(entra, transport, Clock())
+    deadline = Deadline(seconds=5)
+
+    assert keys.find("good", deadline=deadline) is not None
+    assert keys.find("odd", deadline=deadline) is None
