@@ -118,13 +118,24 @@ class App:
 
         return eventually(take, within=within)
 
-    def events(self, request_id: str) -> list[dict[str, Any]]:
-        """The app's own events of one request, oldest first."""
-        return [
-            json.loads(line.message)
-            for line in self.run.host.logs
-            if line.logger == "virtual_appointment" and request_id in line.message
-        ]
+    def events(self, request_id: str, *, at_least: int = 0) -> list[dict[str, Any]]:
+        """The app's own events of one request, oldest first.
+
+        Args:
+            request_id: The id that the request was given.
+            at_least: Wait for so many. The app tells of a queue message or a delivery only
+                after it, so a test that has just seen the outcome may come too soon.
+        """
+
+        def look() -> list[dict[str, Any]]:
+            return [
+                json.loads(line.message)
+                for line in self.run.host.logs
+                if line.logger == "virtual_appointment" and request_id in line.message
+            ]
+
+        eventually(lambda: len(look()) >= at_least)
+        return look()
 
 
 def eventually[Value](

@@ -132,7 +132,7 @@ def test_a_booking_ends_as_its_sender_expects(app: App, case: Case) -> None:
         assert data["context"].items() >= case.expect.get("context", {}).items()
         if "LONG LINK" not in case.expect.get("members", {}).values():
             assert data["virtualAppointmentJoinWebUrl"].startswith(link)
-            assert app.events(told["requestId"])[-1]["graphCalls"] <= 7
+            assert app.events(told["requestId"], at_least=2)[-1]["graphCalls"] <= 7
 
 
 @pytest.mark.parametrize(
