@@ -158,7 +158,7 @@ def test_what_azd_is_asked_for_is_there(page: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "command"), commands(r"azd env set (?:WEBHOOK_SOURCES|QUEUE_\w+) ")
+    ("page", "command"), commands(r"azd env set (?:WEBHOOK_SOURCES|QUEUE_(?:SENDERS|READERS)) ")
 )
 def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> None:
     """Sources that the app takes, and principals that the Bicep takes."""

@@ -1,4 +1,4 @@
-"""The settings that the app reads, the sample and the README name the same ones."""
+"""The settings that the app reads, the sample and docs/settings.md name the same ones."""
 
 import json
 from pathlib import Path
@@ -31,17 +31,17 @@ def test_the_samples_values_are_valid(sample: dict[str, str]) -> None:
     assert Settings.from_env(sample)
 
 
-def test_the_readme_tells_every_setting_and_no_other() -> None:
+def test_the_page_of_settings_tells_every_setting_and_no_other() -> None:
     """One row, or a part of one, for each."""
-    told = [name for row in table("README.md", "Settings") for name in spans(row[0])]
+    told = [name for row in table("docs/settings.md", "Settings") for name in spans(row[0])]
 
     assert sorted(told) == sorted(NAMES)
 
 
-def test_the_readmes_defaults_are_the_apps_own() -> None:
+def test_the_defaults_on_the_page_are_the_apps_own() -> None:
     """What the table says is what an app without the setting does."""
-    rows = table("README.md", "Settings")
-    defaults = {spans(name)[0]: spans(default)[0] for name, default, _ in rows if default}
+    rows = table("docs/settings.md", "Settings")
+    defaults = {spans(name)[0]: spans(default)[0] for name, default, *_ in rows if default}
     storage = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
     assert Settings.from_env({**defaults, **storage}) == Settings.from_env(storage)
