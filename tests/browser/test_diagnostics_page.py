@@ -308,26 +308,26 @@ def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
     assert overflow == 0
 
 
-@pytest.mark.parametrize("name", ["pass", "fail", "phone"])
+@pytest.mark.parametrize("name", ["pass", "fail", "incomplete", "phone"])
 def test_the_pages_pictures_show_it_as_it_is(
     run: LocalRun, browser: Browser, request: pytest.FixtureRequest, name: str
 ) -> None:
     """With --pictures they are made anew for docs/; each loads fast enough for a page."""
     clinic, phone = run.clinic, name == "phone"
+    asked = {
+        "pass": (clinic.doctor.user_principal_name, clinic.meeting.join_web_url),
+        "incomplete": (clinic.doctor.user_principal_name, ""),
+    }
+    organizer, meeting = asked.get(name, (clinic.locum.object_id, clinic.locum_meeting.id))
     size: ViewportSize = {"width": 390, "height": 844} if phone else {"width": 860, "height": 800}
     with browser.new_context(
         viewport=size,
         device_scale_factor=2 if phone else 1,
-        color_scheme="dark" if phone else "light",
+        color_scheme="dark" if name in {"incomplete", "phone"} else "light",
     ) as context:
         visit = Visit(context.new_page(), run)
         visit.open()
-        doctor = name == "pass"
-        visit.run_checks(
-            key=DIAGNOSTICS_KEY,
-            organizer=clinic.doctor.user_principal_name if doctor else clinic.locum.object_id,
-            meeting=clinic.meeting.join_web_url if doctor else clinic.locum_meeting.id,
-        )
+        visit.run_checks(key=DIAGNOSTICS_KEY, organizer=organizer, meeting=meeting)
         visit.verdict()
         png = visit.page.screenshot(full_page=not phone)
 
