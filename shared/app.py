@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from shared.core.errors import SettingsInvalid
 from shared.core.field_errors import FieldError
 from shared.core.http_client import HttpClient
-from shared.core.reports import Reports
 from shared.core.settings import Settings
-from shared.core.telemetry import Event
+from shared.core.telemetry import Event, Reports
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity

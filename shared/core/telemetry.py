@@ -1,13 +1,16 @@
-"""Events: one JSON object in one log record for each outcome.
+"""The app's log events: each outcome is one log record that holds one JSON object.
 
-Alerts, the workbook and a person with a query read nothing else, so the names are pinned by a
-test. No field may identify a patient or open a meeting: no link, no key, no e-mail address, no
-meeting id, no body.
+Alerts, the workbook and operators' queries read these events and nothing else, so a test holds
+their names. No member may identify a patient or open a meeting: no link, key, e-mail address,
+meeting id or body.
 """
 
 import json
 import logging
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from shared.core.deadline import Deadline, RequestStats
@@ -33,10 +36,10 @@ EVENTS = frozenset(
         "settings.invalid",
     }
 )
-"""Every event the app emits.
+"""The names of all events that the app emits.
 
-One outcome of a request or message is one event; giving up on a request that has an answer is two:
-`join_link.failed` for the answer, then `join_link.dead_lettered`, whose note is the reason.
+Each outcome of a request or message is one event. A request that becomes a dead letter is two:
+`join_link.failed` for the outcome, then `join_link.dead_lettered`, whose note is the reason.
 """
 
 MEMBERS_OF_A_REQUEST = frozenset(
@@ -45,7 +48,15 @@ MEMBERS_OF_A_REQUEST = frozenset(
         *("language", "requestId", "context", "requests"),
     }
 )
-"""Names that a pointer may show in the log; any other one may be what somebody meant as a value."""
+"""The member names that a logged pointer may show.
+
+Any other name is left out: a caller may have sent a value, such as a link, in a name's place.
+"""
+
+FAULTS_SECONDS = 300.0
+"""How often the same invalid setting is reported, in seconds: the alert reads 15 minutes."""
+REFUSALS_SECONDS = 60.0
+"""How often equal refusals are reported, in seconds."""
 
 _WARNINGS = frozenset({"join_link.retried", "delivery.retried", "webhook.refused"})
 _logger = logging.getLogger("virtual_appointment")
@@ -56,8 +67,9 @@ class Event(NamedTuple):
     """One outcome.
 
     `caller` is `key`, `app:` and a client id, `user:` and an object id, `queue`, or the name of a
-    webhook source. `attempts` counts tries of the request, `graph_calls` calls to Graph, and
-    `occurrences` how often it happened, where one event stands for many.
+    webhook source. `attempts` counts the tries of the request, `graph_calls` the calls to Graph.
+    `occurrences` says how often it happened, where one event stands for several. `duration_ms` is
+    in milliseconds.
     """
 
     event: str
@@ -86,13 +98,14 @@ def _camel_case(name: str) -> str:
 
 _MEMBERS = tuple(map(_camel_case, Event._fields))
 FIELDS = frozenset(_MEMBERS)
-"""The members of an event's JSON: what queries may name. One without a value is left out."""
+"""The members of an event's JSON, which queries may name. A member without a value is left out."""
 
 
 def emit(event: Event) -> None:
-    """Write one event: INFO for a success, ERROR for what somebody has to look into.
+    """Write one event to the log.
 
-    WARNING is for what is tried again, and for what only the caller can correct.
+    Its level is INFO for a success, WARNING for what is tried again or what only the caller can
+    correct, and ERROR for what an operator has to look into.
     """
     if event.code is None:
         level = logging.INFO
@@ -125,7 +138,7 @@ def outcome_event(
     caller: str | None = None,
     client_request_id: str | None = None,
 ) -> Event:
-    """Make the event of an outcome: resolved or failed. Its note ends with the error's cause."""
+    """Make the event of an outcome, resolved or failed. Its note ends with the error's cause."""
     notes = [*stats.notes, error.cause if error is not None else None]
     return Event(
         event="join_link.resolved" if error is None else "join_link.failed",
@@ -147,7 +160,7 @@ def outcome_event(
 
 
 def _pointers(field_errors: Iterable[FieldError]) -> tuple[str, ...] | None:
-    """Name the members of a request that are wrong, and no others: `/?` stands for these."""
+    """Name the invalid members of a request. `/?` stands for a name that is not a request's."""
     shown = set()
     for field_error in field_errors:
         names = field_error.pointer.removeprefix("/data").split("/")[1:2]
@@ -155,14 +168,94 @@ def _pointers(field_errors: Iterable[FieldError]) -> tuple[str, ...] | None:
     return tuple(sorted(shown)) or None
 
 
+@dataclass(slots=True)
+class _Refusals:
+    """Equal refusals: when they were last reported, and how many came since."""
+
+    reported_at: float
+    unreported: int = 0
+
+
+class Reports:
+    """Limits how often invalid settings and unauthenticated requests are logged.
+
+    Both can cause any number of events, and the log has a daily cap.
+
+    The host drops log records that belong to no invocation (azure-functions-host,
+    GrpcWorkerChannel). Invalid settings are found while the app is loaded, so their events wait
+    here for the next invocation.
+
+    Args:
+        faults: the events of the invalid settings. Each is emitted again as long as the app runs.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, faults: Sequence[Event] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._faults = faults
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._faults_reported_at = float("-inf")
+        self._refusals: dict[Event, _Refusals] = {}
+
+    def emit_refusal(self, event: Event) -> None:
+        """Emit the event of a refused request, then everything else that is due.
+
+        Equal refusals are counted, and become one event a minute that holds their number.
+
+        Args:
+            event: the refusal's. Two are equal if event, trigger, code, source and note are.
+        """
+        key = Event(
+            event=event.event,
+            trigger=event.trigger,
+            code=event.code,
+            source=event.source,
+            note=event.note,
+        )
+        now = self._clock()
+        with self._lock:
+            refusals = self._refusals.setdefault(key, _Refusals(reported_at=float("-inf")))
+            refusals.unreported += 1
+            occurrences = self._take_due(refusals, now)
+        if occurrences:
+            emit(event._replace(occurrences=occurrences))
+        self.emit_due()
+
+    def emit_due(self) -> None:
+        """Emit the events that are due. Every invocation calls this."""
+        if not self._faults and not self._refusals:
+            return
+        now = self._clock()
+        with self._lock:
+            due = [
+                key._replace(occurrences=occurrences)
+                for key, refusals in self._refusals.items()
+                if (occurrences := self._take_due(refusals, now))
+            ]
+            if now - self._faults_reported_at >= FAULTS_SECONDS:
+                self._faults_reported_at = now
+                due.extend(self._faults)
+        for event in due:
+            emit(event)
+
+    def _take_due(self, refusals: _Refusals, now: float) -> int:
+        """Give how many refusals are to be reported now, and count them as reported."""
+        if refusals.unreported == 0 or now - refusals.reported_at < REFUSALS_SECONDS:
+            return 0
+        occurrences, refusals.unreported, refusals.reported_at = refusals.unreported, 0, now
+        return occurrences
+
+
 def configure_logging() -> None:
-    """Keep out of the log what costs time or money, such as libraries' lines for each call."""
+    """Keep libraries' log lines out of the log: they cost time and money, or quote secrets."""
     for name in ("azure", "msal", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Nobody reads which thread or process wrote a record, and finding out is a fifth of its cost.
+    # Nothing reads a record's thread and process, and looking them up is a fifth of its cost.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined] # typeshed does not know it yet
-    # Its warnings quote what the endpoint answered, which may be a token that was cut in half.
+    # Its warnings quote the endpoint's response, which may hold a part of a token.
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
-    # Its warning about odd headers quotes the URL, and with it the ids and links in there.
+    # Its warning about malformed headers quotes the URL, which holds ids and links.
     logging.getLogger("urllib3.connection").setLevel(logging.ERROR)

@@ -32,7 +32,7 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
         headers: by name, in any case.
         body: as it came; none is as good as an empty object.
     """
-    application.reports.tell()
+    application.reports.emit_due()
     try:
         target = _target({name.lower(): value for name, value in headers.items()}, body)
         if not _running.acquire(blocking=False):

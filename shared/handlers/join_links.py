@@ -204,7 +204,7 @@ def health(application: Application) -> HttpResponse:
     An invalid webhook source or destination leaves the rest in good health; it is named, with the
     places in it.
     """
-    application.reports.tell()
+    application.reports.emit_due()
     if (error := application.settings_error) is not None:
         return problem_response(error)
     members: dict[str, Json] = {"status": "healthy"}
@@ -242,10 +242,10 @@ def _emit(
         client_request_id=client_request_id,
     )
     if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
-        application.reports.refuse(event)  # whoever finds the route can cause it
+        application.reports.emit_refusal(event)  # whoever finds the route can cause it
     else:
         telemetry.emit(event)
-        application.reports.tell()
+        application.reports.emit_due()
 
 
 def _name(caller: Caller | None) -> str:

@@ -163,10 +163,10 @@ def receive(
             client_request_id=webhook.client_request_id,
         )
         if event.event == _REFUSED:
-            application.reports.refuse(known)  # whoever finds the route can cause it
+            application.reports.emit_refusal(known)  # whoever finds the route can cause it
         else:
             telemetry.emit(known)
-    application.reports.tell()
+    application.reports.emit_due()
     return ending.answer
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from shared.core.reports import FAULTS_SECONDS, REFUSALS_SECONDS, Reports
-from shared.core.telemetry import Event
+from shared.core.telemetry import FAULTS_SECONDS, REFUSALS_SECONDS, Event, Reports
 from tests.unit.events import emitted
 from tests.unit.fake_identity import Clock
 
@@ -35,19 +34,19 @@ def test_a_fault_waits_for_an_invocation_and_is_told_as_long_as_it_lasts(
     assert emitted(caplog) == []
 
     for _ in range(3):
-        reports.tell()
+        reports.emit_due()
         clock.now += FAULTS_SECONDS / 3
 
     (told,) = emitted(caplog)
     assert (told["event"], told["note"]) == ("settings.invalid", FAULT.note)
-    reports.tell()
+    reports.emit_due()
     assert len(emitted(caplog)) == 2
     assert FAULTS_SECONDS <= 15 * 60 / 3
 
 
 def test_a_refusal_tells_of_faults_too(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """It may be the only invocation that there is."""
-    Reports([FAULT], clock=clock).refuse(REFUSED)
+    Reports([FAULT], clock=clock).emit_refusal(REFUSED)
 
     assert [event["event"] for event in emitted(caplog)] == ["webhook.refused", "settings.invalid"]
 
@@ -56,7 +55,7 @@ def test_the_first_refusal_is_told_at_once_and_as_it_was(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Somebody may be looking for it."""
-    Reports(clock=clock).refuse(REFUSED._replace(client_request_id="mine", duration_ms=7))
+    Reports(clock=clock).emit_refusal(REFUSED._replace(client_request_id="mine", duration_ms=7))
 
     (told,) = emitted(caplog)
     assert (told["occurrences"], told["clientRequestId"], told["durationMs"]) == (1, "mine", 7)
@@ -69,12 +68,12 @@ def test_a_flood_of_refusals_is_an_event_a_minute_with_their_number(
     reports = Reports(clock=clock)
 
     for _ in range(10_000):
-        reports.refuse(REFUSED)
+        reports.emit_refusal(REFUSED)
         clock.now += 0.025
 
     assert len(occurrences(caplog)) == 1 + 250 // REFUSALS_SECONDS
     clock.now += REFUSALS_SECONDS
-    reports.tell()
+    reports.emit_due()
     assert sum(occurrences(caplog)) == 10_000
 
 
@@ -91,11 +90,11 @@ def test_refusals_of_different_kinds_are_counted_apart(
     ]
 
     for kind in kinds * 3:
-        reports.refuse(kind)
+        reports.emit_refusal(kind)
 
     assert occurrences(caplog) == [1] * 4
     clock.now += REFUSALS_SECONDS
-    reports.tell()
+    reports.emit_due()
     assert occurrences(caplog)[4:] == [2] * 4
 
 
@@ -104,12 +103,12 @@ def test_what_is_left_is_told_by_whatever_comes_next(
 ) -> None:
     """Once; and nothing is told of refusals that there were not."""
     reports = Reports(clock=clock)
-    reports.refuse(REFUSED)
-    reports.refuse(REFUSED)
+    reports.emit_refusal(REFUSED)
+    reports.emit_refusal(REFUSED)
     clock.now += REFUSALS_SECONDS
 
     for _ in range(3):
-        reports.tell()
+        reports.emit_due()
         clock.now += REFUSALS_SECONDS
 
     assert occurrences(caplog) == [1, 1]

@@ -113,7 +113,7 @@ class Setup:
             secrets=self.secrets,
             resolver=self.resolver,
         )
-        self.application.reports.tell()  # as if somebody had looked at health before
+        self.application.reports.emit_due()  # as if somebody had looked at health before
 
     def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
         """Post to a source."""
