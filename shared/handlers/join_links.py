@@ -145,7 +145,8 @@ def request_join_link(
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
         caller = _authenticate(services, headers, deadline)
         name = _name(caller)
-        authorize_for_later(caller)
+        if caller is not None:
+            authorize_for_later(caller)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
         _check_for_later(document, correlation.request_id)

@@ -1,7 +1,8 @@
-"""Who may ask for whose meeting, and as whom Graph is then asked.
+"""Which meetings the caller with an Entra token may ask for, and as whom Graph is then asked.
 
-A function key, a signature and the right to write to the queue open any organizer's meetings, and
-so does the app role. A person's scope opens their own.
+The app role allows any organizer's meetings. A person's scope allows that person's own meetings.
+Whoever comes without a token (a function key, a webhook's signature, the queue) may ask for any
+organizer's meeting, and is not checked here.
 """
 
 from copy import replace
@@ -12,17 +13,20 @@ from shared.identity.bearer_tokens import APP_ROLE, SCOPE, Caller
 from shared.meetings.models import ME, JoinRequest
 
 
-def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
-    """Give the request as it may be made: a person's own meeting on behalf of that person.
+def authorize(request: JoinRequest, caller: Caller) -> JoinRequest:
+    """Check a caller's right to a meeting, and say as whom Graph is asked for it.
 
     Args:
-        request: a valid one.
-        caller: whose token came with it; None where a key, a signature or the queue opens the app.
+        request: a valid request.
+        caller: the owner of the token that came with it.
+
+    Returns:
+        The request. Where it is for the person's own meeting, it is made on that person's behalf.
 
     Raises:
-        Forbidden: for a meeting that this caller may not ask for. Nothing was called.
+        Forbidden: if the caller may not ask for this meeting. Graph has not been called.
     """
-    if caller is None or not caller.is_person:
+    if not caller.is_person:
         return request
     named = request.user_id
     organizer = request.link.organizer_id if request.link else None
@@ -35,11 +39,11 @@ def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
         return request
     if named is not None and not says_own and not is_guid(named):
         detail = (
-            f"The scope {SCOPE} opens your own meetings, and the app cannot be sure that this name "
-            "is yours, since a name can pass to another person."
+            f"The scope {SCOPE} allows only your own meetings. The app cannot tell whether this "
+            "name is yours, because a name can pass to another person."
         )
     else:
-        detail = f"The scope {SCOPE} opens your own meetings, and this is another organizer's."
+        detail = f"The scope {SCOPE} allows only your own meetings. This is another organizer's."
     raise Forbidden(
         detail,
         fix=f'For a meeting that you organize, send "{ME}" as userId, or leave it out. For other '
@@ -48,20 +52,20 @@ def authorize(request: JoinRequest, caller: Caller | None) -> JoinRequest:
     )
 
 
-def authorize_for_later(caller: Caller | None) -> None:
-    """Let through who may ask for any organizer's meeting, for that is how it is asked later.
+def authorize_for_later(caller: Caller) -> None:
+    """Check that a caller may ask for any organizer's meeting, as a request for later does.
 
     Args:
-        caller: as of `authorize`.
+        caller: the owner of the token that came with the request.
 
     Raises:
-        Forbidden: for a person whose scope opens their own meetings only.
+        Forbidden: for a person whose scope allows only their own meetings.
     """
-    if caller is None or not caller.is_person or caller.holds_app_role:
+    if not caller.is_person or caller.holds_app_role:
         return
     raise Forbidden(
-        f"The scope {SCOPE} opens your own meetings, and only while you are signed in: a request "
-        "for later is tried without you.",
-        fix="Ask for the link at once, with POST /api/join-link. Or an administrator assigns the "
+        f"The scope {SCOPE} allows only your own meetings, and only while you are signed in. The "
+        "app tries a request for later without you.",
+        fix="Ask for the link with POST /api/join-link instead. Or an administrator assigns the "
         f"app role {APP_ROLE} to you; then get a new token.",
     )

@@ -1,4 +1,4 @@
-"""Who may ask for whose meeting, and as whom Graph is then asked."""
+"""Which meetings the caller with an Entra token may ask for, and as whom Graph is then asked."""
 
 import pytest
 
@@ -60,11 +60,10 @@ LINKS_OF_OTHERS = [
 ]
 
 
-def read(members: dict[str, str], caller: Caller | None) -> JoinRequest:
-    """Read a request as it comes from this caller."""
-    from_person = caller is not None and caller.is_person
+def read(members: dict[str, str], caller: Caller) -> JoinRequest:
+    """Read a request of this caller, and authorize it."""
     request = JoinRequest.from_document(
-        Document(dict(members)), request_id="r", from_person=from_person
+        Document(dict(members)), request_id="r", from_person=caller.is_person
     )
     return authorize(request, caller)
 
@@ -74,15 +73,15 @@ def read(members: dict[str, str], caller: Caller | None) -> JoinRequest:
 def test_a_persons_own_meeting_is_asked_for_on_their_behalf(
     members: dict[str, str], caller: Caller
 ) -> None:
-    """Whichever way they say that it is theirs, and whatever else they hold."""
+    """However the request says whose meeting it is, and with or without the app role."""
     request = read(members, caller)
 
     assert (request.user_id, request.on_behalf_of) == (ME, caller)
 
 
 @pytest.mark.parametrize("members", [*OTHERS, *LINKS_OF_OTHERS])
-def test_the_scope_opens_nobody_elses_meeting(members: dict[str, str]) -> None:
-    """The fix names the app role, and how to ask for one's own."""
+def test_the_scope_allows_no_other_organizers_meeting(members: dict[str, str]) -> None:
+    """The fix names the app role, and how to ask for one's own meeting."""
     with pytest.raises(Forbidden) as caught:
         read(members, PERSON)
 
@@ -91,44 +90,40 @@ def test_the_scope_opens_nobody_elses_meeting(members: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("members", OTHERS)
-def test_the_app_role_opens_any_organizers_meeting_to_a_person(members: dict[str, str]) -> None:
-    """By the app's own permission."""
+def test_the_app_role_allows_a_person_any_organizers_meeting(members: dict[str, str]) -> None:
+    """Graph is asked with the app's own permission."""
     request = read(members, RECEPTIONIST)
 
     assert (request.user_id, request.on_behalf_of) == (members.get("userId"), None)
 
 
 @pytest.mark.parametrize("members", LINKS_OF_OTHERS)
-def test_who_may_ask_for_any_meeting_decides_by_the_user_id(members: dict[str, str]) -> None:
-    """As everywhere, it counts for more than the link: Graph says what comes of it."""
+def test_with_the_app_role_the_user_id_counts_for_more_than_the_link(
+    members: dict[str, str],
+) -> None:
+    """A `userId` that is the caller's own is asked on their behalf, whomever the link names."""
     assert read(members, RECEPTIONIST).on_behalf_of is RECEPTIONIST
 
 
 @pytest.mark.parametrize("members", OTHERS)
-@pytest.mark.parametrize("caller", [None, APPLICATION])
-def test_keys_and_applications_ask_for_any_organizers_meeting(
-    members: dict[str, str], caller: Caller | None
-) -> None:
-    """As the app."""
-    request = read(members, caller)
+def test_an_application_may_ask_for_any_organizers_meeting(members: dict[str, str]) -> None:
+    """Graph is asked with the app's own permission."""
+    request = read(members, APPLICATION)
 
     assert (request.user_id, request.on_behalf_of) == (members.get("userId"), None)
 
 
 @pytest.mark.parametrize("members", [{"userId": "me"}, {"userId": "Me"}, {}])
-@pytest.mark.parametrize("caller", [None, APPLICATION])
-def test_nobody_but_a_person_has_meetings_of_their_own(
-    members: dict[str, str], caller: Caller | None
-) -> None:
-    """400, at the organizer."""
+def test_only_a_person_has_meetings_of_their_own(members: dict[str, str]) -> None:
+    """An application that names no organizer gets 400, and the pointer to `userId`."""
     with pytest.raises(InvalidRequest) as caught:
-        read({**members, "onlineMeetingId": "m"}, caller)
+        read({**members, "onlineMeetingId": "m"}, APPLICATION)
 
     assert [error.pointer for error in caught.value.field_errors] == ["/userId"]
 
 
-def test_a_sign_in_name_is_answered_with_how_to_say_it() -> None:
-    """Their own or not: a name is no proof."""
+def test_a_person_who_names_an_organizer_by_name_is_told_to_send_me() -> None:
+    """Even if the name is the caller's: a name can pass to another person."""
     with pytest.raises(Forbidden) as caught:
         read({"userId": "me@clinic.example", "onlineMeetingId": "m"}, PERSON)
 
