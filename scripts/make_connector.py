@@ -35,6 +35,11 @@ DEFINITION = "apiDefinition.swagger.json"
 _NOBODY = "Your organization"
 _VARIABLE = re.compile(r'@environmentVariables\("[A-Za-z0-9_]{1,100}"\)')
 _LOGIN = "https://login.microsoftonline.com"
+_WHOSE = (
+    " As a person who signs in, leave it empty for a meeting of your own; other people's meetings"
+    " need the app role JoinLink.Read.All, which an administrator assigns to you."
+)
+"""Only where people sign in: a function key belongs to nobody."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
@@ -124,14 +129,14 @@ def _id(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise argparse.ArgumentTypeError("an e-mail address")
+    if not re.fullmatch(r"[!-?A-~]+@([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+", text):
+        raise argparse.ArgumentTypeError("an e-mail address, in ASCII")
     return text
 
 
 def _address(text: str) -> str:
-    if not re.fullmatch(r"https://[^\s/]+\S*", text):
-        raise argparse.ArgumentTypeError("a web address that begins with https://")
+    if not re.fullmatch(r"https://[A-Za-z0-9.:-]+(/[!-~]*)?", text):
+        raise argparse.ArgumentTypeError("a web address in ASCII that begins with https://")
     return text
 
 
@@ -148,7 +153,7 @@ def _describe(
     info = definition["info"]["contact"]
     metadata = {entry["propertyName"]: entry for entry in definition["x-ms-connector-metadata"]}
     info.update(name=options.publisher, email=options.email, url=options.website)
-    properties["properties"].update(publisher=options.publisher, stackOwner=options.publisher)
+    properties["properties"]["publisher"] = options.publisher
     metadata["Website"]["propertyValue"] = options.website
     metadata["Privacy policy"]["propertyValue"] = options.privacy_policy
 
@@ -176,6 +181,7 @@ def _sign_in(
         }
     }
     definition["security"] = [{"oauth2_auth": []}]
+    definition["definitions"]["Meeting"]["properties"]["userId"]["description"] += _WHOSE
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -184,7 +190,8 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # In ASCII: paconn reads the files in the machine's own encoding, which need not be UTF-8.
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="ascii")
 
 
 if __name__ == "__main__":

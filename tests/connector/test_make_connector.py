@@ -58,6 +58,31 @@ def made(out: Path, *arguments: str) -> tuple[Any, Any]:
     return definition, properties
 
 
+def test_the_files_are_the_same_in_any_encoding(tmp_path: Path) -> None:
+    """On Windows paconn reads them in the machine's own, in which a publisher may have umlauts."""
+    name = "Praxis Dr. Müller"
+    _, properties = made(tmp_path, "--host", HOST, *WHO, "--publisher", name)
+
+    assert properties["properties"]["publisher"] == name
+    assert [path for path in tmp_path.glob("*.json") if not path.read_bytes().isascii()] == []
+
+
+def test_people_who_sign_in_are_told_whose_meetings_they_may_ask_for(tmp_path: Path) -> None:
+    """Their own, and any organizer's with the app role; a key's owner reads nothing of it."""
+    ids = ("--tenant-id", TENANT, "--client-id", SERVICE)
+    with_key, _ = made(tmp_path / "key", "--host", HOST, *WHO)
+    with_sign_in, _ = made(tmp_path / "entra", "--host", HOST, *ids, *WHO)
+
+    key, entra = (
+        definition["definitions"]["Meeting"]["properties"]["userId"]["description"]
+        for definition in (with_key, with_sign_in)
+    )
+    assert "your own" not in key
+    assert entra.startswith(key)
+    assert "leave it empty for a meeting of your own" in entra
+    assert "app role JoinLink.Read.All" in entra
+
+
 @pytest.mark.parametrize("host", [HOST, f"https://{HOST}/", HOST.upper()])
 def test_a_host_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
     """Also as the address that people copy; all else is as it was."""
@@ -69,7 +94,6 @@ def test_a_host_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
     assert properties["properties"] == {
         **read("apiProperties.key.json")["properties"],
         "publisher": "Clinic",
-        "stackOwner": "Clinic",
     }
 
 
@@ -168,7 +192,12 @@ def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
         ("--host", HOST, *WHO[:-2]),
         ("--host", HOST, *WHO[2:]),
         ("--host", HOST, *WHO, "--website", "clinic.example"),
+        ("--host", HOST, *WHO, "--website", "https://"),
+        ("--host", HOST, *WHO, "--website", "https://clínic.example"),
+        ("--host", HOST, *WHO, "--privacy-policy", "https://clinic.example/our policy"),
         ("--host", HOST, *WHO, "--email", "the help desk"),
+        ("--host", HOST, *WHO, "--email", "help@desk"),
+        ("--host", HOST, *WHO, "--email", "müller@clinic.example"),
         ("--host", "http://clinic.example", *WHO),
         ("--host", "clinic", *WHO),
         ("--host", "clinic.example/api", *WHO),
