@@ -32,8 +32,8 @@ SETUP_VARIABLES = {"GROUP", "APP", "URL", "CLIENT_ID", "VAULT"}
 """Set in step 1 of docs/setup.md, for the other pages as well."""
 OPTIONS_OF_OTHERS = {"--secret"}
 """Of paconn, Microsoft's command line for connectors."""
-READERS_VARIABLES = {"CALENDLY_TOKEN"}
-"""What only the reader knows."""
+READERS_VARIABLES = {"CALENDLY_TOKEN", "HOME", "PATH"}
+"""What only the reader knows, and what a shell sets."""
 BASH = [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "bash"]
 DEV_CALLS = commands(r"python dev\.py ")
 SCRIPT_CALLS = commands(r"python scripts/")

@@ -29,10 +29,10 @@ NEVER_ON_THE_QUEUE = {
 """Only an HTTP caller can meet these."""
 
 
-def test_the_readme_tells_every_route() -> None:
+def test_the_contract_tells_every_route() -> None:
     """With its method, and whether the host asks for a key."""
     told = {}
-    for routes, key, _ in table("README.md", "The contract in short"):
+    for routes, key, _ in table("docs/api.md", "Routes"):
         for route in spans(routes):
             method, path = route.split()
             told[method, path.removeprefix("/api/")] = key in ("none", "the source's signature")

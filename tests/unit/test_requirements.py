@@ -59,7 +59,7 @@ def test_what_the_app_imports_is_required_and_nothing_else_is() -> None:
 
 def test_what_the_local_run_imports_is_required_and_nothing_else_is() -> None:
     """A demo, the first time, waits for each package."""
-    tools = {"layers.py"}  # a check
+    tools = {"layers.py", "demo_picture.py"}  # need the checks' packages
     local_run = [
         path
         for path in (ROOT / "dev").rglob("*.py")
