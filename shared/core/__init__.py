@@ -1,1 +1,1 @@
-"""What every floor above needs: errors, settings, JSON, deadlines, events and HTTP."""
+"""The basics that all other packages use: errors, settings, JSON, deadlines, events and HTTP."""

@@ -1,4 +1,4 @@
-"""Reading one named entry of a setting that is a JSON object: a webhook source, a destination."""
+"""Reads one entry of WEBHOOK_SOURCES or DELIVERIES: JSON objects with a name for each entry."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,18 @@ from shared.core.identifiers import is_secret_name, is_source_name
 
 
 def shown_name(name: str, place: int) -> str:
-    """Give an entry's name, as health and events may show it; by its place where it is no name.
+    """Give the name of an entry for health and events. An invalid name is shown as its number.
 
-    What stands there instead may be a URL with a key in it.
+    An invalid name may be a URL with a key in it, so it is not shown.
     """
     return name if is_source_name(name) else f"#{place}"
 
 
 class ConfigurationReader:
-    """Reads the members of one entry, and collects what is wrong with them.
+    """Reads the members of one entry, and collects their errors in `field_errors`.
 
-    What a method returns beside a field error is not used. No text quotes a value.
+    Where a method adds an error, its return value is a placeholder that nobody uses. No error text
+    quotes a value, because the value may be a secret.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class ConfigurationReader:
     def _choice(
         self, options: Mapping[str, object], name: str, choices: tuple[str, ...], *place: str
     ) -> str:
-        """Read one of a few words; the first is the default, but for a scheme's type."""
+        """Read one of the allowed words. The first is the default, but a `type` has none."""
         value = options.get(name, choices[0] if name != "type" else None)
         if value not in choices:
             self._complain(f"Must be one of {', '.join(choices)}.", *place, name)
@@ -60,7 +61,7 @@ class ConfigurationReader:
         self, value: Mapping[str, object], known: frozenset[str], *place: str
     ) -> None:
         for name in value.keys() - known:
-            # A name that is none may be a value in the wrong place, a secret one perhaps.
+            # An invalid name may be a misplaced secret, so it is not shown.
             shown = (name,) if is_source_name(name) else ()
             self._complain("There is no such member.", *place, *shown)
 

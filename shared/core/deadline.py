@@ -1,4 +1,4 @@
-"""How long a request may take, and what it cost."""
+"""How long a request may take, and what it has cost."""
 
 import time
 from collections.abc import Callable
@@ -7,39 +7,39 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, kw_only=True)
 class Deadline:
-    """The moment by which an answer has to be there.
+    """The moment by which a response must be there. It is made when the request starts.
 
     Args:
-        seconds: from now until then.
-        clock: seconds that only grow.
+        seconds: the time from now until that moment.
+        clock: monotonic seconds.
     """
 
     seconds: float
     clock: Callable[[], float] = time.monotonic
     started: float = field(init=False)
     at: float = field(init=False)
-    """The moment itself, by the clock."""
+    """The moment itself, in seconds of the clock."""
 
     def __post_init__(self) -> None:
         self.started = self.clock()
         self.at = self.started + self.seconds
 
     def remaining(self) -> float:
-        """Seconds left; 0 when the time is spent."""
+        """Give the seconds that are left, 0 after the deadline."""
         return max(0.0, self.at - self.clock())
 
     def elapsed_ms(self) -> float:
-        """Milliseconds since the start, to a tenth."""
+        """Give the milliseconds since the start, rounded to a tenth."""
         return round((self.clock() - self.started) * 1000, 1)
 
     def within(self, seconds: float) -> "Deadline":
-        """Give the deadline of a part: so many seconds from now, but not past this one."""
+        """Give the deadline of one step: in so many seconds, but never after this deadline."""
         return Deadline(seconds=min(seconds, self.remaining()), clock=self.clock)
 
 
 @dataclass(slots=True)
 class RequestStats:
-    """What one request has cost, and the ids of its last call. Belongs to one thread."""
+    """What one request has cost, and the ids of its last call to Graph. Not thread-safe."""
 
     graph_calls: int = 0
     graph_request_id: str | None = None

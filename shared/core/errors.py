@@ -1,27 +1,27 @@
-"""Everything that can go wrong, grouped by who can fix it.
+"""The app's errors, grouped by who can fix them.
 
 ServiceError
-├── Refused                  the caller: what was sent is wrong
+├── Refused                  the caller: the request is wrong
 │   ├── InvalidRequest, UnsupportedMediaType, PayloadTooLarge, MeetingMissing
 │   ├── SignatureInvalid, Unauthorized, Forbidden
 │   └── MeetingIdMalformed, UserAmbiguous
-├── NotFound                 time, perhaps: a new meeting is not everywhere at once
+├── NotFound                 often nobody: Graph does not find a new meeting at once
 │   └── MeetingNotFound, UserNotFound
 ├── NotPermitted             an operator: a grant or a policy is missing
 │   ├── MeetingNotAccessible, AccessPolicyMissing, LookupNotPermitted
 │   ├── PermissionMissing, PermissionRefused
 │   └── ConsentMissing, SignInSetupIncomplete
-├── Unavailable              time: a dependency is slow, busy or away
+├── Unavailable              nobody: a dependency is slow, busy or unreachable for a time
 │   ├── GraphThrottled, GraphUnavailable, GraphTimeout, DiagnosticsBusy
 │   └── IdentityUnavailable, SecretsUnavailable, QueueUnavailable
 ├── GraphUnexpected, GraphRefused
-├── NotDelivered             whoever runs the destination, or an operator; time, perhaps
+├── NotDelivered             the destination's owner or an operator
 │   └── DeliveryFailed, DestinationInvalid, DestinationGone
-├── SettingsInvalid          an operator, before anything is tried
-└── InternalError            us
+├── SettingsInvalid          an operator: the app does nothing until then
+└── InternalError            the app's developers
 
-Each class carries its code, its HTTP status and what a queue message does after it (`Retry`).
-No text in here, nor any `detail` or `fix`, may hold a token, a link or a body.
+Each class has its code, its HTTP status and the rule for trying a queue message again (`Retry`).
+No `detail` or `fix` may hold a token, a link or a body, because both are logged and sent out.
 """
 
 import enum
@@ -36,7 +36,7 @@ _logger = logging.getLogger("virtual_appointment")
 
 
 class Retry(enum.Enum):
-    """What becomes of a queue message whose try ended in an error."""
+    """When a queue message is tried again after this error."""
 
     NEVER = "final"
     FEW = "a few more tries, then final"
@@ -46,9 +46,15 @@ class Retry(enum.Enum):
 
 
 class ServiceError(Exception):
-    """The root. `detail` says what happened, `fix` what an operator or caller can do.
+    """The base class of all errors that callers see.
 
-    `cause` says for the log why a dependency gave no answer: the type of the innermost exception.
+    Args:
+        detail: what happened.
+        fix: what the operator or caller can do about it.
+        field_errors: the invalid fields of what the caller sent, or of the settings.
+        retry_after: seconds to wait before the next try, where the failed service named them.
+        graph_request_id: the `request-id` of Graph's response, for Microsoft's support.
+        cause: why a dependency gave no answer, for the log: the type of the innermost exception.
     """
 
     code: ClassVar[str]
@@ -56,9 +62,9 @@ class ServiceError(Exception):
     status: ClassVar[int]
     retry: ClassVar[Retry]
     few_tries: ClassVar[int] = 4
-    """How many tries "a few more" make in all."""
+    """How many tries `Retry.FEW` allows in all."""
     default_retry_after: ClassVar[float | None] = None
-    """Seconds a caller is told to wait where nobody said; None where waiting is no answer."""
+    """The Retry-After in seconds where `retry_after` is None. None: no Retry-After is sent."""
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class ServiceError(Exception):
         self.detail = detail
         self.fix = fix
         self.field_errors = tuple(field_errors)
-        self.retry_after = retry_after  # seconds, where whoever refused said so
+        self.retry_after = retry_after
         self.graph_request_id = graph_request_id
         self.cause = cause
 
@@ -85,25 +91,25 @@ class ServiceError(Exception):
 
 
 CODES: dict[str, type[ServiceError]] = {}
-"""Every code that a problem, a result or an event can hold, with its class."""
+"""Each code that a problem or an event can hold, with its class."""
 
 
 class Refused(ServiceError):
-    """What the caller sent cannot be answered, now or later."""
+    """The app refuses the request. The same request will fail again."""
 
     status = 400
     retry = Retry.NEVER
 
 
 class InvalidRequest(Refused):
-    """The request does not say one meeting of one organizer, or says it wrongly."""
+    """The request is not valid: a member is missing, unknown or malformed."""
 
     code = "invalid_request"
     title = "The request is not valid"
 
 
 class UnsupportedMediaType(Refused):
-    """The body is announced as something other than JSON."""
+    """The Content-Type header says that the body is not JSON."""
 
     code = "unsupported_media_type"
     title = "The content type is not supported"
@@ -111,7 +117,7 @@ class UnsupportedMediaType(Refused):
 
 
 class PayloadTooLarge(Refused):
-    """The body is longer than the service reads."""
+    """The body is longer than the app accepts."""
 
     code = "payload_too_large"
     title = "The request is too large"
@@ -119,7 +125,7 @@ class PayloadTooLarge(Refused):
 
 
 class SignatureInvalid(Refused):
-    """Every fault of a webhook's signature, and an unknown source."""
+    """A webhook's signature is missing or wrong, or its source is unknown."""
 
     code = "signature_invalid"
     title = "The signature is not valid"
@@ -127,7 +133,7 @@ class SignatureInvalid(Refused):
 
 
 class Unauthorized(Refused):
-    """No valid Entra token."""
+    """The request has no valid Entra token."""
 
     code = "unauthorized"
     title = "A valid token is needed"
@@ -135,7 +141,7 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """A valid Entra token that does not allow what was asked for."""
+    """The Entra token is valid, but does not allow this request."""
 
     code = "forbidden"
     title = "The token does not allow this"
@@ -143,21 +149,21 @@ class Forbidden(Refused):
 
 
 class MeetingMissing(Refused):
-    """A booking event for us that names no meeting or no organizer."""
+    """A booking event that the app should handle names no meeting or no organizer."""
 
     code = "meeting_missing"
     title = "The booking names no Teams meeting"
 
 
 class MeetingIdMalformed(Refused):
-    """The reference is not a meeting id."""
+    """The `onlineMeetingId` is not the id of an online meeting."""
 
     code = "meeting_id_malformed"
     title = "This is not a meeting id"
 
 
 class UserAmbiguous(Refused):
-    """A mail address that several users have: one of them would be a guess."""
+    """Several users have this mail address, so the app cannot tell who is meant."""
 
     code = "user_ambiguous"
     title = "Several users have this mail address"
@@ -165,49 +171,49 @@ class UserAmbiguous(Refused):
 
 
 class NotFound(ServiceError):
-    """Graph does not know it: not yet, or no longer."""
+    """Graph does not find the meeting or user: it is too new, or it is gone."""
 
     status = 404
     retry = Retry.FEW
 
 
 class MeetingNotFound(NotFound):
-    """No such meeting of this organizer."""
+    """Graph finds no such meeting of this organizer."""
 
     code = "meeting_not_found"
     title = "The meeting was not found"
 
 
 class UserNotFound(NotFound):
-    """No such user, or one without a Teams licence."""
+    """Graph finds no such user, or the user has no Teams licence."""
 
     code = "user_not_found"
     title = "The organizer was not found"
 
 
 class NotPermitted(ServiceError):
-    """A permission or a policy is missing: an operator can fix it."""
+    """A permission or a policy is missing. An operator can grant it."""
 
     status = 403
     retry = Retry.OPERATOR
 
 
 class MeetingNotAccessible(NotPermitted):
-    """Graph's 3003: another user's meeting, or its real organizer is outside the policy."""
+    """Graph's 403 `3003`: the meeting is another user's, or its organizer is outside the policy."""
 
     code = "meeting_not_accessible"
     title = "The organizer has no access to this meeting"
 
 
 class PermissionMissing(NotPermitted):
-    """The token lacks the app role that the join link needs."""
+    """The app's token lacks the app role that join links need."""
 
     code = "permission_missing"
     title = "The app lacks a Graph permission"
 
 
 class PermissionRefused(NotPermitted):
-    """The token has the app role and Graph refuses all the same."""
+    """The app's token has the app role, but Graph refuses the call."""
 
     code = "permission_refused"
     title = "Graph refused the permission"
@@ -221,21 +227,21 @@ class AccessPolicyMissing(NotPermitted):
 
 
 class LookupNotPermitted(NotPermitted):
-    """Finding the meeting or the user needs a permission that the app lacks."""
+    """The app lacks the permission to look up a meeting or a user."""
 
     code = "lookup_not_permitted"
     title = "The app may not look this up"
 
 
 class ConsentMissing(NotPermitted):
-    """Nobody has consented to what the app asks Graph for on behalf of people."""
+    """No administrator has consented to the delegated permission for people's own meetings."""
 
     code = "consent_missing"
     title = "Nobody has consented to the Graph permission"
 
 
 class SignInSetupIncomplete(NotPermitted):
-    """Entra does not take the managed identity as the app registration's credential."""
+    """Entra does not accept the managed identity as the app registration's credential."""
 
     code = "sign_in_setup_incomplete"
     title = "Sign-in is not completely set up"
@@ -244,7 +250,7 @@ class SignInSetupIncomplete(NotPermitted):
 
 
 class Unavailable(ServiceError):
-    """A dependency is slow, busy or away: the same request may succeed later."""
+    """A dependency is slow, busy or unreachable. The same request may succeed later."""
 
     status = 503
     retry = Retry.BACK_OFF
@@ -260,14 +266,14 @@ class GraphThrottled(Unavailable):
 
 
 class GraphUnavailable(Unavailable):
-    """Graph answered 5xx, or the connection was lost."""
+    """Graph answered 5xx, or the connection to it failed."""
 
     code = "graph_unavailable"
     title = "Microsoft Graph is not available"
 
 
 class GraphTimeout(Unavailable):
-    """The request's time was spent."""
+    """Graph did not answer before the request's deadline."""
 
     code = "graph_timeout"
     title = "Microsoft Graph did not answer in time"
@@ -275,28 +281,28 @@ class GraphTimeout(Unavailable):
 
 
 class IdentityUnavailable(Unavailable):
-    """No token for Graph that Graph accepts, or no keys to check a caller's token with."""
+    """There is no token that Graph accepts, or there are no keys to check a caller's token with."""
 
     code = "identity_unavailable"
     title = "The identity service is not available"
 
 
 class SecretsUnavailable(Unavailable):
-    """Key Vault does not answer and no value is remembered."""
+    """Key Vault does not answer, and no value is cached."""
 
     code = "secrets_unavailable"
     title = "The webhook's secret could not be read"
 
 
 class QueueUnavailable(Unavailable):
-    """A message could not be written."""
+    """A message could not be written to the queue."""
 
     code = "queue_unavailable"
     title = "The queue could not be written"
 
 
 class DiagnosticsBusy(Unavailable):
-    """Somebody else is running the checks just now."""
+    """The diagnostics are already running."""
 
     code = "diagnostics_busy"
     title = "The diagnostics are already running"
@@ -305,7 +311,7 @@ class DiagnosticsBusy(Unavailable):
 
 
 class GraphUnexpected(ServiceError):
-    """An answer that makes no sense, or a link that is not Microsoft's."""
+    """Graph's response does not have the documented shape, or its link is not Microsoft's."""
 
     code = "graph_unexpected"
     title = "Microsoft Graph gave an unexpected answer"
@@ -315,7 +321,7 @@ class GraphUnexpected(ServiceError):
 
 
 class GraphRefused(ServiceError):
-    """Any other 4xx of Graph."""
+    """Graph answered with any other 4xx."""
 
     code = "graph_refused"
     title = "Microsoft Graph refused the request"
@@ -324,13 +330,13 @@ class GraphRefused(ServiceError):
 
 
 class NotDelivered(ServiceError):
-    """An outcome did not reach a destination. Only events and dead letters say so."""
+    """An outcome did not reach a destination. Only events and dead letters show this error."""
 
     status = 502
 
 
 class DeliveryFailed(NotDelivered):
-    """A destination did not take an outcome: no answer, or one that is no success."""
+    """A destination gave no response to an outcome, or one that is not 2xx."""
 
     code = "delivery_failed"
     title = "The destination did not take the outcome"
@@ -338,7 +344,7 @@ class DeliveryFailed(NotDelivered):
 
 
 class DestinationInvalid(NotDelivered):
-    """A destination is not, or not correctly, set up."""
+    """A destination is missing from the settings, or is invalid there."""
 
     code = "destination_invalid"
     title = "The destination is not set up correctly"
@@ -346,7 +352,7 @@ class DestinationInvalid(NotDelivered):
 
 
 class DestinationGone(NotDelivered):
-    """A destination takes this outcome no more: it says so (410), or its filter does."""
+    """A destination no longer takes this outcome: it answered 410, or its filter changed."""
 
     code = "destination_gone"
     title = "The destination takes this outcome no more"
@@ -354,7 +360,7 @@ class DestinationGone(NotDelivered):
 
 
 class SettingsInvalid(ServiceError):
-    """The app's settings are not valid: nothing is tried until they are corrected."""
+    """The app's settings are not valid. The app does nothing until they are corrected."""
 
     code = "settings_invalid"
     title = "The app's settings are not valid"
@@ -364,7 +370,7 @@ class SettingsInvalid(ServiceError):
 
 
 class InternalError(ServiceError):
-    """A fault of this service."""
+    """An error in the app itself."""
 
     code = "internal_error"
     title = "Something went wrong in this service"
@@ -381,9 +387,10 @@ class NoAnswer(Exception):
 
 
 def root_cause(error: BaseException) -> str:
-    """Name the type of the innermost exception: why there is no answer, told without a URL.
+    """Name the type of the innermost exception, which says why there is no response.
 
-    The libraries of HTTP wrap what they meet, some as the cause and some as an argument.
+    The text of an exception may hold a URL, its type does not. HTTP libraries wrap exceptions, some
+    as the cause and some as an argument.
     """
     match error:
         case NoAnswer(reason=reason) | ServiceError(cause=str() as reason):
@@ -394,14 +401,14 @@ def root_cause(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Name an exception's type and the places it came through, innermost last."""
+    """Give an exception's type and its traceback's places, innermost last, without its text."""
     frames = traceback.extract_tb(error.__traceback__)
     places = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
     return f"{type(error).__qualname__} at {places or 'an unknown place'}"
 
 
 def to_service_error(error: Exception) -> ServiceError:
-    """Give the error itself, or what stands for one that nobody foresaw, which is logged."""
+    """Give a `ServiceError` as it is; log any other exception, and give an InternalError."""
     if isinstance(error, ServiceError):
         return error
     _logger.error("%s", describe(error))

@@ -1,8 +1,8 @@
-"""HTTPS for the whole process, by the public interfaces of `requests` and urllib3.
+"""The HTTP client of the whole process, through the public interfaces of `requests` and urllib3.
 
-One `ssl.SSLContext` serves all connections: by itself requests loads the bundle of certificate
-authorities for every new one, which costs 24 ms of CPU. Nothing is tried twice, redirected or
-decompressed, and no cookie is kept.
+All connections share one `ssl.SSLContext`. By default requests loads the bundle of certificate
+authorities for each new connection, which costs 24 ms of CPU. The client does not retry, follow
+redirects, decompress, or keep cookies.
 """
 
 import http.client
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import RequestsTransport
 
 MAX_BODY_BYTES = 1024 * 1024
-# What urllib3 sends as it stands. It would encode anything else, perhaps for the second time.
+# A target that urllib3 sends unchanged. It would percent-encode anything else, perhaps again.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
-# Of the call that this thread makes; None where another library uses the session.
+# The deadline of this thread's call; None where another library uses the session.
 _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
 type Headers = Mapping[str, str]
-"""A response's headers, found by names in any case."""
+"""A response's headers. Names are found in any case."""
 
 
 class NoResponse(NoAnswer):
-    """There is no response; `reason` says why."""
+    """There is no response. `reason` says why."""
 
 
 class ConnectionFailed(NoResponse):
-    """No connection, or it broke before the whole response was there."""
+    """The connection could not be opened, or broke before the response was complete."""
 
 
 class DeadlineExceeded(NoResponse):
-    """The deadline came first."""
+    """The deadline passed before the response was complete."""
 
 
 class ResponseTooLarge(NoResponse):
-    """The body is longer than any that makes sense; the rest was not read."""
+    """The body is longer than MAX_BODY_BYTES. The rest was not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response, whole."""
+    """A complete HTTP response."""
 
     status: int
     headers: Headers = field(repr=False)
@@ -60,10 +60,10 @@ class Response:
 
 
 class _Socket(ssl.SSLSocket):
-    """Gives each wait what is left of the call's time: urllib3 gives all of it to each."""
+    """Limits each wait to what is left of the call's time. urllib3 allows each the whole time."""
 
     def do_handshake(self, *args: Any) -> None:
-        # A close without TLS's own is an error then, and not the end of a body (RFC 9112, 9.8).
+        # A connection closed without TLS's close_notify is an error (RFC 9112, section 9.8).
         self.suppress_ragged_eofs = False
         self._limit()
         super().do_handshake(*args)
@@ -85,7 +85,7 @@ class _Socket(ssl.SSLSocket):
 
 class _Connection(urllib3.connection.HTTPSConnection):
     def connect(self) -> None:
-        """Share the call's time among the host's addresses: urllib3 gives all of it to each."""
+        """Divide the call's time among the host's addresses. urllib3 allows each the whole time."""
         if (deadline := _deadline.get()) is not None:
             addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
             self.timeout = _seconds_until(deadline) / len(addresses)
@@ -93,11 +93,11 @@ class _Connection(urllib3.connection.HTTPSConnection):
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every connection the one context, which verifies whatever a request says."""
+    """Gives all connections the same context, which always verifies the server."""
 
     def __init__(self, context: ssl.SSLContext, *, pool_size: int) -> None:
         self._context = context
-        # More pools than the app speaks to hosts, so that each has one.
+        # More pools than there are hosts that the app calls, so that each host keeps its pool.
         super().__init__(pool_connections=32, pool_maxsize=pool_size)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
@@ -108,18 +108,18 @@ class _Adapter(HTTPAdapter):
         return host, {"ssl_context": self._context}
 
     def cert_verify(self, *_: Any) -> None:
-        """Do nothing: requests would load its own bundle into the context, each time."""
+        """Do nothing. requests would load its own bundle into the context for each connection."""
 
 
 class HttpClient:
-    """The process's one way out.
+    """The HTTP client that the whole process shares. It is thread-safe.
 
     Args:
-        pool_size: connections kept for each host; no fewer than there are threads.
-        ca_bundle: certificate authorities to trust instead of the platform's; a file or a folder.
+        pool_size: connections to keep for each host; at least the number of threads.
+        ca_bundle: a file or folder of certificate authorities to trust instead of the platform's.
 
     Raises:
-        OSError: if those cannot be read.
+        OSError: if the bundle cannot be read.
     """
 
     def __init__(self, *, pool_size: int, ca_bundle: str | None = None) -> None:
@@ -128,7 +128,7 @@ class HttpClient:
         self.context.sslsocket_class = _Socket
         self._adapter = _Adapter(self.context, pool_size=pool_size)
         self.session = requests.Session()
-        """For libraries that take one (azure-core); same context, same pools."""
+        """For libraries that take a session (azure-core). It has the same context and pools."""
         self.session.mount("https://", self._adapter)
         self.session.mount("http://", self._adapter)
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
@@ -136,10 +136,14 @@ class HttpClient:
     def azure_transport(
         self, *, connect_seconds: float, read_seconds: float
     ) -> "RequestsTransport":
-        """Give the Azure SDK's clients this client's session.
+        """Make a transport for an Azure SDK client that uses this client's session.
 
-        The timeouts, for each connection that is opened and for each wait for data, go to the
-        transport: a client would pass them on only to one of its own.
+        The timeouts are the transport's, because an SDK client passes its own on only to a
+        transport that it has made itself.
+
+        Args:
+            connect_seconds: the limit for opening a connection.
+            read_seconds: the limit for each wait for data.
         """
         from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415 - 60 ms
 
@@ -154,41 +158,41 @@ class HttpClient:
         """Send one GET and read its whole response by the deadline (of `time.monotonic`).
 
         Raises:
-            ValueError: if the URL would not go out exactly as it is, or a header not at all.
-            ConnectionFailed: before or in the middle of the response.
-            DeadlineExceeded: when the deadline came first.
-            ResponseTooLarge: past MAX_BODY_BYTES.
+            ValueError: if the URL or a header holds characters that could not be sent unchanged.
+            ConnectionFailed: if the connection fails before the response is complete.
+            DeadlineExceeded: if the deadline passes before the response is complete.
+            ResponseTooLarge: if the body is longer than MAX_BODY_BYTES.
         """
         return self._send("GET", url, headers, None, deadline)
 
     def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Response:
-        """Send one POST; for the rest as `get`."""
+        """Send one POST and read its whole response. Deadline and errors are as in `get`."""
         return self._send("POST", url, headers, body, deadline)
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> Response:
         text = "".join([*headers, *headers.values()])
-        if not (text.isascii() and text.isprintable()):  # and is not quoted: it may be a token
-            raise ValueError("a header holds what must not stand there")
+        if not (text.isascii() and text.isprintable()):  # not quoted, because it may be a token
+            raise ValueError("a header holds characters that are not printable ASCII")
         before = _deadline.set(deadline)
         try:
             pool, target = self._route(url)
-            # At its end a connection whose response was read whole is kept, and any other closed.
+            # urllib3 keeps a connection whose response was read completely, and closes any other.
             with pool.urlopen(
                 method,
                 target,
                 body,
                 dict(headers),
                 timeout=urllib3.Timeout(total=_seconds_until(deadline)),
-                retries=False,  # by default three, after as long as a Retry-After says
+                retries=False,  # urllib3 would retry, and wait as long as Retry-After says
                 redirect=False,
-                preload_content=False,  # it would be read whole, however long
+                preload_content=False,  # urllib3 would read a body of any length
                 decode_content=False,
             ) as response:
-                if response.status < 200:  # the final one would be the next call's
+                if response.status < 200:  # the final response would be taken for the next call's
                     raise http.client.BadStatusLine("")
                 return Response(response.status, response.headers, _read(response, deadline))
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
@@ -198,16 +202,16 @@ class HttpClient:
             _deadline.reset(before)
 
     def _route(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
-        """Find the pool that leads to a host, by the environment's proxy, if any; and the target.
+        """Find a URL's connection pool, through the environment's proxy if any, and its target.
 
-        Once per host: requests works it out anew for every call, which costs as much as the call.
-        Plain HTTP is for loopback addresses, to which no proxy leads.
+        The pool is looked up once for each host: in requests that look-up costs as much as the
+        call itself. Plain HTTP is for loopback addresses only, which are never behind a proxy.
         """
         scheme, _, host, *_rest = url.split("/", 3)
         origin = f"{scheme}//{host}"
         target = url[len(origin) :] or "/"
         if not _TARGET.fullmatch(target):
-            raise ValueError("a URL's target would not go out as it is")
+            raise ValueError("a URL's target holds characters that are not percent-encoded")
         if origin not in self._pools:
             secure = scheme == "https:"
             pool = self._adapter.get_connection_with_tls_context(
@@ -223,7 +227,7 @@ class HttpClient:
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     body = bytearray()
-    while part := response.read1(65_536):  # `read` would wait until a part is full
+    while part := response.read1(65_536):  # `read` would wait for the full 65,536 bytes
         body += part
         if len(body) > MAX_BODY_BYTES:
             raise ResponseTooLarge(ResponseTooLarge.__name__)

@@ -20,7 +20,7 @@ _USER_PRINCIPAL_NAME = re.compile(
 _CHAT_THREAD = r"[0-9]+:.*@(thread|unq)\."
 _TAKEN_FOR_MEETING_IDS = (
     (re.compile("AAMk|AAkA|AQMk"), "the id of a calendar event"),
-    # Outlook begins the iCalendar UID of every event like this.
+    # The iCalendar UID of each event of Outlook begins with this.
     (re.compile("040000008200E00074C5B7101A82E008", re.IGNORECASE), "a calendar event's UID"),
     (re.compile(_CHAT_THREAD), "the id of a chat thread"),
     (re.compile(r"https?://|msteams:", re.IGNORECASE), "a link"),
@@ -65,12 +65,15 @@ def is_traceparent(text: str) -> bool:
 
 
 def is_source_name(text: str) -> bool:
-    """Say whether this may name a webhook source: it is a part of an address and of ids."""
+    """Say whether this may name a webhook source or destination.
+
+    The name is a part of the webhook's URL and of request ids.
+    """
     return _SOURCE_NAME.fullmatch(text) is not None
 
 
 def is_caller(text: str) -> bool:
-    """Say whether this names a caller over HTTP as events do: `key`, `app:ID` or `user:ID`."""
+    """Say whether this is a caller as events show it: `key`, `app:ID` or `user:ID`."""
     return _CALLER.fullmatch(text) is not None
 
 
@@ -80,12 +83,12 @@ def is_secret_name(text: str) -> bool:
 
 
 def is_header_name(text: str) -> bool:
-    """Say whether this may name an HTTP header, of those that are in use."""
+    """Say whether this is an HTTP header's name: letters, digits and hyphens, up to 100."""
     return _HEADER_NAME.fullmatch(text) is not None
 
 
 def classify_non_meeting_id(meeting_id: str) -> str | None:
-    """Name what somebody took for an onlineMeeting id, where it plainly is something else."""
+    """Say what an `onlineMeetingId` is instead, such as a link. None: it may be a meeting id."""
     plain, decoded = unquote(meeting_id), _decode_base64(meeting_id)
     for text, kinds in (
         (plain, _TAKEN_FOR_MEETING_IDS),
@@ -105,10 +108,10 @@ def _decode_base64(text: str) -> str:
 
 
 def loggable_id(text: str) -> str:
-    """Give an id of a caller's own as it may be logged: a digest of what could be a link.
+    """Give a caller's id as it may be logged.
 
-    Or an e-mail address: what holds another character than ids in use do is `sha256-` and the first
-    32 hex digits of its SHA-256.
+    An id with characters that a link or a mail address could need is replaced by `sha256-` and the
+    first 32 hex digits of its SHA-256.
     """
     if _LOGGABLE_ID.fullmatch(text) is not None:
         return text
@@ -116,9 +119,10 @@ def loggable_id(text: str) -> str:
 
 
 def make_request_id() -> str:
-    """Make a UUID (version 4, RFC 9562) that names a request, and guards nothing.
+    """Make a UUID (version 4, RFC 9562) that names a request.
 
-    Not by `uuid4`: that asks the system, and threads change places while it answers.
+    It need not be unguessable. `uuid4` is not used: it asks the operating system for random bytes,
+    which lets another thread run in between and is slower under load.
     """
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"

@@ -1,4 +1,4 @@
-"""Errors as their callers see them: problem details (RFC 9457)."""
+"""Errors as callers see them: problem details (RFC 9457)."""
 
 import math
 
@@ -9,9 +9,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def to_problem(error: ServiceError, *, request_id: str | None = None) -> dict[str, Json]:
-    """Give the problem's members; those that have nothing to say are left out.
+    """Give the problem's members. Members without a value are left out.
 
-    `message` repeats `detail`, because that is what Power Automate shows.
+    `message` repeats `detail`, because Power Automate shows `message`.
     """
     members: dict[str, Json] = {
         "type": f"urn:virtual-appointment:{error.code}",
@@ -33,6 +33,6 @@ def to_problem(error: ServiceError, *, request_id: str | None = None) -> dict[st
 
 
 def retry_after_header(error: ServiceError) -> str | None:
-    """Say how many whole seconds to wait, for errors where waiting is an answer."""
+    """Give the Retry-After header in whole seconds. None where waiting does not help."""
     seconds = error.default_retry_after if error.retry_after is None else error.retry_after
     return None if seconds is None else str(max(1, math.ceil(seconds)))

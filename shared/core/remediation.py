@@ -1,7 +1,7 @@
-"""What to do about what an operator can fix: the exact commands, with the ids filled in.
+"""The fixes that an operator can make: texts with the exact commands, and the ids filled in.
 
-Problems carry these texts, and so do the diagnostics. An id that is not known yet stands in angle
-brackets, saying what belongs there. Commands stand between backticks, each to be copied as it is.
+Problems and the diagnostics show these texts. A placeholder in angle brackets stands for an id that
+is not known. A command is between backticks and can be copied as it is.
 """
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -16,9 +16,9 @@ DELEGATED_PERMISSIONS = {
     "VirtualAppointment.Read": "27470298-d3b8-4b9c-aad4-6334312a3eac",
     "OnlineMeetings.Read": "9be106e1-f4e3-4df5-bdff-e4bc531cbe43",
 }
-"""The delegated permissions of Microsoft Graph that people's own meetings take, by name."""
+"""The delegated permissions of Microsoft Graph that people's own meetings need, by name."""
 ASSERTION_AUDIENCE = "api://AzureADTokenExchange"
-"""Whom a managed identity's token is for where it serves as an app registration's credential."""
+"""The audience of a managed identity's token that is an app registration's credential."""
 
 _SCRIPT_FLAGS = {"OnlineMeetings.Read.All": " --lookup", "User.ReadBasic.All": " --users"}
 _NO_CLIENT_ID = "<client id of the app's managed identity>"
@@ -27,7 +27,7 @@ _NO_USER_ID = "<object id of the organizer>"
 
 
 def grant_app_role(role: str, *, client_id: str | None) -> str:
-    """Say how the managed identity gets an app role of Microsoft Graph."""
+    """Say how to grant the managed identity an app role of Microsoft Graph."""
     return (
         f"A Privileged Role Administrator grants the app role {role} ({APP_ROLES[role]}) to the "
         f"managed identity, in bash: "
@@ -45,7 +45,7 @@ def grant_app_role(role: str, *, client_id: str | None) -> str:
 
 
 def grant_access_policy(*, client_id: str | None, user_id: str | None) -> str:
-    """Say how an organizer comes under a Teams application access policy that names the app."""
+    """Say how to grant an organizer a Teams application access policy that names the app."""
     app = client_id or _NO_CLIENT_ID
     user = user_id or _NO_USER_ID
     return (
@@ -62,7 +62,7 @@ def grant_access_policy(*, client_id: str | None, user_id: str | None) -> str:
 
 
 def grant_lookup(role: str, *, client_id: str | None, user_id: str | None) -> str:
-    """Say what a lookup needs: for a meeting, the app role and the policy."""
+    """Say how to permit a lookup: of a meeting, the app role and the policy; of a user, a role."""
     role_fix = grant_app_role(role, client_id=client_id)
     if role != "OnlineMeetings.Read.All":
         return role_fix
@@ -71,7 +71,7 @@ def grant_lookup(role: str, *, client_id: str | None, user_id: str | None) -> st
 
 
 def share_meeting(*, client_id: str | None, user_id: str | None) -> str:
-    """Say what Graph's 3003 can mean, and what fixes each."""
+    """Say what Graph's 403 `3003` can mean, and the fix of each."""
     policy = grant_access_policy(client_id=client_id, user_id=user_id)
     return (
         "Either the meeting belongs to somebody else: send the object id of the user who organizes "
@@ -81,7 +81,7 @@ def share_meeting(*, client_id: str | None, user_id: str | None) -> str:
 
 
 def grant_consent(*, client_id: str | None) -> str:
-    """Say how an administrator consents, for everybody, to what people's own meetings take."""
+    """Say how an administrator consents, for all people, to the delegated permissions."""
     return (
         "A Cloud Application Administrator consents for everybody: "
         f"`az ad app permission grant --id {client_id or _NO_REGISTRATION} --api {GRAPH_APP_ID} "
@@ -94,11 +94,11 @@ def grant_consent(*, client_id: str | None) -> str:
 def create_federated_credential(
     *, client_id: str | None, tenant_id: str | None, subject: str | None
 ) -> str:
-    """Say how the managed identity becomes the app registration's credential.
+    """Say how to make the managed identity the app registration's credential.
 
     Args:
         client_id: the registration's.
-        tenant_id: of the registration and the identity.
+        tenant_id: the tenant of the registration and the identity.
         subject: the identity's principal (object) id.
     """
     issuer = f"https://login.microsoftonline.com/{tenant_id or '<tenant id>'}/v2.0"

@@ -1,4 +1,4 @@
-"""The Retry-After header, in each form that Graph uses: seconds, a decimal, a date."""
+"""Reads the Retry-After header in each form that Graph uses: seconds, a decimal, a date."""
 
 import math
 from datetime import UTC
@@ -10,7 +10,7 @@ MAX_SECONDS = 24 * 3600.0
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
     """Read the header (RFC 9110 §10.2.3) as seconds from now, 0 to MAX_SECONDS.
 
-    Graph also sends decimals. What cannot be read is None, as if it were absent.
+    Graph also sends decimals. An unreadable header is None, as if it were absent.
     """
     if value is None:
         return None

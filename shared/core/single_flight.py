@@ -1,11 +1,11 @@
-"""One fetch at a time for each thing that many callers need: a token, a secret, signing keys.
+"""Fetches a value once for all callers that need it: a token, a secret, signing keys.
 
-A fetch has a thread of its own, and those who need its value wait for it as long as their deadlines
-let them. So one that hangs holds up nobody past their time; and once somebody has given it up, the
-next caller starts another.
+Each fetch runs in its own thread. Callers wait for its value until their own deadlines, so a fetch
+that hangs delays no caller past its deadline. After a caller's deadline has passed, the next caller
+starts a new fetch.
 
-Each failure is logged once, by the caller who started the fetch: what is logged in a thread that
-belongs to no invocation never arrives.
+Each failure is logged once, by the caller that started the fetch: the host drops what is logged in
+a thread that belongs to no invocation.
 
     tokens: SingleFlight[str, Token] = SingleFlight(name="token request")
     token = tokens.get(scope)
@@ -28,15 +28,15 @@ from shared.core.errors import NoAnswer, root_cause
 
 _logger = logging.getLogger("virtual_appointment")
 _MOST_ENDS = 1024
-"""Of so many keys it is remembered how their last fetch ended."""
+"""For how many keys the end of the last fetch is kept."""
 
 
 class FetchFailed(NoAnswer):
-    """There is no newer value; `reason` says why.
+    """There is no newer value. `reason` says why.
 
     Attributes:
-        error: what the fetch raised, to be looked at and not raised again, since others have it
-            too; a TimeoutError where it had not ended by the deadline.
+        error: the exception of the fetch, or a TimeoutError if the fetch had not ended by the
+            deadline. Do not raise it again: several threads hold the same object.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -47,17 +47,17 @@ class FetchFailed(NoAnswer):
 class _Flight[Value](NamedTuple):
     future: Future[Value]
     base: Value | None
-    """What was known when it started: a newer value is not replaced by what comes late."""
+    """The value when the fetch started. A fetch that ends late does not replace a newer value."""
 
 
 class SingleFlight[Key: Hashable, Value]:
     """Values by key, each fetched by one thread at a time.
 
     Args:
-        name: of the fetches, for their threads and the log.
-        values: where the values are kept; one that is bounded, where the keys are many. A value
-            is never None.
-        clock: seconds that only grow.
+        name: names the fetches in thread names and in the log.
+        values: where the values are kept. It should be bounded where there can be many keys. A
+            value is never None.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class SingleFlight[Key: Hashable, Value]:
         self._values: MutableMapping[Key, Value] = {} if values is None else values
         self._flights: dict[Key, _Flight[Value]] = {}
         self._ends: MutableMapping[Key, tuple[float, BaseException | None]] = LRUCache(_MOST_ENDS)
-        """When the last fetch ended, or was given up, and what it raised."""
+        """When the last fetch ended or was given up, and the exception that it raised."""
 
     def get(self, key: Key) -> Value | None:
-        """Give the value at hand, however old."""
+        """Give the stored value, however old. None: there is none."""
         with self._lock:
             return self._values.get(key)
 
@@ -89,21 +89,22 @@ class SingleFlight[Key: Hashable, Value]:
         deadline: Deadline,
         cool_down: float = 0,
     ) -> Value:
-        """Give a newer value than the one that was seen.
+        """Give a value that is newer than `seen`.
 
-        It is at hand, or there is a fetch under way to wait for, or a new one is started.
+        A newer stored value is returned at once. Otherwise this waits for the running fetch, or
+        starts one.
 
         Args:
-            key: of the value.
-            fetch: brings it, or raises whatever it may. The time it takes is for it to limit.
-            seen: what does not do, as it came from here.
-            deadline: how long to wait. A fetch that takes longer is given up by all who come
-                later, though its value is kept, should it come while there is none newer.
-            cool_down: seconds after the end of the last fetch in which none is started. The value
-                at hand is given then, or the last fetch's failure told again.
+            key: the value's key.
+            fetch: fetches the value, or raises any exception. It must limit its own time.
+            seen: the value from `get` that the caller cannot use; None where there was none.
+            deadline: how long to wait. Later callers do not wait for a fetch that took longer. Its
+                value is still stored if no newer one is there when it comes.
+            cool_down: seconds after the end of a fetch during which no other is started. Until
+                then the stored value is returned, or the last failure raised again.
 
         Raises:
-            FetchFailed: if there is none.
+            FetchFailed: if there is no newer value.
         """
         with self._lock:
             future, started = self._join(key, fetch, seen, cool_down)
@@ -121,9 +122,9 @@ class SingleFlight[Key: Hashable, Value]:
     def start(
         self, key: Key, fetch: Callable[[], Value], *, seen: Value | None, cool_down: float = 0
     ) -> None:
-        """See to it that there will be a newer value, without waiting; for the rest as `fetch`.
+        """Start a fetch as `fetch` does, and do not wait for it.
 
-        Where that fails it is logged by the next one who starts a fetch.
+        If the fetch fails, the next caller that starts a fetch logs the failure.
         """
         with self._lock:
             _, last_failure = self._last_end(key)
@@ -134,7 +135,7 @@ class SingleFlight[Key: Hashable, Value]:
     def _join(
         self, key: Key, fetch: Callable[[], Value], seen: Value | None, cool_down: float
     ) -> tuple[Future[Value], bool]:
-        """Give what to wait for, and whether this has started it."""
+        """Give the future to wait for, and whether this call started its fetch."""
         known = self._values.get(key)
         future: Future[Value] = Future()
         if known is not None and known is not seen:
@@ -156,7 +157,7 @@ class SingleFlight[Key: Hashable, Value]:
         )
         try:
             thread.start()
-        except RuntimeError as error:  # no thread to be had: the next caller must not wait for it
+        except RuntimeError as error:  # no thread could start: the next caller must not wait for it
             del self._flights[key]
             future.set_exception(error)
         return future, True
@@ -164,8 +165,8 @@ class SingleFlight[Key: Hashable, Value]:
     def _run(self, key: Key, flight: _Flight[Value], fetch: Callable[[], Value]) -> None:
         try:
             value = fetch()
-        except BaseException as error:  # noqa: BLE001 - whatever it was, who waits must hear of it
-            # Its traceback would keep alive what the fetch had in hand.
+        except BaseException as error:  # noqa: BLE001 - the waiting callers must get every exception
+            # Its traceback would keep the fetch's local variables in memory.
             self._end(key, flight, error.with_traceback(None))
             flight.future.set_exception(error)
             return
@@ -189,10 +190,10 @@ class SingleFlight[Key: Hashable, Value]:
         _logger.warning("The %s failed: %s", self._name, root_cause(error))
 
     def _give_up(self, key: Key, future: Future[Value]) -> None:
-        """Let nobody else wait for a fetch that hangs, since it costs each of them their time.
+        """Let no further caller wait for a fetch that hangs.
 
-        Where there is a value to go on with, that counts as a failure for the cool-down. Where
-        there is none, the next caller tries again.
+        Where there is a stored value, this counts as a failure, which starts the cool-down. Where
+        there is none, the next caller starts a new fetch at once.
         """
         with self._lock:
             flight = self._flights.get(key)

@@ -1,4 +1,4 @@
-"""The key of a Standard Webhooks secret: for who verifies a signature, and for who makes one.
+"""Reads the key in a Standard Webhooks secret, to verify a webhook or to sign a delivery.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -10,9 +10,10 @@ _PREFIX = "whsec_"
 
 
 def decode_key(secret: str) -> bytes | None:
-    """Give the bytes that sign: `whsec_`, which may be missing, and their base64.
+    """Decode a secret to the key's bytes: an optional `whsec_`, then base64.
 
-    None where it is no base64, or none of it is there.
+    Returns:
+        The key, or None where the text is not base64 or is empty.
     """
     text = secret.strip().removeprefix(_PREFIX)
     try:

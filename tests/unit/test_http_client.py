@@ -233,9 +233,9 @@ def test_a_url_that_would_go_out_as_another_is_refused(
 ) -> None:
     """urllib3 would encode it, perhaps for the second time. It is not quoted, nor sent."""
     server = plain(servers, OK)
-    with pytest.raises(ValueError, match="would not go out as it is") as raised:
+    with pytest.raises(ValueError, match="not percent-encoded") as raised:
         get(transport, server.url + target)
-    assert str(raised.value) == "a URL's target would not go out as it is"
+    assert str(raised.value) == "a URL's target holds characters that are not percent-encoded"
     assert server.heads == []
 
 
@@ -863,7 +863,7 @@ def test_a_header_that_would_be_another_is_not_sent(
 ) -> None:
     """What is wrong is not quoted, since it may be a token. Nothing is left behind."""
     server = plain(servers, OK)
-    with pytest.raises(ValueError, match="must not stand there") as raised:
+    with pytest.raises(ValueError, match="not printable ASCII") as raised:
         transport.get(server.url + "/1", headers=headers, deadline=time.monotonic() + 5)
     assert "canary" not in f"{raised.value!r}{raised.value.__cause__}{raised.value.__context__}"
     assert get(transport, server.url + "/2").body == b"hello"
