@@ -59,6 +59,11 @@ param deliveries object = {}
 @allowed(['always', 'unclaimed'])
 param resultsQueue string = 'always'
 
+@description('Days for which results, deliveries and dead letters are kept on their queues; they hold links and patients\' data.')
+@minValue(1)
+@maxValue(365)
+param retentionDays int = 30
+
 @description('Version of Microsoft Graph that is called.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
@@ -133,6 +138,7 @@ module resources 'resources.bicep' = {
     webhookSources: webhookSources
     deliveries: deliveries
     resultsQueue: resultsQueue
+    retentionDays: retentionDays
     graphVersion: graphVersion
     graphTimeoutSeconds: graphTimeoutSeconds
     queueRetryHours: queueRetryHours

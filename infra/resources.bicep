@@ -56,6 +56,11 @@ param deliveries object = {}
 @allowed(['always', 'unclaimed'])
 param resultsQueue string = 'always'
 
+@description('Days for which results, deliveries and dead letters are kept on their queues; they hold links and patients\' data.')
+@minValue(1)
+@maxValue(365)
+param retentionDays int = 30
+
 @description('Version of Microsoft Graph that is called.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
@@ -278,6 +283,7 @@ module functionApp 'modules/function-app.bicep' = {
       WEBHOOK_SOURCES: string(webhookSources)
       DELIVERIES: string(deliveries)
       RESULTS_QUEUE: resultsQueue
+      RETENTION_DAYS: string(retentionDays)
       QUEUE_RETRY_HOURS: string(queueRetryHours)
       DERIVE_MEETING_ID: deriveMeetingId ? 'true' : 'false'
       HTTP_AUTH: empty(entraClientId) ? 'key' : 'entra'

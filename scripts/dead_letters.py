@@ -43,6 +43,7 @@ REQUESTS = "join-link-requests"
 DELIVERIES = "join-link-deliveries"
 HIDDEN_SECONDS = 15
 PAGE = 32
+NEVER = 9999  # the year in which storage lets a message end that does not expire
 REASONS = (
     "undecodable",
     "retry_time_spent",
@@ -300,12 +301,20 @@ def _replay(queue: QueueClient, queues: dict[str, QueueClient], options: argpars
             print(f"{letter.id}  left: it is not whole")
             left += 1
             continue
-        queues[letter.queue].send_message(original, time_to_live=-1)
+        queues[letter.queue].send_message(original, time_to_live=_lifetime(letter))
         _delete(queue, letter)
         print(f"{letter.id}  put back")
         done += 1
     print(f"{done} put back, {left} left.")
     return 1 if left else 0
+
+
+def _lifetime(letter: Letter) -> int:
+    """Give the seconds for which what is put back is kept: a delivery as long as a dead letter."""
+    inserted, expires = letter.message.inserted_on, letter.message.expires_on
+    if letter.queue == REQUESTS or inserted is None or expires is None or expires.year == NEVER:
+        return -1
+    return int((expires - inserted).total_seconds())
 
 
 def _drop(queue: QueueClient, options: argparse.Namespace) -> int:

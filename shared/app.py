@@ -83,6 +83,7 @@ class Services:
                 storage=settings.storage,
                 identity=_storage_identity(settings, identity, environment),
                 http=http,
+                retention_days=settings.retention_days,
             ),
             sources=_sources(settings),
             destinations=_destinations(settings),

@@ -20,6 +20,7 @@ NAMES = (
     "WEBHOOK_SOURCES",
     "DELIVERIES",
     "RESULTS_QUEUE",
+    "RETENTION_DAYS",
     "HTTP_AUTH",
     "ENTRA_TENANT_ID",
     "ENTRA_CLIENT_ID",
@@ -56,6 +57,7 @@ class Settings:
     webhook_sources: Mapping[str, object] = field(default_factory=dict, repr=False)
     deliveries: Mapping[str, object] = field(default_factory=dict, repr=False)
     results_queue: Literal["always", "unclaimed"] = "always"
+    retention_days: int = 30
     http_auth: Literal["key", "entra"] = "key"
     entra_tenant_id: str | None = None
     entra_client_id: str | None = None
@@ -97,6 +99,7 @@ class Settings:
             webhook_sources=reader.read("WEBHOOK_SOURCES", _json_object, {}),
             deliveries=reader.read("DELIVERIES", _json_object, {}),
             results_queue=reader.read("RESULTS_QUEUE", _results_queue, "always"),
+            retention_days=reader.read("RETENTION_DAYS", _whole_number(1, 365), 30),
             http_auth=reader.read("HTTP_AUTH", _http_auth, "key"),
             entra_tenant_id=reader.read("ENTRA_TENANT_ID", _guid, None),
             entra_client_id=reader.read("ENTRA_CLIENT_ID", _guid, None),
@@ -289,6 +292,16 @@ def _number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return _with_message(parse, f"Must be a number from {least:g} to {most:g}.")
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdecimal() else 0
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return _with_message(parse, f"Must be a whole number from {least} to {most}.")
 
 
 def _boolean(text: str) -> bool:

@@ -38,6 +38,8 @@ _FIX = (
     "within 15 minutes. The diagnostics say what is wrong with it."
 )
 _GONE = 410
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
 
 
 def process(
@@ -210,8 +212,19 @@ class _DeliveryProcessor(MessageProcessor):
         )
 
     def _postpone(self, delivery: Delivery, draw: Draw) -> None:
-        """Put it back for others to the same destination, which is no try of this one."""
+        """Put it back for others to the same destination, which is no try of this one.
+
+        Not for ever: each time the message has a new time to live.
+        """
         arrived = delivery.history.arrived(self._message.inserted_on)
+        settings = self._services.settings
+        longest = max(settings.queue_retry_hours * _HOUR, settings.retention_days * _DAY)
+        if self._now() - arrived > longest:
+            self._dead_letter(
+                Reason.DELIVERY_FAILED,
+                DeliveryFailed("Other deliveries to the destination left no room for this one."),
+            )
+            return
         again = replace(delivery, history=replace(delivery.history, first_seen=arrived))
         self._write(DELIVERIES, again.to_message(), delay=draw(*BUSY_DELAYS))
 

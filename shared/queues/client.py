@@ -21,7 +21,8 @@ DELIVERIES = "join-link-deliveries"
 DELIVERIES_POISON = "join-link-deliveries-poison"
 DEAD_LETTERS = "join-link-dead-letters"
 
-_NO_EXPIRY = -1
+_NEVER = -1
+_DAY = 24 * 60 * 60
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 3
 _MOST_WRITERS = 64
@@ -39,20 +40,30 @@ class Queues:
         storage: a connection string, or an address that the identity may write to.
         identity: for a connection without a key.
         http: the process's HTTP client.
+        retention_days: for how long results, dead letters and deliveries are kept.
     """
 
     def __init__(
-        self, *, storage: StorageSettings, identity: ManagedIdentity, http: HttpClient
+        self,
+        *,
+        storage: StorageSettings,
+        identity: ManagedIdentity,
+        http: HttpClient,
+        retention_days: int,
     ) -> None:
         self._storage = storage
         self._identity = identity
         self._http = http
+        self._retention_seconds = retention_days * _DAY
         self._lock = threading.Lock()
         self._clients: dict[str, QueueClient] = {}
         self._writers = ThreadPoolExecutor(_MOST_WRITERS, thread_name_prefix="queue-writer")
 
     def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
-        """Write a message that never expires. When this returns, the queue has it.
+        """Write a message. When this returns, the queue has it.
+
+        A request never expires: it was accepted. Every other message does, when it has been there
+        to be read for the days of retention: its delay comes on top, so that a retry is never lost.
 
         A thread of its own writes, so that whatever hangs holds up nobody past the deadline.
 
@@ -77,9 +88,11 @@ class Queues:
     def _write(self, queue: str, message: str, delay: float) -> None:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
 
+        hidden = math.ceil(delay)
+        lifetime = _NEVER if queue == REQUESTS else hidden + self._retention_seconds
         try:
             self._client(queue).send_message(
-                message, visibility_timeout=math.ceil(delay), time_to_live=_NO_EXPIRY
+                message, visibility_timeout=hidden, time_to_live=lifetime
             )
         except (AzureError, IdentityUnavailable) as error:
             raise QueueUnavailable(

@@ -19,6 +19,7 @@ param deliveries = {
   flow: { urlSecret: 'delivery-flow-url', secret: 'delivery-flow', outcomes: ['failed'] }
 }
 param resultsQueue = 'unclaimed'
+param retentionDays = 7
 param graphVersion = 'beta'
 param graphTimeoutSeconds = 20
 param queueRetryHours = 48

@@ -37,6 +37,7 @@ POLICIES: tuple[Policy, ...] = (
     query_policy.queries_name_what_the_app_writes,
     query_policy.a_table_may_be_missing,
     query_policy.alerts_cover_what_operators_must_know,
+    query_policy.dead_letters_are_told_long_before_they_expire,
     query_policy.alerts_reach_the_operator,
     query_policy.workbook_shows_the_whole_picture,
     name_policy.names_are_within_limits,

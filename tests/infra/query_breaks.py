@@ -71,6 +71,16 @@ BREAKS = (
         replace(RULE, quoted('"access_policy_missing", '), ""),
     ),
     Break(
+        policy.dead_letters_are_told_long_before_they_expire,
+        "a look once a day",
+        put(RULE, "properties.evaluationFrequency", "P1D"),
+    ),
+    Break(
+        policy.dead_letters_are_told_long_before_they_expire,
+        "a window that misses some",
+        put(RULE, "properties.windowSize", "PT5M"),
+    ),
+    Break(
         policy.alerts_reach_the_operator,
         "nobody told",
         put(RULE, "properties.actions.actionGroups", []),

@@ -36,6 +36,9 @@ TABLES = {
 }
 
 
+_QUARTERS_OF_AN_HOUR = ("PT5M", "PT15M")
+
+
 def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
     """Members, events and codes in a query are the app's; no other name is used."""
     words = {*_LANGUAGE.split(), *TABLES, *(name for table in TABLES.values() for name in table)}
@@ -84,6 +87,22 @@ def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
         yield "no alert on a destination that fails or is gone"
     if not any("_LogOperation" in query and '"OverQuota"' in query for query in alerts):
         yield "no alert on the daily cap, after which no other alert fires"
+
+
+def dead_letters_are_told_long_before_they_expire(snapshot: Snapshot) -> Iterator[str]:
+    """The shortest retention is a day: whoever is told has most of it left.
+
+    A window that is shorter than the time between two looks would miss what lies between.
+    """
+    for rule in snapshot.of_type(RULE):
+        properties = rule["properties"]
+        (criterion,) = properties["criteria"]["allOf"]
+        if not any("dead_lettered" in event for event in _literals(criterion["query"], "event")):
+            continue
+        if properties["evaluationFrequency"] not in _QUARTERS_OF_AN_HOUR:
+            yield f"{rule['name']} looks less often than every 15 minutes"
+        if properties["windowSize"] != "PT15M":
+            yield f"{rule['name']} does not look at the last 15 minutes"
 
 
 def a_table_may_be_missing(snapshot: Snapshot) -> Iterator[str]:

@@ -262,7 +262,7 @@ def test_an_event_says_why_a_queue_could_not_be_written(
         f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;QueueEndpoint=http://{host}/a"
     )
     storage = StorageSettings(connection_string=connection)
-    queues = Queues(storage=storage, identity=make_identity(), http=http)
+    queues = Queues(storage=storage, identity=make_identity(), http=http, retention_days=30)
     seconds = 30 if cause == "ConnectionRefusedError" else 0.3
     with pytest.raises(QueueUnavailable) as raised:
         queues.send(REQUESTS, "{}", deadline=Deadline(seconds=seconds))

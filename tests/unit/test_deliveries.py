@@ -430,6 +430,42 @@ def test_what_was_put_back_for_others_keeps_its_hours(queues: MemoryQueues) -> N
     assert abs(time.time() - 10 * HOUR - history["firstseen"]) < 60
 
 
+@pytest.mark.parametrize(
+    ("days", "hours", "age", "again"),
+    [
+        (2, 24, 47 * HOUR, True),
+        (2, 24, 49 * HOUR, False),
+        (1, 168, 167 * HOUR, True),
+        (1, 168, 169 * HOUR, False),
+    ],
+)
+def test_what_others_leave_no_room_for_is_not_put_back_for_ever(  # noqa: PLR0917 - a table
+    queues: MemoryQueues,
+    caplog: pytest.LogCaptureFixture,
+    days: int,
+    hours: int,
+    age: float,
+    again: bool,
+) -> None:
+    """For the days of retention, and never less than its hours: then it is a dead letter."""
+    services = services_for(
+        queues,
+        {"crm": destination()},
+        RETENTION_DAYS=str(days),
+        QUEUE_RETRY_HOURS=str(hours),
+    )
+    assert services.sender is not None
+    with ExitStack() as turns:
+        for _ in range(MOST_AT_ONCE):
+            turns.enter_context(services.sender.turn("crm"))
+        deliver(services, queues, message(), age=age)
+
+    assert queues.journal == [DELIVERIES if again else DEAD_LETTERS, COMPLETE]
+    if not again:
+        assert letter(queues)["reason"] == "delivery_failed"
+        assert emitted(caplog)[-1]["event"] == "delivery.dead_lettered"
+
+
 def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
     """A request that was tried twice, since its process ended in between."""
     first = Delivery(destination="crm", event=event(time=1.0, attempts=1))

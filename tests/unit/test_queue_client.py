@@ -1,5 +1,6 @@
 """Writing to the queues: whatever prevents it, the caller hears of one error, and in time."""
 
+import math
 import socket
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,7 @@ from shared.core.errors import QueueUnavailable
 from shared.core.http_client import HttpClient
 from shared.core.settings import StorageSettings
 from shared.identity.managed_identity import ManagedIdentity
-from shared.queues.client import REQUESTS, Queues
+from shared.queues.client import DEAD_LETTERS, DELIVERIES, REQUESTS, RESULTS, Queues
 from tests.unit.fake_identity import Clock, Credentials, make_identity
 from tests.unit.scripted_server import Reply, ScriptedServer, answer, drip, keep_silent
 
@@ -25,10 +26,18 @@ ACCEPTED = (
 )
 
 
-def make_queues(storage: StorageSettings, identity: ManagedIdentity | None = None) -> Queues:
+DAY = 24 * 60 * 60
+
+
+def make_queues(
+    storage: StorageSettings, identity: ManagedIdentity | None = None, *, retention_days: int = 30
+) -> Queues:
     """Make the queues of one storage account."""
     return Queues(
-        storage=storage, identity=identity or make_identity(), http=HttpClient(pool_size=4)
+        storage=storage,
+        identity=identity or make_identity(),
+        http=HttpClient(pool_size=4),
+        retention_days=retention_days,
     )
 
 
@@ -101,6 +110,35 @@ def test_a_delayed_message_is_hidden_for_no_less_than_its_delay(delay: float, hi
 
         query = parse_qs(urlsplit(server.targets[0]).query)
         assert query["visibilitytimeout"] == [hidden]
+
+
+@pytest.mark.parametrize("queue", [RESULTS, DEAD_LETTERS, DELIVERIES])
+@pytest.mark.parametrize(("days", "delay"), [(1, 0), (30, 0.2), (365, 0), (1, DAY), (1, 7 * DAY)])
+def test_what_is_kept_expires_after_the_retention_and_its_delay(
+    queue: str, days: int, delay: float
+) -> None:
+    """A retry that is hidden for as long as the retention, or longer, comes all the same."""
+    assert lifetime(queue, days=days, delay=delay) == days * DAY + math.ceil(delay)
+
+
+@pytest.mark.parametrize("delay", [0, 900])
+def test_a_request_never_expires(delay: float) -> None:
+    """It was accepted, so it waits, also while the app is stopped."""
+    assert lifetime(REQUESTS, days=1, delay=delay) == -1
+
+
+def lifetime(queue: str, *, days: int, delay: float) -> int:
+    """Write a message, and say for how many seconds storage was asked to keep it."""
+    with ScriptedServer(answer(201, ACCEPTED, {"Content-Type": "application/xml"})) as server:
+        connection = (
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+            f"QueueEndpoint={server.url}/a"
+        )
+        queues = make_queues(StorageSettings(connection_string=connection), retention_days=days)
+        queues.send(queue, "{}", deadline=Deadline(seconds=30), delay=delay)
+
+        (seconds,) = parse_qs(urlsplit(server.targets[0]).query)["messagettl"]
+    return int(seconds)
 
 
 def test_without_a_token_the_queue_is_unavailable() -> None:

@@ -36,6 +36,7 @@ def test_the_settings_are_those_of_the_design_in_its_order() -> None:
         "WEBHOOK_SOURCES",
         "DELIVERIES",
         "RESULTS_QUEUE",
+        "RETENTION_DAYS",
         "HTTP_AUTH",
         "ENTRA_TENANT_ID",
         "ENTRA_CLIENT_ID",
@@ -63,6 +64,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         webhook_sources={},
         deliveries={},
         results_queue="always",
+        retention_days=30,
         http_auth="key",
         entra_tenant_id=None,
         entra_client_id=None,
@@ -88,6 +90,7 @@ def test_every_setting_is_read() -> None:
         WEBHOOK_SOURCES="{}",
         DELIVERIES='{"crm": {}}',
         RESULTS_QUEUE="unclaimed",
+        RETENTION_DAYS="365",
         HTTP_AUTH="key",
         ENTRA_TENANT_ID=GUID,
         ENTRA_CLIENT_ID=GUID,
@@ -102,6 +105,7 @@ def test_every_setting_is_read() -> None:
     assert settings.key_vault_uri == "https://clinic.vault.azure.net"
     assert settings.deliveries == {"crm": {}}
     assert settings.results_queue == "unclaimed"
+    assert settings.retention_days == 365
     assert settings.entra_tenant_id == settings.entra_client_id == GUID
     assert settings.entra_authority == "https://localhost:8443"
     assert settings.graph_timeout_seconds == 2.5
@@ -153,6 +157,13 @@ def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
         ("DELIVERIES", '["crm"]'),
         ("RESULTS_QUEUE", "never"),
         ("RESULTS_QUEUE", "Always"),
+        ("RETENTION_DAYS", "0"),
+        ("RETENTION_DAYS", "366"),
+        ("RETENTION_DAYS", "-1"),
+        ("RETENTION_DAYS", "7.5"),
+        ("RETENTION_DAYS", "1e2"),
+        ("RETENTION_DAYS", "\u0663"),
+        ("RETENTION_DAYS", "9" * 5000),
         ("WEBHOOK_SOURCES", "[" * 100_000),
         ("HTTP_AUTH", "none"),
         ("ENTRA_TENANT_ID", "contoso.onmicrosoft.com"),
@@ -170,6 +181,14 @@ def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
 def test_a_invalid_setting_is_named(name: str, value: str) -> None:
     """And it alone."""
     assert list(faults({**STORAGE, name: value})) == [name]
+
+
+@pytest.mark.parametrize(("value", "days"), [("1", 1), (" 30 ", 30), ("365", 365), ("", 30)])
+def test_the_retention_is_a_whole_number_of_days_up_to_a_year(value: str, days: int) -> None:
+    """Absent and blank mean its default."""
+    assert read(RETENTION_DAYS=value).retention_days == days
+    said = faults({**STORAGE, "RETENTION_DAYS": "400"})
+    assert said == {"RETENTION_DAYS": "Must be a whole number from 1 to 365."}
 
 
 @pytest.mark.parametrize(

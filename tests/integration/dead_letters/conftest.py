@@ -52,7 +52,14 @@ def deliveries(service: QueueServiceClient) -> QueueClient:
     return service.get_queue_client(DELIVERIES)
 
 
-def write_dead_letter(letters: QueueClient, /, text: str = '{"a":1}', **members: Any) -> str:  # noqa: ANN401
+def write_dead_letter(
+    letters: QueueClient,
+    /,
+    text: str = '{"a":1}',
+    *,
+    lifetime: int = 30 * 24 * 60 * 60,
+    **members: Any,  # noqa: ANN401 - JSON is anything
+) -> str:
     """Write a dead letter as the app does, and return its id."""
     data = text.encode()
     error = {"code": "permission_missing", "detail": "No role.", "fix": "Grant it."}
@@ -71,7 +78,7 @@ def write_dead_letter(letters: QueueClient, /, text: str = '{"a":1}', **members:
         "traceparent": None,
         **members,
     }
-    return letters.send_message(json.dumps(letter), time_to_live=-1).id
+    return letters.send_message(json.dumps(letter), time_to_live=lifetime).id
 
 
 def contents(queue: QueueClient) -> list[str]:

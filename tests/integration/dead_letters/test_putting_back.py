@@ -2,6 +2,8 @@
 
 import base64
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from azure.storage.queue import QueueClient
@@ -36,6 +38,34 @@ def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
     assert left.id == other
 
 
+@pytest.mark.parametrize("days", [1, 30])
+def test_a_delivery_is_put_back_for_as_long_as_its_dead_letter_was_kept(
+    letters: QueueClient, deliveries: QueueClient, days: int
+) -> None:
+    """It holds a link, so it expires after RETENTION_DAYS again."""
+    letter = write_dead_letter(letters, queue=DELIVERIES, lifetime=days * 24 * 60 * 60)
+
+    assert script.main(["replay", letter]) == 0
+
+    (message,) = deliveries.receive_messages()
+    assert message.expires_on is not None
+    assert message.inserted_on is not None
+    assert message.expires_on - message.inserted_on == timedelta(days=days)
+
+
+def test_a_delivery_whose_dead_letter_never_expires_does_not_either(
+    letters: QueueClient, deliveries: QueueClient
+) -> None:
+    """One that an earlier version of the app has written."""
+    letter = write_dead_letter(letters, queue=DELIVERIES, lifetime=-1)
+
+    assert script.main(["replay", letter]) == 0
+
+    (message,) = deliveries.receive_messages()
+    assert message.expires_on is not None
+    assert message.expires_on.year == 9999
+
+
 def test_an_original_in_base64_is_put_back_as_the_text_it_was(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,7 +88,7 @@ def test_a_delivery_is_put_back_on_the_delivery_queue(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Chosen by its destination, which list shows; requests go where they came from."""
-    kind = {"reason": "destination_gone", "queue": DELIVERIES}
+    kind: dict[str, Any] = {"reason": "destination_gone", "queue": DELIVERIES}
     write_dead_letter(letters, '{"n":1}', **kind, destination="crm")
     write_dead_letter(letters, '{"n":2}', **kind, destination="flow")
     write_dead_letter(letters, '{"n":3}')
