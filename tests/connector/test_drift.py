@@ -268,9 +268,31 @@ def answer(app: App, path: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_all_operations_ask_for_the_same_fields_and_the_service_for_no_other() -> None:
-    """But for `context`, for which a flow has no use: it has its own variables."""
+    """All of the service's, so that a flow can do what any caller can."""
     assert fields(ONE) == fields(MANY) == fields(LATER)
-    assert set(fields(ONE)) == models._MEMBERS - {"context"}
+    assert set(fields(ONE)) == models._MEMBERS
+
+
+def test_the_context_comes_back_with_the_outcome(app: App) -> None:
+    """By it the flow that reads the outcome knows whom to mail the link to."""
+    properties = fields(LATER)["context"]["properties"]
+    context = {name: found["example"] for name, found in properties.items()}
+
+    accepted = send(app, LATER, {**app.request(), "context": context}).json()
+
+    outcome = app.result(accepted["requestId"])
+    assert outcome["data"]["context"] == context
+
+
+def test_the_longest_context_that_the_definition_allows_is_taken(app: App) -> None:
+    """Its fields together stay below the service's limit, whatever they hold."""
+    properties = fields(LATER)["context"]["properties"]
+    context = {
+        name: "\N{SMILING FACE WITH SUNGLASSES}" * found["maxLength"]
+        for name, found in properties.items()
+    }
+
+    assert send(app, LATER, {**app.request(), "context": context}).status_code == 202
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
@@ -285,7 +307,7 @@ def test_each_field_is_understood_and_none_is_required(app: App, path: str) -> N
         {"joinWebUrl": long.join_web_url},
     ]
 
-    assert set().union(*ways) == set(fields(path))
+    assert set().union(*ways) | {"context"} == set(fields(path))
     for way in ways:
         assert "virtualAppointmentJoinWebUrl" in answer(app, path, way)
     assert "required" not in DEFINITION["definitions"]["Meeting"]
@@ -306,7 +328,7 @@ def test_what_is_required_is_required(app: App, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
-@pytest.mark.parametrize("name", fields(ONE))
+@pytest.mark.parametrize("name", sorted({*fields(ONE)} - {"context"}))
 def test_the_limits_and_types_are_the_services(app: App, path: str, name: str) -> None:
     """One character more is too long, as many are not; a number is no text."""
     limit = fields(path)[name]["maxLength"]
@@ -325,7 +347,8 @@ def test_the_limits_and_types_are_the_services(app: App, path: str, name: str) -
 def test_the_examples_are_good_ones(app: App, path: str) -> None:
     """The service finds nothing wrong with any of them."""
     for name, field in fields(path).items():
-        request = {name: field["example"]}
+        example = {inner: found["example"] for inner, found in field.get("properties", {}).items()}
+        request = {name: field.get("example", example)}
         errors = answer(app, path, request).get("errors", [])
         assert f"/{name}" not in [error["pointer"] for error in errors], name
 
