@@ -1,4 +1,4 @@
-"""JSON batching: up to 20 calls to Graph in one exchange. Pure: the envelope written, and read.
+"""Writes and reads the envelope of a JSON batch: up to 20 calls to Graph in one HTTP request.
 
 Source: https://learn.microsoft.com/graph/json-batching
 """
@@ -12,24 +12,24 @@ from requests.structures import CaseInsensitiveDict
 from shared.core.http_client import Headers, Response
 
 LARGEST = 20
-"""Calls that Graph takes in one batch."""
+"""The most calls that Graph accepts in one batch."""
 
 _PASSED_ON = frozenset({401, 408, 425, 429})
 
 
 class NotABatch(Exception):
-    """The envelope is not the documented one, or holds no single answer to this call."""
+    """The envelope is not the documented one, or does not hold one response to this call."""
 
 
 class BatchRefused(Exception):
-    """Graph refused the envelope itself. Holds the status, no more."""
+    """Graph refused the whole envelope. The exception holds only the status."""
 
 
 def write(items: Sequence[tuple[str, Mapping[str, str]]]) -> bytes:
-    """Write the envelope of some GETs; the ids count from 1.
+    """Write the envelope of a list of GETs. Their ids count from 1.
 
     Args:
-        items: the path and the headers of each.
+        items: the path and the headers of each GET.
     """
     requests = [
         {"id": str(number), "method": "GET", "url": path, "headers": dict(headers)}
@@ -39,13 +39,14 @@ def write(items: Sequence[tuple[str, Mapping[str, str]]]) -> bytes:
 
 
 def read(envelope: Response, *, count: int) -> Sequence[Response | NotABatch | BatchRefused]:
-    """Give each call the response that it would have had by itself, in the order of writing.
+    """Give each call's response, in the order of writing, as if the call had been sent alone.
 
-    An envelope that was throttled, rejected for its token, or met an outage says so for each.
+    If Graph throttled the whole envelope, rejected its token or answered 5xx, each call gets that
+    response.
 
     Args:
-        envelope: the response to the whole.
-        count: how many calls there were.
+        envelope: the response to the batch.
+        count: the number of calls in the batch.
     """
     if envelope.status in _PASSED_ON or envelope.status >= 500:
         return [envelope] * count
@@ -59,7 +60,7 @@ def read(envelope: Response, *, count: int) -> Sequence[Response | NotABatch | B
 
 
 def _responses(envelope: Response) -> dict[str, list[dict[str, Any]]]:
-    """Group the responses by their ids: GraphClient answers in any order."""
+    """Group the responses by id, because Graph gives them in any order."""
     found: dict[str, list[dict[str, Any]]] = {}
     if envelope.status != 200:
         return found
@@ -76,7 +77,7 @@ def _responses(envelope: Response) -> dict[str, list[dict[str, Any]]]:
 def _response(
     responses: Sequence[dict[str, Any]], envelope_headers: Headers
 ) -> Response | NotABatch:
-    if len(responses) != 1:  # of two that differ, neither can be trusted
+    if len(responses) != 1:  # of two responses to one call, neither can be trusted
         return NotABatch()
     (response,) = responses
     status = response.get("status")
@@ -84,7 +85,7 @@ def _response(
         return NotABatch()
     given = response.get("headers")
     pairs = given.items() if isinstance(given, dict) else ()
-    # Graph writes some as numbers, such as Retry-After.
+    # Graph writes some headers as numbers, such as Retry-After.
     texts = {name: str(value) for name, value in pairs if isinstance(value, str | int | float)}
     headers = CaseInsensitiveDict(texts)
     if "request-id" not in headers and (request_id := envelope_headers.get("request-id")):

@@ -1,8 +1,8 @@
-"""The client of Microsoft Graph: when a call is tried again, and what comes of each response.
+"""Calls Microsoft Graph, decides whether to try a call again, and reads its responses.
 
-A request for a join link takes one call or several, each known only after the one before. So a
-request is a generator of calls (`Steps`), and the client executes many of them at once: the calls
-that are due are sent together, equal ones once, in batches where there are several.
+A request for a join link needs one call or several, and each depends on the response before it. So
+a request is a generator of calls (`Steps`). The client executes many requests at the same time: it
+sends the calls that are due together, in batches where there are several, and equal calls once.
 """
 
 import random
@@ -37,7 +37,7 @@ from shared.identity.on_behalf_of import OnBehalfOf, UserToken
 
 SCOPE = f"{GRAPH_ROOT}/.default"
 MAX_TRIES = 4
-"""How often one call is made in all, where somebody waits for the answer."""
+"""How often one call is tried in all, where a caller waits for the response."""
 _USER_AGENT = "virtual-appointment-join-link/1"
 _JSON = "application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 4.0
@@ -45,19 +45,19 @@ _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,512}")
 
 
 class _TokenRejected(Exception):
-    """Graph answered 401: the token decides what follows."""
+    """Graph answered 401. The caller renews the token and tries again, or fails the request."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PendingRequest[Result]:
-    """One request that is being executed: the call it waits for, and in the end its result.
+    """One request that is being executed: the call it waits for, and then its result.
 
     Args:
-        steps: its calls.
-        deadline: when its result has to be there.
-        stats: what it has cost.
-        max_tries: how often each of its calls may be made.
-        on_behalf_of: the person as whom Graph is asked; None for the app itself.
+        steps: the request's calls.
+        deadline: the moment by which its result must be there.
+        stats: counts the calls, and keeps the ids of the last one.
+        max_tries: how often each of its calls may be tried.
+        on_behalf_of: the person on whose behalf Graph is asked; None for the app itself.
     """
 
     steps: Steps[Result]
@@ -67,25 +67,25 @@ class PendingRequest[Result]:
     on_behalf_of: Caller | None = None
     result: Future[Result] = field(default_factory=Future, init=False, repr=False)
     call: Call | None = field(default=None, init=False)
-    """What it waits for, once it has started; None when it has ended."""
+    """The call that it waits for. None before the start and after the end."""
     tries: int = field(default=0, init=False)
     due: float = field(default=0.0, init=False)
-    """When the next try may be made, by the deadline's clock."""
+    """When the next try may be made, in seconds of the deadline's clock."""
 
     def start(self) -> None:
-        """Go to the first call."""
+        """Run the steps up to the first call."""
         self._advance(lambda: next(self.steps))
 
     def resume(self, answer: str) -> None:
-        """Go on to the next call, with what the last one asked for."""
+        """Run the steps up to the next call, with the answer to the last one."""
         self._advance(lambda: self.steps.send(answer))
 
     def fail(self, error: Exception) -> None:
-        """Go on with the error that the last call ended in: it may know a way around it."""
+        """Raise the last call's error in the steps. They may handle it and make another call."""
         self._advance(lambda: self.steps.throw(error))
 
     def outcome(self) -> Result | Exception:
-        """Give the result, or the error, of a request that has ended."""
+        """Give the result or the error of a request that has ended."""
         error = self.result.exception()
         return error if isinstance(error, Exception) else self.result.result()
 
@@ -96,23 +96,23 @@ class PendingRequest[Result]:
         except StopIteration as end:
             self.call = None
             self.result.set_result(end.value)
-        except Exception as error:  # noqa: BLE001 - whoever asked judges it; the others go on
+        except Exception as error:  # noqa: BLE001 - one request's error must not end the others
             self.call = None
             self.result.set_exception(error)
 
 
 class GraphClient:
-    """Microsoft Graph, asked as this app or on behalf of a person.
+    """The client of Microsoft Graph. It calls Graph as the app or on behalf of a person.
 
     Args:
         root: `https://graph.microsoft.com`; a loopback address in a local run.
         version: `v1.0` or `beta`.
-        client_id: the app's own, for the fixes that name it.
+        client_id: the managed identity's client id, for the fixes that name it.
         http: the process's HTTP client.
-        identity: the app's tokens.
-        on_behalf_of: people's tokens; None where nobody signs in.
-        sleep: waits between two tries.
-        jitter: draws a number between two bounds.
+        identity: gets the app's tokens.
+        on_behalf_of: gets people's tokens; None where nobody signs in.
+        sleep: waits so many seconds between two tries.
+        jitter: draws a random number between two bounds.
         now: seconds since the epoch.
     """
 
@@ -140,16 +140,16 @@ class GraphClient:
 
     @property
     def tenant_id(self) -> str | None:
-        """The tenant that is asked, where it is known already."""
+        """The id of the app's tenant. None until the first token is there."""
         return self._identity.known_tenant_id(SCOPE)
 
     def ask(
         self, call: Call, *, deadline: Deadline, stats: RequestStats, max_tries: int = MAX_TRIES
     ) -> str:
-        """Make one call, and give what it asks for.
+        """Make one call, and give its answer.
 
         Raises:
-            ServiceError: by the table of `error_mapping`, or as `Call.read` says.
+            ServiceError: by the table in `error_mapping`, or as in `Call.read`.
         """
 
         def steps() -> Steps[str]:
@@ -166,10 +166,10 @@ class GraphClient:
         max_tries: int = MAX_TRIES,
         on_behalf_of: Caller | None = None,
     ) -> Result:
-        """Make the calls that lead to one result.
+        """Make the calls of one request, and give its result.
 
         Raises:
-            ServiceError: as `ask` does, unless the steps know a way around it.
+            ServiceError: as in `ask`, unless the steps handle it.
         """
         request = PendingRequest(
             steps=steps,
@@ -182,9 +182,9 @@ class GraphClient:
         return request.result.result()
 
     def execute_many[Result](self, requests: Sequence[PendingRequest[Result]]) -> None:
-        """Execute requests whose deadlines end at the same moment, until each has its result.
+        """Execute requests that share a deadline, until each has its result.
 
-        Nothing is raised: an error is in the `result` of its request.
+        This raises nothing. A request's error is in its `result`.
         """
         groups: dict[Caller | None, list[PendingRequest[Result]]] = {}
         for request in requests:
@@ -192,7 +192,7 @@ class GraphClient:
         if len(groups) == 1:
             self._execute_as(*next(iter(groups.items())))
             return
-        # At the same time: Entra may be slow for a person, and that is nothing to the app's own.
+        # In parallel, so that Entra's slow response for one person delays no other request.
         with ThreadPoolExecutor(len(groups) or 1, thread_name_prefix="graph-credential") as pool:
             for _ in pool.map(self._execute_as, groups.keys(), groups.values()):
                 pass
@@ -200,7 +200,7 @@ class GraphClient:
     def _execute_as[Result](
         self, person: Caller | None, requests: Sequence[PendingRequest[Result]]
     ) -> None:
-        """Execute requests that take the same token, until each has its result."""
+        """Execute requests that use the same token, until each has its result."""
         for request in requests:
             request.start()
         renewed = False
@@ -236,7 +236,7 @@ class GraphClient:
 
     def _exchange(self) -> OnBehalfOf:
         if self._on_behalf_of is None:
-            raise errors.InternalError("Nobody signs in here, and so nobody has a token.")
+            raise errors.InternalError("Sign-in is off, so nobody has a token.")
         return self._on_behalf_of
 
     def _wait_until_due[Result](
@@ -251,15 +251,15 @@ class GraphClient:
     def _try_once[Result](
         self, requests: Sequence[PendingRequest[Result]], token: Token | UserToken
     ) -> list[PendingRequest[Result]]:
-        """Make each request's call once; return those whose token was rejected."""
-        waiters: dict[Call, list[PendingRequest[Result]]] = {}  # equal calls are made once
+        """Send each request's call once, and give the requests whose token Graph rejected."""
+        waiters: dict[Call, list[PendingRequest[Result]]] = {}  # equal calls are sent once
         for request in requests:
             if request.call is not None:
                 waiters.setdefault(request.call, []).append(request)
         deadline = requests[0].deadline
         ids = [make_request_id() for _ in waiters]
         responses = self._send(list(zip(waiters, ids, strict=True)), token, deadline)
-        # One jitter for all, so that what has to wait equally long is sent together again.
+        # One random number for all, so that calls with the same delay are sent together again.
         now, jitter = deadline.clock(), self._jitter(0, 1)
         rejected = []
         for (call, waiting), sent_id, response in zip(waiters.items(), ids, responses, strict=True):
@@ -275,7 +275,7 @@ class GraphClient:
     def _send(
         self, calls: Sequence[tuple[Call, str]], token: Token | UserToken, deadline: Deadline
     ) -> Sequence[Response | Exception]:
-        """Send calls, each with its client request id; an exception stands for no response."""
+        """Send calls, each with its client request id. An exception stands for no response."""
         if len(calls) == 1:
             ((call, request_id),) = calls
             headers = {**_authorization(token), **_headers(call, request_id)}
@@ -288,7 +288,7 @@ class GraphClient:
         batches = list(batched(calls, batch.LARGEST, strict=False))
         if len(batches) == 1:
             return self._send_batch(batches[0], token, deadline)
-        # At the same time: one after the other, five batches could spend the time of all.
+        # In parallel: one after the other, slow batches could use up the deadline of all.
         with ThreadPoolExecutor(len(batches), thread_name_prefix="graph-batch") as pool:
             replies = pool.map(lambda part: self._send_batch(part, token, deadline), batches)
             return [response for reply in replies for response in reply]
@@ -321,7 +321,7 @@ class GraphClient:
         token: Token | UserToken,
         deadline: Deadline,
     ) -> str | ServiceError | _TokenRejected:
-        """Take out of a response what was asked for, or the error that it stands for."""
+        """Give the call's answer from a response, or the error that the response stands for."""
         if not isinstance(response, Response):
             return _no_response(response, deadline)
         if response.status == 401:
@@ -346,7 +346,7 @@ class GraphClient:
         return error
 
     def _with_credential(self, refusal: Refusal, token: Token | UserToken) -> Refusal:
-        """Say who asked, and with which permissions."""
+        """Add the client id and the permissions of the token that was used."""
         if isinstance(token, UserToken):
             registration = self._exchange().client_id
             return replace(refusal, client_id=registration, token_scopes=token.scopes)
@@ -366,7 +366,10 @@ def _headers(call: Call, client_request_id: str) -> Mapping[str, str]:
 def _apply[Result](
     request: PendingRequest[Result], answer: str | ServiceError, *, now: float, jitter: float
 ) -> None:
-    """Go on with an answer; or wait for one more try, where that may help and there is time."""
+    """Resume a request with its answer, schedule one more try, or fail the request.
+
+    A try is scheduled if the error may pass and the deadline leaves time for it.
+    """
     if isinstance(answer, str):
         request.resume(answer)
         return
@@ -381,7 +384,13 @@ def _apply[Result](
 
 
 def _delay(tries: int, retry_after: float | None, jitter: float) -> float:
-    """Wait as long as was asked and a little more, else by full jitter, a number from 0 to 1."""
+    """Give the seconds until the next try: Retry-After and a little more, else full jitter.
+
+    Args:
+        tries: how often the call has been tried.
+        retry_after: the seconds that Graph asked for, if it did.
+        jitter: a random number from 0 to 1.
+    """
     if retry_after is not None:
         return retry_after + jitter * min(1.0, 0.1 + retry_after / 10)
     return jitter * min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (tries - 1))
@@ -393,7 +402,7 @@ def _fail_all[Result](requests: Sequence[PendingRequest[Result]], error: Service
 
 
 def _note(stats: RequestStats, client_request_id: str, response: Response | Exception) -> None:
-    """Keep for the log what Microsoft's support asks for."""
+    """Keep the ids that Microsoft's support asks for, to log them."""
     stats.graph_calls += 1
     stats.graph_client_request_id = client_request_id
     stats.graph_request_id = None
@@ -419,7 +428,7 @@ def _no_response(reason: Exception, deadline: Deadline) -> ServiceError:
             return errors.GraphRefused(f"Microsoft Graph refused the batch with {status}.")
         case NotABatch():
             return errors.GraphUnexpected("Microsoft Graph's answer is not the documented one.")
-        case _:  # pragma: no cover - nothing else stands for no response
+        case _:  # pragma: no cover - no other exception stands for a missing response
             raise reason
 
 
@@ -431,6 +440,6 @@ def _rejected_again() -> errors.IdentityUnavailable:
 
 
 def _header(response: Response, name: str) -> str | None:
-    """Read a header for the log: what is odd or long is left out."""
+    """Read a header for the log. An unusual or long value is left out."""
     value = response.headers.get(name)
     return value if value and _HEADER_TEXT.fullmatch(value) else None

@@ -1,7 +1,7 @@
-"""From an answer of Microsoft Graph to an error of ours. Pure: the table, and nothing else.
+"""The table that turns an error response of Microsoft Graph into an error of this app.
 
-Graph says never to branch on a message. For the rows below it is all that tells them apart, so
-messages are matched loosely, without case, and each row falls back to the plain status.
+Graph's documentation says never to decide by a message. But for some rows nothing else differs. So
+messages are compared loosely and without case. Where a message is unknown, the status decides.
 """
 
 import enum
@@ -16,9 +16,9 @@ from shared.core.retry_after import parse_retry_after
 
 
 class Operation(enum.Enum):
-    """What Graph was asked, with the app role that this needs of the app itself.
+    """What a call asks Graph for. The value is the app role that the app needs for it.
 
-    A filter on mail addresses may need less: nobody has shown that User.ReadBasic.All covers it.
+    A filter on mail addresses may need less, but it is not proven that User.ReadBasic.All suffices.
     """
 
     JOIN_LINK = "VirtualAppointment.Read.All"
@@ -34,20 +34,20 @@ DELEGATED_SCOPES = {
     | {"virtualappointment.read", "virtualappointment.readwrite"},
     Operation.FIND_MEETING: _MEETING_SCOPES,
 }
-"""What may be enough on behalf of a person, in lower case: any one. A person is not looked up."""
+"""The delegated permissions for each operation, in lower case. Any one of them is enough."""
 _POLICY_TEXTS = (
     "application access policy",
     "is not allowed to perform operations on the user",
 )
-_NO_ACCESS = re.compile(r"(?<![\w-])3003(?![\w-])")  # not where it is part of an id
+_NO_ACCESS = re.compile(r"(?<![\w-])3003(?![\w-])")  # not inside an id
 _TIMING = frozenset({408, 425})
-"""Request Timeout and Too Early: the same request may succeed later (RFC 9110, RFC 8470)."""
+"""408 Request Timeout (RFC 9110) and 425 Too Early (RFC 8470): a later try may succeed."""
 _USER_CODES = frozenset({"unknownerror", "request_resourcenotfound"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer other than 2xx, and what was asked of whom."""
+    """A response other than 2xx, and the call and the token it belongs to."""
 
     operation: Operation
     status: int
@@ -57,13 +57,13 @@ class Refusal:
     client_id: str | None = None
     token_roles: frozenset[str] = frozenset()
     token_scopes: frozenset[str] | None = None
-    """Delegated permissions, where Graph was asked on behalf of a person; else None."""
+    """The token's delegated permissions; None where the app asked as itself."""
     now: float = 0.0
-    """Seconds since the epoch, for a Retry-After that is a date."""
+    """Seconds since the epoch, to read a Retry-After that is a date."""
 
 
-def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - a row, a return
-    """Find the first row that fits. A 401 is not for here: the token decides about it."""
+def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - one return for each row
+    """Give the error of the first row that fits. The client handles a 401 before this."""
     code, message = _code_and_message(refusal.body)
     match refusal.status:
         case 400 | 403 if refusal.operation is Operation.FIND_USER_BY_MAIL:
@@ -88,7 +88,7 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - a row,
             return meeting_not_found()
         case 400 if "corrupted" in message or "invalid meeting id" in message:
             return errors.MeetingIdMalformed(
-                "Microsoft Graph says that this is no meeting id.", fix=remediation.MEETING_ID
+                "Microsoft Graph says that this is not a meeting id.", fix=remediation.MEETING_ID
             )
         case 429:
             retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
@@ -107,7 +107,7 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - a row,
 
 
 def user_not_found_by_mail() -> errors.UserNotFound:
-    """Tell that neither of both look-ups has found anybody."""
+    """Make the error for when neither the sign-in name nor the mail address finds a user."""
     return errors.UserNotFound(
         "Microsoft Graph knows no user by this sign-in name, nor by this mail address.",
         fix="Check the address, or send the organizer's object id. An address that is only another "
@@ -116,7 +116,7 @@ def user_not_found_by_mail() -> errors.UserNotFound:
 
 
 def user_ambiguous() -> errors.UserAmbiguous:
-    """Tell that a mail address does not say who is meant."""
+    """Make the error for a mail address that several users have."""
     return errors.UserAmbiguous(
         "Several users of this tenant have this mail address.",
         fix="Send the object id of the user who organizes the meeting.",
@@ -124,7 +124,7 @@ def user_ambiguous() -> errors.UserAmbiguous:
 
 
 def meeting_not_found() -> errors.MeetingNotFound:
-    """Give the one wording, for a 404 as for an empty lookup."""
+    """Make the error for a 404 and for a lookup that found nothing."""
     return errors.MeetingNotFound(
         "This organizer has no such meeting, or it has expired, or was deleted.",
         fix="Check that the meeting exists and that this user organizes it. A link lives 60 days "
@@ -165,7 +165,7 @@ def _forbidden(refusal: Refusal, message: str) -> errors.ServiceError:
 def _forbidden_to_person(
     refusal: Refusal, scopes: frozenset[str], message: str
 ) -> errors.ServiceError:
-    """Judge a 403 to a person: no app role and no access policy has a part in it."""
+    """Give the error of a 403 on behalf of a person, where app roles and policies do not matter."""
     if _NO_ACCESS.search(message):
         return errors.MeetingNotAccessible(
             "Microsoft Graph says that you have no access to the meeting (3003).",
@@ -189,7 +189,7 @@ def _forbidden_to_person(
 
 
 def _code_and_message(body: bytes) -> tuple[str, str]:
-    """Read Graph's error object, in lower case; empty where it is none."""
+    """Read Graph's error code and message, in lower case. Empty where the body has none."""
     try:
         error: Any = json.loads(body)["error"]
         return str(error.get("code", "")).lower(), str(error.get("message", "")).lower()

@@ -1,4 +1,4 @@
-"""The calls to Microsoft Graph, as values: what is asked, and what in the answer counts."""
+"""The calls to Microsoft Graph: their paths, and how the answer is read from a response."""
 
 import json
 import re
@@ -19,20 +19,24 @@ _MICROSOFT_LINK = re.compile(
 _LONGEST_LINK = 8192
 _LONGEST_ID = 1024
 _NEVER_IN_AN_ID = re.compile("[\x00-\x20\x7f\ud800-\udfff]")
-"""Blanks, control characters and halves of surrogate pairs."""
+"""Blanks, control characters and lone surrogates."""
 
 type Steps[Result] = Generator[Call, str, Result]
-"""Calls that lead to a result: each is yielded, and its answer sent back in (or its error)."""
+"""The calls of one request. It yields each call, is sent its answer, and returns the result.
+
+Where a call fails, its error is raised at the yield.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One GET. Two equal ones have one answer.
+    """One GET. Two equal calls are sent once and share the answer.
 
     Args:
-        path: below the version, percent-encoded.
-        user_id: whom the fixes name, where the answer is a refusal.
-        language: for Accept-Language.
+        operation: what the call asks for.
+        path: the path after the version, percent-encoded.
+        user_id: the organizer that the fix names, if Graph refuses the call.
+        language: the Accept-Language header, if any.
     """
 
     operation: Operation
@@ -41,13 +45,13 @@ class Call:
     language: str | None = None
 
     def read(self, status: int, body: bytes) -> str:
-        """Take what was asked for out of an answer 2xx.
+        """Read the answer (a link or an id) from a 2xx response.
 
         Raises:
-            GraphUnexpected: for anything but the documented shape, or for a link that is not
+            GraphUnexpected: if the body does not have the documented shape, or the link is not
                 Microsoft's.
-            MeetingNotFound, UserNotFound: for a lookup that came back empty.
-            UserAmbiguous: for one that found several users.
+            MeetingNotFound, UserNotFound: if a lookup found nothing.
+            UserAmbiguous: if a lookup found several users.
         """
         try:
             value = json.loads(body)
@@ -72,10 +76,10 @@ def join_link(
     """Ask for a meeting's virtual appointment join link.
 
     Args:
-        user_id: who organizes it.
-        meeting_id: its id.
-        language: for Accept-Language.
-        as_person: whether Graph is asked on that user's behalf: then it answers below `/me` alone.
+        user_id: the organizer's object id.
+        meeting_id: the meeting's id.
+        language: the Accept-Language header, if any.
+        as_person: whether Graph is asked on the organizer's behalf. Then only `/me` works.
 
     Source: https://learn.microsoft.com/graph/api/virtualappointment-getvirtualappointmentjoinweburl
     """
@@ -87,7 +91,7 @@ def join_link(
 def join_link_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
     """Ask for a join link by the meeting's Teams link as an alternate key.
 
-    Only the generated SDKs for beta know it; the diagnostics find out whether a tenant does.
+    Only the generated SDKs for beta have this form. The diagnostics check whether it works.
     """
     path = (
         f"/users/{_segment(user_id)}/onlineMeetings(joinWebUrl={_literal(join_web_url)})"
@@ -97,22 +101,22 @@ def join_link_by_join_web_url(*, user_id: str, join_web_url: str) -> Call:
 
 
 def meeting_by_join_web_url(*, user_id: str, join_web_url: str, as_person: bool = False) -> Call:
-    """Ask for an organizer's meeting by its Teams link, as it stands."""
+    """Ask for an organizer's meeting by its Teams link, unchanged."""
     return _find_meeting(user_id, "JoinWebUrl", join_web_url, as_person=as_person)
 
 
 def meeting_by_join_meeting_id(
     *, user_id: str, join_meeting_id: str, as_person: bool = False
 ) -> Call:
-    """Ask for an organizer's meeting by the number that people type."""
+    """Ask for an organizer's meeting by its join meeting id."""
     attribute = "joinMeetingIdSettings/joinMeetingId"
     return _find_meeting(user_id, attribute, join_meeting_id, as_person=as_person)
 
 
 def user(*, user_principal_name: str) -> Call:
-    """Ask for a user's object id by the name that the user signs in with.
+    """Ask for a user's object id by the sign-in name (user principal name).
 
-    Graph takes names that begin with `$` in parentheses only.
+    Graph accepts a name that begins with `$` only in parentheses.
     """
     if user_principal_name.startswith("$"):
         doubled = user_principal_name.replace("'", "''")
@@ -126,7 +130,7 @@ def user(*, user_principal_name: str) -> Call:
 def user_by_mail(*, mail: str) -> Call:
     """Ask for the object id of the one user who has a mail address."""
     condition = quote("mail eq ", safe="") + _literal(mail)
-    path = f"/users?$filter={condition}&$select=id&$top=2"  # two are enough to be too many
+    path = f"/users?$filter={condition}&$select=id&$top=2"  # two results: the address is ambiguous
     return Call(operation=Operation.FIND_USER_BY_MAIL, path=path)
 
 
@@ -141,12 +145,12 @@ def _owner(user_id: str, *, as_person: bool) -> str:
 
 
 def _segment(text: str) -> str:
-    """Encode an id as one segment of a path: ids are base64 and may hold `/`, `+` and `=`."""
+    """Percent-encode an id as one path segment. Ids are base64 and may hold `/`, `+` and `=`."""
     return quote(text, safe="")
 
 
 def _literal(text: str) -> str:
-    """Write an OData string, each quote in it doubled, percent-encoded once."""
+    """Write an OData string: quotes are doubled, then the whole is percent-encoded."""
     doubled = text.replace("'", "''")
     return quote(f"'{doubled}'", safe="")
 
@@ -167,10 +171,10 @@ def _meeting_id(value: dict[str, Any]) -> str:
 
 
 def _id(value: Mapping[str, Any], what: str) -> str:
-    """Read an id. It becomes a segment of a path, and a part of messages."""
+    """Read an id, and check that it is safe in a path and in messages."""
     text = _text(value.get("id"), f"{what} without an id")
     if len(text) > _LONGEST_ID or text in (".", "..") or _NEVER_IN_AN_ID.search(text):
-        raise errors.GraphUnexpected(f"Microsoft Graph gave {what} with an id that is none.")
+        raise errors.GraphUnexpected(f"Microsoft Graph gave {what} with a malformed id.")
     return text
 
 
@@ -193,9 +197,9 @@ def _text(value: object, otherwise: str) -> str:
 
 
 def is_microsoft_link(url: str) -> bool:
-    """Say whether this may be given out as a join link: https, and one of Microsoft's hosts.
+    """Say whether this may be a join link: https, and one of Microsoft's hosts.
 
-    Beyond that the link is opaque: Microsoft documents nothing of its form.
+    Nothing else is checked, because Microsoft does not document the link's form.
     """
     return (
         len(url) <= _LONGEST_LINK and url.isascii() and _MICROSOFT_LINK.fullmatch(url) is not None

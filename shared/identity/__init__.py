@@ -1,1 +1,1 @@
-"""Who calls and as whom: the app's tokens, callers' tokens, Key Vault."""
+"""Tokens and secrets: the app's own tokens, callers' tokens, on behalf of a person, Key Vault."""

@@ -1,7 +1,7 @@
-"""Who may call when callers sign in with Entra: the check of their bearer tokens.
+"""Checks the bearer tokens of callers who sign in with Entra (HTTP_AUTH=entra).
 
-The app does it itself: App Service Authentication covers an app as a whole, webhooks and the
-health route included.
+The app checks them itself, because App Service Authentication protects an app as a whole, and the
+webhooks and the health route must stay open.
 """
 
 import base64
@@ -17,29 +17,29 @@ from shared.core.settings import ENTRA_AUTHORITY
 from shared.identity.jwks import ALGORITHM, SigningKeys
 
 SCOPE = "JoinLink.Read"
-"""What a person's token has to hold: it opens the person's own meetings."""
+"""The scope that a person's token must have. It allows the person's own meetings."""
 APP_ROLE = "JoinLink.Read.All"
-"""What opens any organizer's meetings, to an application or a person whom it is assigned to."""
+"""The app role that allows any organizer's meetings, to an application or a person who has it."""
 LEEWAY_SECONDS = 60
-"""By how much clocks may differ."""
+"""How far two clocks may differ when a token's times are checked, in seconds."""
 _MOST_CHARACTERS = 16 * 1024
 _REALM = 'Bearer realm="virtual-appointment"'
 
 
 class _TokenMissing(Unauthorized):
-    """There is no token: by RFC 6750 the challenge then says no more than how to send one."""
+    """The request has no token. RFC 6750 (section 3.1): the challenge then names no error code."""
 
 
 class ClaimsChallenge(Unauthorized):
-    """Entra wants more of the sign-in than this token shows, and says what.
+    """Entra requires a sign-in with more claims, such as multifactor authentication.
 
     Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
 
     Args:
         detail: what happened.
         fix: what the caller or an administrator can do.
-        authorization_uri: where the client signs in again.
-        claims: what it asks for then: Entra's own text, unchanged.
+        authorization_uri: the address where the client signs in again.
+        claims: the claims to ask for then: Entra's own text, unchanged.
     """
 
     def __init__(self, detail: str, *, fix: str, authorization_uri: str, claims: str) -> None:
@@ -52,21 +52,21 @@ class ClaimsChallenge(Unauthorized):
 
 
 class _PermissionAbsent(Forbidden):
-    """The token holds too little: by RFC 6750 the challenge then names the scope."""
+    """The token lacks scope and app role. RFC 6750 (section 3.1): the challenge names the scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose token a request came with, and what it allows.
+    """The caller that a checked token belongs to, and what the token allows.
 
     Args:
-        object_id: of the user, or of the application's service principal.
-        client_id: of the application that sent the token, None where the token does not say.
-        is_person: whether a person is signed in; else an application calls by itself.
-        holds_app_role: whether APP_ROLE is assigned: any organizer's meetings.
-        expires_on: when the token ends, in seconds since the epoch.
-        takes_claims_challenges: whether the client says that it can (`xms_cc` holds `cp1`).
-        token: as it was received.
+        object_id: the object id of the user, or of the application's service principal.
+        client_id: the application that sent the token; None where the token does not say.
+        is_person: whether a person is signed in. Otherwise an application calls as itself.
+        holds_app_role: whether the caller has APP_ROLE, which allows any organizer's meetings.
+        expires_on: when the token expires, in seconds since the epoch.
+        takes_claims_challenges: whether the client can handle them (`xms_cc` holds `cp1`).
+        token: the token as it was received.
     """
 
     object_id: str
@@ -79,19 +79,19 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """Name the caller in events: by an id, never by a name or an address."""
+        """The caller's name in events: an id, never a person's name or mail address."""
         return f"user:{self.object_id}" if self.is_person else f"app:{self.client_id}"
 
 
 class SignIn:
-    """Checks tokens that one tenant issues for one app registration.
+    """Checks the tokens that one tenant issues for one app registration.
 
     Source: https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-tokens
 
     Args:
-        tenant_id: whose tokens.
-        client_id: of the app registration they are for.
-        authority: where the keys are published; a loopback address in a local run.
+        tenant_id: the tenant that issues the tokens.
+        client_id: the app registration that the tokens are for.
+        authority: the URL of Entra, which publishes the keys; a loopback address in a local run.
         http: the process's HTTP client.
     """
 
@@ -106,16 +106,17 @@ class SignIn:
         self._keys = SigningKeys(url=url, http=http)
 
     def check(self, headers: Mapping[str, str], *, deadline: Deadline) -> Caller:
-        """Let a caller pass, or not, and say who it is.
+        """Check the token of a request, and say who the caller is.
 
         Args:
-            headers: of the request, by name in lower case.
-            deadline: the time there is, should keys have to be fetched.
+            headers: the request's headers, by name in lower case.
+            deadline: the limit for fetching the tenant's keys, if they are needed.
 
         Raises:
-            Unauthorized: without a valid token.
-            Forbidden: for a guest, and where the token holds neither the scope nor the app role.
-            IdentityUnavailable: if there are no keys to check it with.
+            Unauthorized: if there is no valid token.
+            Forbidden: if the caller is a guest, or the token has neither the scope nor the app
+                role.
+            IdentityUnavailable: if there are no keys to check the token with.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -127,7 +128,7 @@ class SignIn:
         return _caller(self._claims(token, deadline), token)
 
     def _claims(self, token: str, deadline: Deadline) -> Mapping[str, Any]:
-        import jwt  # noqa: PLC0415 - 50 ms, and only for this sign-in
+        import jwt  # noqa: PLC0415 - 50 ms, needed only with HTTP_AUTH=entra
 
         try:
             if len(token) > _MOST_CHARACTERS:
@@ -146,7 +147,7 @@ class SignIn:
                 options={"require": ["aud", "exp", "iss", "nbf", "tid"]},
             )
         except (jwt.PyJWTError, ValueError):
-            # From None: what PyJWT says may quote the token.
+            # `from None`, because PyJWT's text may quote the token.
             raise _invalid_token() from None
         if claims["tid"] != self._tenant_id or not _is_object_id(claims.get("oid")):
             raise _invalid_token()
@@ -154,13 +155,13 @@ class SignIn:
 
 
 def _caller(claims: Mapping[str, Any], token: str) -> Caller:
-    """Tell a person from an application, by what Entra says of either in access tokens.
+    """Read the caller out of an access token's claims: a person or an application.
 
     Source: https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 
     Raises:
-        Unauthorized: for what is no access token, such as the ID token of somebody who signed in.
-        Forbidden: as `SignIn.check` says.
+        Unauthorized: if it is not an access token, for example a person's ID token.
+        Forbidden: as in `SignIn.check`.
     """
     scopes, roles, kind = claims.get("scp"), claims.get("roles"), claims.get("idtyp")
     is_person = "scp" in claims
@@ -177,7 +178,7 @@ def _caller(claims: Mapping[str, Any], token: str) -> Caller:
         )
     if is_person and _is_a_guests(claims):
         raise Forbidden(
-            "Guests get no join links here.",
+            "Guest accounts cannot get join links.",
             fix="Sign in with an account of this organization itself.",
         )
     capabilities = claims.get("xms_cc")
@@ -193,9 +194,10 @@ def _caller(claims: Mapping[str, Any], token: str) -> Caller:
 
 
 def _is_an_applications(claims: Mapping[str, Any]) -> bool:
-    """Tell an application's access token from an ID token, which may carry app roles as well.
+    """Say whether this is an application's access token.
 
-    An ID token names no client, and as `sub` somebody else than an application's object id.
+    An ID token may carry app roles as well. But it names no client, and its `sub` is not the
+    object id.
     """
     kind = claims.get("idtyp")
     by_itself = kind == "app" or (kind is None and claims.get("sub") == claims["oid"])
@@ -205,8 +207,8 @@ def _is_an_applications(claims: Mapping[str, Any]) -> bool:
 def _is_a_guests(claims: Mapping[str, Any]) -> bool:
     """Say whether the user is a guest in the tenant.
 
-    `acct` says so, where the registration asks for it. Else there is `idp` in the tokens of those
-    whose home is elsewhere.
+    The claim `acct` says so, if the registration asks for it. Otherwise the claim `idp` does: only
+    tokens of accounts from another tenant have it.
     """
     if "acct" in claims:
         return claims["acct"] not in (0, "0")
@@ -223,7 +225,7 @@ def _is_object_id(claim: object) -> bool:
 
 
 def challenge(error: ServiceError) -> str | None:
-    """Say what the header WWW-Authenticate says beside an error (RFC 6750, section 3)."""
+    """Give an error's WWW-Authenticate header, if it has one (RFC 6750, section 3)."""
     match error:
         case _TokenMissing():
             return _REALM
@@ -241,5 +243,5 @@ def _invalid_token() -> Unauthorized:
     return Unauthorized(
         "The bearer token is not valid for this service.",
         fix="Get a token from the tenant of ENTRA_TENANT_ID for the app registration of "
-        "ENTRA_CLIENT_ID, and send it before it ends.",
+        "ENTRA_CLIENT_ID, and send it before it expires.",
     )

@@ -1,7 +1,8 @@
-"""From a refusal of Entra's token endpoint to an error of ours. Pure: the table, nothing else.
+"""The table that turns a refusal of Entra's token endpoint into an error of this app.
 
-Entra says to branch on `error`, since its numbers may change; but only the numbers tell what to do.
-So known numbers come first, and an unknown one falls back to `error` and the status.
+Entra's documentation says to decide by `error`, since the error numbers may change. But only the
+numbers say what to do. So the known numbers come first. For an unknown number, `error` and the
+status decide.
 
 Source: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
@@ -25,7 +26,7 @@ from shared.core.retry_after import parse_retry_after
 from shared.identity.bearer_tokens import ClaimsChallenge
 
 CREDENTIAL_NOT_FOUND = frozenset({70021, 700211, 700212, 700213, 7002138})
-"""No federated credential matches, or a new one is not everywhere yet."""
+"""No federated credential matches, or a new one has not reached all of Entra's servers."""
 _CONSENT = frozenset({65001, 65004, 90094})
 _MORE_OF_THE_SIGN_IN = frozenset({50072, 50074, 50076, 50078, 50079, 50158})
 _BLOCKED = frozenset({53000, 53001, 53002, 53003, 530032, 530033, 530034, 530035})
@@ -50,15 +51,15 @@ _SIGN_IN_AGAIN = "Sign in again, and send the new token."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRefusal:
-    """An answer of the token endpoint other than a token, and what was asked.
+    """A response of the token endpoint that holds no token, and the request it belongs to.
 
     Args:
-        status, headers, body: the answer.
-        authority: of the tenant, such as `https://login.microsoftonline.com/TENANT`.
-        tenant_id, client_id: of the registration.
-        subject: the managed identity's principal id, as its own token has it.
-        takes_claims_challenges: whether the caller's client says that it can.
-        now: seconds since the epoch, for a Retry-After that is a date.
+        status, headers, body: the response.
+        authority: the tenant's URL, such as `https://login.microsoftonline.com/TENANT`.
+        tenant_id, client_id: the ids of the app registration.
+        subject: the managed identity's principal id, as its own token says it.
+        takes_claims_challenges: whether the caller's client says that it can handle them.
+        now: seconds since the epoch, to read a Retry-After that is a date.
     """
 
     status: int
@@ -73,7 +74,7 @@ class ExchangeRefusal:
 
 
 def codes_of(refusal: ExchangeRefusal) -> frozenset[int]:
-    """Read Entra's own numbers; none where the answer is not in its form."""
+    """Read Entra's error numbers. The set is empty where the body does not have Entra's form."""
     codes = _read(refusal.body).get("error_codes")
     return (
         frozenset(code for code in codes if type(code) is int)
@@ -82,8 +83,8 @@ def codes_of(refusal: ExchangeRefusal) -> frozenset[int]:
     )
 
 
-def to_error(refusal: ExchangeRefusal) -> ServiceError:  # noqa: C901, PLR0911, PLR0912 - a row, a return
-    """Find the first row that fits."""
+def to_error(refusal: ExchangeRefusal) -> ServiceError:  # noqa: C901, PLR0911, PLR0912 - one return for each row
+    """Give the error of the first row that fits."""
     said = _read(refusal.body)
     codes = codes_of(refusal)
     error, suberror = str(said.get("error")), said.get("suberror")
@@ -125,14 +126,14 @@ def to_error(refusal: ExchangeRefusal) -> ServiceError:  # noqa: C901, PLR0911, 
             fix="Sign in with an account of this organization itself.",
         )
     if codes & _TOKEN_ENDED:
-        return Unauthorized(f"The bearer token has ended{what}.", fix=_SIGN_IN_AGAIN)
+        return Unauthorized(f"The bearer token has expired{what}.", fix=_SIGN_IN_AGAIN)
     if codes & _NOT_OUR_TOKEN:
         return Unauthorized(
-            f"Entra does not take the bearer token as one for this service{what}.",
+            f"Entra does not accept the bearer token as one for this service{what}.",
             fix=_SIGN_IN_AGAIN,
         )
     if codes & _SIGN_IN_TOO_OLD or error == "invalid_grant":
-        return Unauthorized(f"Entra wants a new sign-in{what}.", fix=_SIGN_IN_AGAIN)
+        return Unauthorized(f"Entra requires a new sign-in{what}.", fix=_SIGN_IN_AGAIN)
     if error in _OPERATORS_ERRORS:
         return SignInSetupIncomplete(
             f"Entra refuses what the app asks for{what}.",
@@ -151,7 +152,7 @@ def _read(body: bytes) -> dict[str, Any]:
 
 
 def _reference(codes: frozenset[int], said: dict[str, Any]) -> str:
-    """Give what Microsoft's support asks for. Entra's description may hold names, and stays out."""
+    """Give the ids that Microsoft's support asks for, without Entra's text: it may hold names."""
     parts = [f"AADSTS{code}" for code in sorted(codes)]
     trace = said.get("trace_id")
     if isinstance(trace, str) and _GUID.fullmatch(trace):

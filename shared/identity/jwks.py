@@ -1,4 +1,4 @@
-"""The keys that a tenant's tokens are signed with: fetched once, kept, refreshed when need be."""
+"""The public keys that a tenant's tokens are signed with: fetched, cached and refreshed."""
 
 import json
 import threading
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 ALGORITHM = "RS256"
 FEWEST_BITS = 2048
-"""Of a key's modulus (RFC 7518, section 3.3)."""
+"""The fewest bits that an RSA key's modulus may have (RFC 7518, section 3.3)."""
 FETCH_SECONDS = 5.0
-"""For one try at fetching the keys."""
+"""The limit for one fetch of the keys, in seconds."""
 REFRESH_SECONDS = 60.0
-"""Between two fetches, whatever key ids strangers make up."""
+"""The shortest time between two fetches, in seconds: callers can send any key id."""
 COOL_DOWN_SECONDS = 5.0
-"""The same, while no keys are known at all."""
+"""The same, while no keys are known."""
 KEEP_SECONDS = 24 * 3600.0
-"""After that the keys are fetched anew, since one may have been withdrawn."""
+"""How long keys are used before they are fetched again, in seconds: a key may be withdrawn."""
 
 
 class NoSigningKeys(Exception):
-    """The authority's answer holds no keys."""
+    """The authority's response holds no keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class SigningKeys:
     """The public keys of one tenant.
 
     Args:
-        url: of the JSON Web Key Set (RFC 7517).
+        url: the address of the JSON Web Key Set (RFC 7517).
         http: the process's HTTP client.
-        clock: seconds that only grow.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SigningKeys:
         self._renewing = threading.Lock()
 
     def find(self, key_id: str, *, deadline: Deadline) -> "PyJWK | None":
-        """Give a key, or None where the tenant has none of that id.
+        """Give the key with this id, or None where the tenant has no such key.
 
         Raises:
             IdentityUnavailable: if no keys are known and none could be fetched.
@@ -79,7 +79,7 @@ class SigningKeys:
         elif key_id not in known.keys:
             known = self._newer_or(known, deadline)
         elif self._is_old(known) and self._renewing.acquire(blocking=False):
-            # One caller waits for new keys; the others go on with those that are known.
+            # One caller waits for the new keys. The others use the known keys meanwhile.
             try:
                 known = self._newer_or(known, deadline)
             finally:
@@ -113,8 +113,8 @@ class SigningKeys:
 
 
 def _read(body: bytes) -> "Mapping[str, PyJWK]":
-    """Read a key set; keys that are not for signing tokens, or not valid, are left out."""
-    from jwt import PyJWK, PyJWTError  # noqa: PLC0415 - 50 ms, and only for this sign-in
+    """Read a key set. Keys that are invalid or not for signing tokens are left out."""
+    from jwt import PyJWK, PyJWTError  # noqa: PLC0415 - 50 ms, needed only with HTTP_AUTH=entra
 
     try:
         listed = json.loads(body)["keys"]

@@ -1,8 +1,8 @@
-"""The webhooks' secrets, from Key Vault, read seldom and remembered for a while.
+"""Reads the secrets of webhooks and deliveries from Key Vault, and caches them.
 
-Of each secret the newest two versions that are enabled and in force count. So rotating one is:
-add a version, tell the booking system. A read happens in a thread of its own, so that a vault that
-hangs holds up nobody past their time, and once for all who wait.
+The newest two versions of a secret that are enabled and in force are valid. So to rotate a secret,
+an operator adds a version and then changes the booking system. Each read runs in its own thread and
+serves all waiting callers, so a vault that hangs delays no caller past its deadline.
 """
 
 import math
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretClient
 
 FRESH_SECONDS = 300
-"""So long a value is used without asking again."""
+"""How long a value is used without another read, in seconds."""
 KEEP_SECONDS = 3600
-"""So long the last known value serves when the vault does not answer."""
+"""How long the last value is used while the vault does not answer, in seconds."""
 EARLY_SECONDS = 30
-"""Between two reads that a failed signature causes."""
+"""The shortest time between two reads that failed signatures cause, in seconds."""
 RETRY_SECONDS = 30
-"""From a failed read to the next one, where a value is known."""
+"""The time from a failed read to the next one where a value is cached, in seconds."""
 VERSIONS = 2
 
 _CONNECT_SECONDS = 2
@@ -49,14 +49,14 @@ class _Reading:
 
 
 class SecretStore:
-    """Values of secrets by name.
+    """The values of secrets, by name.
 
     Args:
         vault_uri: `https://NAME.vault.azure.net`.
-        identity: who may read there.
+        identity: the identity that may read the vault's secrets.
         http: the process's HTTP client.
-        clock: seconds, for the ages of what was read.
-        now: seconds since the epoch, for the times that versions carry.
+        clock: monotonic seconds, for the age of cached values.
+        now: seconds since the epoch, for the start and end dates of versions.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class SecretStore:
         self._next_early: dict[str, float] = {}
 
     def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:
-        """Give a secret's values, the newest first; none where there is no such secret.
+        """Give a secret's valid values, the newest first. Empty where there is no such secret.
 
         Raises:
-            SecretsUnavailable: if the vault does not answer in the deadline's time, and did not in
-                the last hour.
+            SecretsUnavailable: if the vault does not answer before the deadline, and no value from
+                the last hour is cached.
         """
         known = self._readings.get(name)
         if known is not None and self._age(known) < FRESH_SECONDS:
@@ -112,9 +112,10 @@ class SecretStore:
         return self._values(reading)
 
     def newer(self, name: str, *, seen: tuple[str, ...], deadline: Deadline) -> tuple[str, ...]:
-        """Give the values after another look, seldom: for a signature that `seen` did not make.
+        """Read the values again, for a signature that none of the values in `seen` made.
 
-        The same values come back where there has just been a look, or the vault does not answer.
+        The same values are returned if the last such read was less than EARLY_SECONDS ago, or if
+        the vault does not answer.
         """
         known = self._readings.get(name)
         if known is None or self._values(known) != seen:
@@ -125,7 +126,7 @@ class SecretStore:
                 self._next_early[name] = self._clock() + EARLY_SECONDS
                 self._readings.start(name, read, seen=known)
         try:
-            # Whoever comes in the meantime waits for that one, and starts none.
+            # Callers that come meanwhile wait for this read and start none.
             reading = self._readings.fetch(
                 name, read, seen=known, deadline=deadline, cool_down=math.inf
             )

@@ -1,8 +1,8 @@
-"""The app's own identity: one credential for the process, and one token request at a time.
+"""The app's own tokens: one credential for the process, and one token request at a time.
 
-azure-identity sends one request per thread on a cold or expiring cache, and asks again on every
-call in a token's last five minutes. Here one thread asks and the others wait, or go on with the
-token that is still good.
+While its cache is empty or a token expires soon, azure-identity sends a request for each thread.
+In a token's last five minutes it sends one for each call. Here one thread sends the request. The
+others wait, or use the token that is still valid.
 """
 
 import base64
@@ -15,8 +15,8 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, SupportsTokenInfo
 
-# A tenth of a second, and here: no link is had without it, and imported by the first of many calls
-# at once it would take twice as long.
+# This import takes 0.1 s. It is not postponed: every link needs it, and if several first calls
+# imported it at the same time, it would take twice as long.
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.core.deadline import Deadline
@@ -24,16 +24,16 @@ from shared.core.errors import IdentityUnavailable
 from shared.core.single_flight import FetchFailed, SingleFlight
 
 USABLE_SECONDS = 30
-"""A token with less left is as good as expired: a call needs some time itself."""
+"""A token that is valid for less is not used: the call itself takes time. In seconds."""
 RENEWAL_SECONDS = 300
-"""From here on azure-identity asks the endpoint again; before, it answers from its cache."""
+"""How long before a token's end azure-identity sends a new request, in seconds."""
 RETRY_SECONDS = 30
-"""Between two attempts to renew a token that is still good."""
+"""The time between two attempts to renew a token that is still valid, in seconds."""
 REPLACE_SECONDS = 60
-"""Between two replacements of the credential."""
+"""The shortest time between two replacements of the credential, in seconds."""
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 5
-"""For each try of azure-identity's, which by itself would wait for 300 seconds."""
+"""The limit for each try of azure-identity, in seconds. Its own default is 300."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Token:
     refresh_on: float
 
     def claims(self) -> Mapping[str, Any]:
-        """Read what the token says. Nothing is verified: it is ours, and not for us to judge."""
+        """Read the token's claims, without verifying it: it is the app's own token."""
         try:
             payload = self.value.split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -54,33 +54,33 @@ class Token:
         return claims if isinstance(claims, dict) else {}
 
     def roles(self) -> frozenset[str]:
-        """Give the app roles that the token carries."""
+        """Give the app roles in the token."""
         roles = self.claims().get("roles")
         return frozenset(map(str, roles)) if isinstance(roles, list) else frozenset()
 
     def client_id(self) -> str | None:
-        """Give the client id of the application whose own token it is.
+        """Give the client id of the application that the token belongs to.
 
-        None where it is a person's, as by `az login`: that names what they signed in with.
+        None for a person's token, as from `az login`: there it is the client id of the Azure CLI.
         """
         claims = self.claims()
         named = claims.get("appid")
         return named if isinstance(named, str) and "scp" not in claims else None
 
     def tenant_id(self) -> str | None:
-        """Give the tenant that issued the token."""
+        """Give the id of the tenant that issued the token."""
         named = self.claims().get("tid")
         return named if isinstance(named, str) else None
 
 
 class ManagedIdentity:
-    """Tokens for the app, by its managed identity, or by `az login` on somebody's machine.
+    """Gets the app's tokens: from its managed identity, or from `az login` in a local run.
 
     Args:
-        client_id: of a user-assigned identity; None for the system-assigned one.
-        environment: where the platform offers its identity endpoint.
+        client_id: the client id of a user-assigned identity; None for the system-assigned one.
+        environment: the environment variables, where the platform names its identity endpoint.
         clock: seconds since the epoch.
-        make_credential: how a credential is made; azure-identity's by default.
+        make_credential: makes a credential; azure-identity's by default.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class ManagedIdentity:
         self._credential: SupportsTokenInfo | None = None
         self._replaced_on = float("-inf")
         self._tokens = self._no_tokens()
-        """By scope, from the credential. With another credential there are other tokens."""
+        """The tokens by scope. A new credential starts with an empty store."""
 
     def token(self, scope: str, *, deadline: Deadline) -> Token:
-        """Give a token that is good for at least USABLE_SECONDS.
+        """Give a token that is valid for at least USABLE_SECONDS.
 
         Raises:
-            IdentityUnavailable: if none could be had in the deadline's time.
+            IdentityUnavailable: if there is no token before the deadline.
         """
         tokens, now = self._tokens, self._clock()
         token = tokens.get(scope)
@@ -117,18 +117,18 @@ class ManagedIdentity:
         return token
 
     def known_tenant_id(self, scope: str) -> str | None:
-        """Give the app's tenant, where a token says it already; nothing is asked for."""
+        """Give the app's tenant id from a token in the cache. None: no token is there yet."""
         token = self._tokens.get(scope)
         return None if token is None else token.tenant_id()
 
     def renew(self, scope: str, *, rejected: Token, deadline: Deadline) -> Token:
-        """Give another token than the one that was rejected.
+        """Give a token other than the one that Graph rejected.
 
-        azure-identity caches inside the credential, so a new one takes its place, at most once
+        azure-identity caches tokens in the credential. So the credential is replaced, at most once
         in REPLACE_SECONDS.
 
         Raises:
-            IdentityUnavailable: if there is no other token to be had.
+            IdentityUnavailable: if there is no other token.
         """
         with self._lock:
             tokens = self._tokens
@@ -140,7 +140,7 @@ class ManagedIdentity:
                 self._replaced_on = now
                 with self._credential_lock:
                     self._credential = None
-                # What the old credential still brings comes into the old ones.
+                # A fetch by the old credential still ends in the old store.
                 self._tokens = tokens = self._no_tokens()
         token = self._fetch(tokens, scope, seen=None, deadline=deadline)
         if token.value == rejected.value:
@@ -202,7 +202,7 @@ def _no_token(*, managed: bool, cause: str) -> IdentityUnavailable:
             cause=cause,
         )
     return IdentityUnavailable(
-        "No managed identity here, and no signed-in developer.",
+        "There is no managed identity, and no developer is signed in.",
         fix="Run az login, or give the app a managed identity.",
         cause=cause,
     )

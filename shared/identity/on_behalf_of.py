@@ -1,8 +1,8 @@
-"""Tokens for Microsoft Graph on behalf of a person: the person's token exchanged with Entra.
+"""Exchanges a person's token for a token that calls Microsoft Graph on the person's behalf.
 
-The app proves itself by its managed identity's token, so there is no secret. azure-identity has a
-credential for this flow, which takes two requests for each token, cannot keep a deadline, and
-refuses a local authority.
+The app authenticates with its managed identity's token, so it needs no secret. azure-identity has a
+credential for this flow as well, but that sends two requests for each token, cannot keep a
+deadline, and refuses a local authority.
 
 Source: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-on-behalf-of-flow
 """
@@ -38,17 +38,20 @@ from shared.identity.managed_identity import ManagedIdentity, Token
 ASSERTION_SCOPE = f"{ASSERTION_AUDIENCE}/.default"
 GRAPH_SCOPE = f"{GRAPH_ROOT}/.default"
 EARLY_SECONDS = 300
-"""So long before its end a token of Graph is no longer used."""
+"""How long before its end a token for Graph is no longer used, in seconds."""
 REMEMBER_FAILURE_SECONDS = 60.0
-"""For one caller's token: a loop of one client must not have Entra throttle the registration."""
+"""How long a failed exchange is cached for one caller's token, in seconds.
+
+Without it, one client's loop could make Entra throttle the app registration.
+"""
 LONGEST_FAILURE_SECONDS = 300.0
-"""However long Entra asks to wait."""
+"""The longest time that a failure is cached, whatever Retry-After Entra sends, in seconds."""
 RENEW_SECONDS = 60.0
-"""Between two exchanges of one caller's token that Graph's rejections cause."""
+"""The time between two exchanges of one caller's token after Graph rejected one, in seconds."""
 REMEMBER_AT_MOST = 1000
-"""About 4 MB of tokens."""
+"""How many tokens are cached: about 4 MB."""
 SPREAD_SECONDS = 1.0
-"""Before the one more try where Entra does not know the federated credential."""
+"""The wait before the second try where Entra does not know the federated credential."""
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
@@ -57,12 +60,12 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
 
 @dataclass(frozen=True, slots=True)
 class UserToken:
-    """A token for Graph on behalf of a person: opaque, but for what Entra said with it.
+    """A token for Graph on behalf of a person. The app does not look into it.
 
     Args:
         value: the token.
-        expires_on: when it is used no longer, in seconds since the epoch.
-        scopes: the delegated permissions that it carries.
+        expires_on: when the app stops using it, in seconds since the epoch.
+        scopes: the delegated permissions in it, as Entra's response says.
     """
 
     value: str = field(repr=False)
@@ -72,13 +75,13 @@ class UserToken:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failed exchange, which is answered alike until it is forgotten."""
+    """A failed exchange. Its error is given to each caller until `expires_on`."""
 
     refusal: ExchangeRefusal
     expires_on: float
 
     def error(self, now: float) -> ServiceError:
-        """Make the error anew: one exception must not be raised by many threads."""
+        """Make a new error, because several threads must not raise the same exception."""
         error = to_error(self.refusal)
         if error.default_retry_after is not None:
             error.retry_after = self.expires_on - now
@@ -86,20 +89,20 @@ class _Failure:
 
 
 class OnBehalfOf:
-    """Exchanges callers' tokens, each once for as long as what comes of it is good.
+    """Exchanges callers' tokens for tokens of Graph, and caches these while they are valid.
 
-    A token is exchanged only after `SignIn.check` has let it pass. What comes of it is kept in this
-    process's memory, by the SHA-256 of the caller's token: two tokens of one person differ in what
-    their sign-ins have proved.
+    A caller's token is exchanged only after `SignIn.check` has accepted it. The cache is in this
+    process's memory. Its key is the SHA-256 of the caller's token and not the person, because one
+    sign-in may have fulfilled more conditions than another.
 
     Args:
-        tenant_id: of the registration and its callers.
-        client_id: of the app registration that callers' tokens are for.
-        authority: Entra; a loopback address in a local run.
+        tenant_id: the tenant of the app registration and the callers.
+        client_id: the app registration that callers' tokens are for.
+        authority: the URL of Entra; a loopback address in a local run.
         http: the process's HTTP client.
-        identity: whose token is the registration's credential.
+        identity: the managed identity whose token is the registration's credential.
         clock: seconds since the epoch.
-        sleep: waits before the one more try.
+        sleep: waits before the second try.
     """
 
     def __init__(
@@ -136,17 +139,17 @@ class OnBehalfOf:
         """Give a token for Graph on behalf of a person whose own token has been checked.
 
         Raises:
-            ServiceError: by the table of `exchange_errors`.
-            IdentityUnavailable: also where there was no answer in the deadline's time.
+            ServiceError: by the table in `exchange_errors`.
+            IdentityUnavailable: also if Entra does not answer before the deadline.
         """
         return self._token(_key(caller), caller, deadline, seen=None)
 
     def renew(self, caller: Caller, *, rejected: UserToken, deadline: Deadline) -> UserToken:
-        """Give another token than the one that Graph rejected, at most once in RENEW_SECONDS.
+        """Give a token other than the one that Graph rejected, at most once in RENEW_SECONDS.
 
         Raises:
-            IdentityUnavailable: if there is no other token to be had.
-            ServiceError: as `token` does.
+            IdentityUnavailable: if there is no other token.
+            ServiceError: as in `token`.
         """
         key = _key(caller)
         with self._lock:
@@ -155,11 +158,13 @@ class OnBehalfOf:
         return self._token(key, caller, deadline, seen=rejected)
 
     def check_credential(self, *, deadline: Deadline) -> None:
-        """Ask Entra, without a person, whether it takes the identity as the registration's.
+        """Ask Entra whether it accepts the managed identity as the registration's credential.
+
+        This needs no person.
 
         Raises:
-            SignInSetupIncomplete: if it does not, with what to create.
-            IdentityUnavailable: if there was no answer.
+            SignInSetupIncomplete: if Entra does not accept it. The fix says what to create.
+            IdentityUnavailable: if Entra does not answer.
         """
         assertion = self._identity.token(ASSERTION_SCOPE, deadline=deadline)
         try:
@@ -178,7 +183,7 @@ class OnBehalfOf:
             )
         except FetchFailed as failed:
             if isinstance(error := failed.error, IdentityUnavailable):
-                # Others have that one too, and one exception must not be raised by many threads.
+                # Other threads hold the same exception, and several threads must not raise it.
                 raise IdentityUnavailable(error.detail, fix=error.fix, cause=error.cause) from None
             raise _no_answer(failed.reason) from None
         if isinstance(ended, _Failure):
@@ -197,7 +202,7 @@ class OnBehalfOf:
             codes_of(self._refusal(response, assertion)) & CREDENTIAL_NOT_FOUND
             and deadline.remaining() > 2 * SPREAD_SECONDS
         ):
-            # A new credential fails now and then, even after it has worked.
+            # A new federated credential sometimes fails, even after it has worked.
             self._sleep(SPREAD_SECONDS)
             response = self._post(assertion, form, deadline)
         now = self._clock()
@@ -253,9 +258,9 @@ def _key(caller: Caller) -> bytes:
 
 
 def _read_token(response: Response) -> _Answer | None:
-    """Read the answer that holds a token; None where it is none.
+    """Read the token out of Entra's response. None where the response holds no token.
 
-    A scope comes with or without the resource before it: `https://graph.microsoft.com/User.Read`.
+    A scope may have the resource before it: `https://graph.microsoft.com/User.Read`.
     """
     try:
         said = json.loads(response.body)

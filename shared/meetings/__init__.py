@@ -1,1 +1,1 @@
-"""From a request to its join link."""
+"""Requests for join links: reading them, Teams links, the caller's rights, resolving."""

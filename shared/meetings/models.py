@@ -1,4 +1,4 @@
-"""What comes in and what goes out: a request, its join link, its outcome. With their JSON."""
+"""A request, its join link and its outcome, each with its JSON."""
 
 import json
 import re
@@ -23,11 +23,11 @@ ME = "me"
 """The `userId` of a person who asks for a meeting of their own."""
 MAX_CONTEXT_BYTES = 4096
 MAX_DEPTH = 32
-"""Of a request: its own object is one level."""
+"""How deep a request's JSON may be nested. The request's own object is one level."""
 MEETING_REFERENCES = ("onlineMeetingId", "joinWebUrl", "joinMeetingId")
 """The members that name a meeting, the one that takes the fewest calls to Graph first."""
 type Alternatives = Sequence[Mapping[str, Json]]
-"""Members to try in place of a request's own, such as another Teams link; the best first."""
+"""Members to try in place of the request's own, such as another Teams link; the best first."""
 _MAX_LENGTHS = {
     "onlineMeetingId": 1024,
     "joinWebUrl": teams_links.MAX_LENGTH,
@@ -38,43 +38,43 @@ _MAX_LENGTHS = {
 }
 _MEMBERS = frozenset({"userId", "language", "requestId", "context", *MEETING_REFERENCES})
 _PASTED = frozenset({"joinWebUrl", "joinMeetingId"})
-"""What people paste, with blanks and lines around it: only what is read in it goes on."""
+"""Members that people paste with other text around. Only the link or number in them is used."""
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinRequest:
-    """One thing to resolve: a meeting, by one reference, and its organizer."""
+    """A request for one join link: a meeting, by one reference, and its organizer."""
 
     request_id: str
     user_id: str | None = field(default=None, repr=False)
-    """An object id, a user principal name, `me`, or None where nobody is named.
+    """An object id, a user principal name, a mail address, `me`, or None.
 
-    Then the Teams link names the organizer, or a signed-in person means a meeting of their own.
+    With None the Teams link names the organizer, or a signed-in person asks for their own meeting.
     """
     online_meeting_id: str | None = field(default=None, repr=False)
     link: TeamsLink | None = field(default=None, repr=False)
-    """What the Teams link or the join meeting id says."""
+    """What was read from the Teams link or the join meeting id."""
     language: str | None = None
     context: Json = field(default=None, repr=False)
     on_behalf_of: Caller | None = field(default=None, repr=False)
-    """Who asks for a meeting of their own, None where the app asks Graph as itself."""
+    """The person whose own meeting this is; None where the app asks Graph as itself."""
     alternatives: "tuple[JoinRequest, ...]" = field(default=(), repr=False)
-    """Requests for the same thing, to try in turn where this one turns out unusable."""
+    """Requests to try in order if this one cannot be resolved."""
 
     @classmethod
     def from_document(
         cls, document: Document, *, request_id: str, from_person: bool = False
     ) -> "JoinRequest":
-        """Check everything about a request but whether its caller may ask for this.
+        """Check a request's members, and make the request. `authorize` checks the caller's rights.
 
         Args:
             document: the request as it was read.
-            request_id: its own, or the one that it was given.
-            from_person: whether a person is signed in, so that `me` says who, and nothing does.
+            request_id: the request's own id, or the one that the app made for it.
+            from_person: whether a person is signed in. Only then `userId` may be `me` or absent.
 
         Raises:
-            InvalidRequest: with one field error for each thing that is wrong.
+            InvalidRequest: with one field error for each invalid member.
         """
         errors = FieldErrors(document.field_errors)
         value = document.value
@@ -103,9 +103,9 @@ class JoinRequest:
 
 
 def combine(document: Document, alternatives: Alternatives) -> Iterator[Document]:
-    """Give the requests that alternatives make of a valid one: each organizer with each reference.
+    """Combine a valid request with its alternatives: each organizer with each reference.
 
-    The first of them is the request itself.
+    The first combination is the request itself.
     """
     value = document.value if isinstance(document.value, dict) else {}
     own = {name: value[name] for name in MEETING_REFERENCES if name in value}
@@ -119,14 +119,14 @@ def combine(document: Document, alternatives: Alternatives) -> Iterator[Document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinLink:
-    """The answer to a request."""
+    """A resolved request: the join link, with the ids that were found."""
 
     user_id: str
     online_meeting_id: str = field(repr=False)
     virtual_appointment_join_web_url: str = field(repr=False)
 
     def to_json(self, correlation: "Correlation") -> dict[str, Json]:
-        """Give the result as callers see it."""
+        """Give the result's JSON members, as callers see them."""
         return {
             "requestId": correlation.request_id,
             "userId": self.user_id,
@@ -138,14 +138,14 @@ class JoinLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correlation:
-    """What lets a caller recognize its request, valid or not."""
+    """A request's id and context, by which the caller recognizes it, valid or not."""
 
     request_id: str
     context: Json = field(default=None, repr=False)
 
     @classmethod
     def of(cls, document: Document, *, default_request_id: str) -> "Correlation":
-        """Find a request's id and context, as far as these are valid."""
+        """Read a request's id and context, as far as they are valid."""
         value = document.value
         if not isinstance(value, dict):
             return cls(request_id=default_request_id)
@@ -159,7 +159,7 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a try at a request ended: a result's members, or an error and its problem's members."""
+    """How a try ended: with a result's JSON members, or an error and its problem's members."""
 
     request_id: str
     context: Json = field(default=None, repr=False)
@@ -168,7 +168,7 @@ class Outcome:
 
     @classmethod
     def of(cls, correlation: Correlation, ended: JoinLink | Exception) -> "Outcome":
-        """Make the outcome of a request that ended in a link or an error."""
+        """Make the outcome of a request that ended with a link or an error."""
         if isinstance(ended, JoinLink):
             members, error = ended.to_json(correlation), None
         else:
@@ -183,9 +183,9 @@ class Outcome:
 
 
 def reduce_link(request: Json) -> Json:
-    """Put a request's Teams link in the place of the text that it was pasted with.
+    """Replace a request's pasted text by the Teams link in it, so that a queue message stays short.
 
-    What is kept is all that leads to the meeting, and no longer than a link may be.
+    The link holds everything that leads to the meeting, in at most 2,048 characters.
     """
     if not isinstance(request, dict) or not isinstance(text := request.get("joinWebUrl"), str):
         return request
@@ -204,7 +204,7 @@ def _invalid(errors: FieldErrors) -> InvalidRequest:
 
 
 def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
-    """Read an optional text member; null and an empty text are as good as absent."""
+    """Read an optional text member. Null and an empty text count as absent."""
     text = value.get(name)
     if text is None or text == "":
         return None
@@ -235,7 +235,7 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_pers
         check(
             "userId",
             from_person,
-            "`me` is for a person who signs in: here, say who organizes the meeting.",
+            "`me` works only for a person who signs in. Here, name the organizer.",
         )
     elif user_id:
         check(
@@ -244,7 +244,7 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_pers
             "Must be the organizer's object id in Entra (a GUID), sign-in name or mail address.",
         )
     if meeting_id := texts["onlineMeetingId"]:
-        # As segments of a path these would lead elsewhere.
+        # In a path these segments would lead to another resource.
         check("onlineMeetingId", meeting_id not in (".", ".."), "Is not a meeting id.")
     if language := texts["language"]:
         check("language", is_language_tag(language), "Must be a BCP 47 tag, such as de or pt-BR.")
@@ -253,7 +253,7 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_pers
 
 
 def _read_link(texts: dict[str, str | None], errors: FieldErrors) -> TeamsLink | None:
-    """Read the Teams link, or the number that stands for one."""
+    """Read the Teams link or the join meeting id."""
     if number := texts["joinMeetingId"]:
         join_meeting_id = parse_join_meeting_id(number)
         if join_meeting_id is not None:
@@ -274,7 +274,7 @@ def _read_link(texts: dict[str, str | None], errors: FieldErrors) -> TeamsLink |
 def _check_reference(
     value: dict[str, Json], link: TeamsLink | None, errors: FieldErrors, *, from_person: bool
 ) -> None:
-    # A member that was read as invalid is there, although it has no value.
+    # A member that was invalid has no value in the document, but counts as present.
     invalid = {error.pointer for error in errors}
     there = {name for name in value if value[name] not in (None, "") or pointer(name) in invalid}
     given = [name for name in MEETING_REFERENCES if name in there]
@@ -285,7 +285,7 @@ def _check_reference(
     if from_person or "userId" in there:
         return
     if "joinWebUrl" not in given:
-        errors.add("Missing: say who organizes the meeting.", "userId")
+        errors.add("Missing: name the organizer.", "userId")
     elif link is not None and link.organizer_id is None:
         short = "A short Teams link does" if link.is_short else "This Teams link does"
         errors.add(f"{short} not say who organizes the meeting; give the organizer.", "userId")
@@ -308,7 +308,7 @@ def _context_error(context: Json) -> str | None:
 
 
 def _depth(value: Json) -> int:
-    """Count the levels of lists and objects."""
+    """Count the nested levels of lists and objects."""
     if isinstance(value, dict):
         return 1 + max(map(_depth, value.values()), default=0)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""The links in what people paste: a link alone, a mail's text, HTML, Markdown, a JSON string.
+"""Finds the links in pasted text: a link alone, a mail's text, HTML, Markdown, a JSON string.
 
-Reading takes time in proportion to the text, whatever is in it: each character is looked at a fixed
-number of times, and no pattern goes back over what it has taken.
+The time for any text is proportional to its length: each character is read a fixed number of times,
+and no pattern backtracks.
 """
 
 import re
@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ENTITY_ROUNDS = 3
-"""HTML that was escaped once more on its way is read as well."""
+"""How often HTML entities are decoded: a program on the way may have escaped them again."""
 _JSON_ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-"""What a mail program puts into a long link so that the line can break."""
+"""Invisible characters that mail programs put into long links, so that lines can break."""
 
 _COLON = r"(?::|%(?:25){0,3}3a)"
 _SLASH = r"(?:/|%(?:25){0,3}2f)"
@@ -27,8 +27,8 @@ _START = (
     rf"(?:(?P<scheme>https?|msteams){_COLON}{_SLASH}{{1,3}}"
     rf"|(?<![\w.@/%:=\u00c0-\u1fff-])(?://)?(?={_BARE_HOST}(?:[/:]|%(?:25){{0,3}}2f)))"
 )
-# A link that a program has decoded holds its context as plain JSON, with quotes and perhaps blanks.
-# An apostrophe may stand in a link, but not where it began with one.
+# A decoded link holds its context as plain JSON, with quotes and perhaps blanks.
+# A link may hold an apostrophe, unless there is one right before the link.
 _REST = r"(?P<rest>(?:[!#$%&*+,\-./0-9:;=?@A-Z_a-z~]++|\{[^{}]{0,2000}\}|(?(quoted)(?!)|'))*+)"
 _LINK = re.compile(rf"(?:(?<=')(?P<quoted>))?{_START}{_REST}", re.IGNORECASE | re.ASCII)
 _AFTER_A_LINK = ".,;:!?*'"
@@ -39,21 +39,21 @@ _DECODING_ROUNDS = 4
 def find_links(text: str) -> Iterator[str]:
     """Yield each web address in a text, in the form `https://host…`.
 
-    Addresses without a scheme are found for the hosts that matter here, those of the Teams app
-    (`msteams:`) as what they stand for. Punctuation that follows an address is left out.
+    Addresses without a scheme are found for Teams' hosts and those that rewrite links. `msteams:`
+    addresses are given as https. Punctuation after an address is left out.
     """
     for match in _LINK.finditer(_plain(text)):
         yield _address(match)
 
 
 def read_link(text: str) -> str | None:
-    """Give the web address that a text begins with, as `find_links` would."""
+    """Give the web address at the start of a text, as `find_links` does. None: there is none."""
     match = _LINK.match(_plain(text).lstrip())
     return _address(match) if match else None
 
 
 def decode_fully(text: str) -> str:
-    """Decode percent-encoding until none is left, four times at most."""
+    """Decode percent-encoding until nothing is encoded, but at most four times."""
     for _ in range(_DECODING_ROUNDS):
         if "%" not in text or (decoded := unquote(text)) == text:
             break
@@ -62,12 +62,12 @@ def decode_fully(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """Take out characters that show nothing."""
+    """Remove invisible characters."""
     return text if text.isascii() else text.translate(_INVISIBLE)
 
 
 def _plain(text: str) -> str:
-    """Undo what HTML and JSON make of the characters of a link."""
+    """Undo the escapes of HTML and JSON in a text."""
     text = without_invisible(text)
     if "&" in text:
         text = _without_entities(text)
@@ -77,7 +77,7 @@ def _plain(text: str) -> str:
 
 
 def _without_entities(text: str) -> str:
-    from html import unescape  # noqa: PLC0415 - a table of 2,000 names, and rarely needed
+    from html import unescape  # noqa: PLC0415 - a table of 2,000 names, rarely needed
 
     for _ in range(_ENTITY_ROUNDS):
         unescaped = _ENTITY.sub(lambda entity: unescape(entity[0]), text)
@@ -92,7 +92,7 @@ def _address(match: re.Match[str]) -> str:
     for _ in range(_DECODING_ROUNDS):
         if "/" in rest or "%" not in rest:
             break
-        rest = unquote(rest)  # the whole address is encoded, its slashes as well
+        rest = unquote(rest)  # the whole address is percent-encoded, including its slashes
     scheme = (match["scheme"] or "https").lower()
     if scheme == "msteams":
         rest = rest if _TEAMS_HOST.match(rest) else f"teams.microsoft.com/{rest}"

@@ -1,9 +1,15 @@
-"""The use case: from a request to its join link, in as few calls to Graph as it takes.
+"""The main use case: resolves a request to its join link, with as few calls to Graph as possible.
 
-Both ids given: 1. A Teams link or a join meeting id: 2. A sign-in name as well: 3, and 4 where it
-is a mail address instead. A link that is not found as Teams writes it takes up to two more. What
-was found is remembered for an hour, so that the next request for it takes 1 again. Join links
-themselves are never remembered.
+| The request has | Calls |
+|---|---|
+| the organizer's object id and the meeting id | 1 |
+| a Teams link or a join meeting id | 2 |
+| a sign-in name as well | 3 |
+| a mail address as well | 4 |
+
+A Teams link that Graph does not find in the form that Teams stores takes up to two calls more.
+Object ids and meeting ids are cached for an hour, so the next request for the same meeting takes
+one call. Join links are never cached.
 """
 
 import itertools
@@ -43,7 +49,7 @@ REMEMBER_SECONDS = 3600
 REMEMBER_AT_MOST = 10_000
 
 MOST_LOOKUPS = 6
-"""For one request, however many references and organizers it has."""
+"""The most lookups for one request, however many references and organizers it has."""
 
 _NOT_THERE = (errors.MeetingNotFound, errors.MeetingIdMalformed)
 _UNUSABLE = (
@@ -53,11 +59,11 @@ _UNUSABLE = (
     errors.UserAmbiguous,
     errors.GraphRefused,
 )
-"""What another reference or organizer may help against."""
+"""Errors after which another reference or organizer is tried."""
 
 
 class Cache:
-    """What Graph found lately: positive answers only, bounded, safe for many threads."""
+    """The ids that Graph has found in the last hour. It is bounded and thread-safe."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
@@ -66,25 +72,25 @@ class Cache:
         )
 
     def get(self, *key: str) -> str | None:
-        """Give what was found under this key in the last hour."""
+        """Give the id under this key. None: it is not cached."""
         with self._lock:
             return self._found.get(key)
 
     def set(self, *key: str, value: str) -> str:
-        """Remember a finding, and hand it on."""
+        """Cache an id, and return it."""
         with self._lock:
             self._found[key] = value
         return value
 
     def discard(self, *key: str) -> None:
-        """Drop a finding that is no longer true."""
+        """Remove an id that Graph no longer finds."""
         with self._lock:
             self._found.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One of several requests that are tried together."""
+    """One of several requests that `attempt_all` tries."""
 
     document: Document = field(repr=False)
     correlation: Correlation
@@ -92,13 +98,13 @@ class Attempt:
 
 
 class Resolver:
-    """Turns requests into join links, whoever sent them: HTTP, the queue and webhooks.
+    """Resolves requests to join links, for HTTP, the queue and webhooks alike.
 
     Args:
-        graph: whom to ask.
-        cache: what was found.
-        derive_meeting_id: whether to work meeting ids out of long links.
-        tenant_id: the app's own; None where only its tokens say it.
+        graph: the client of Microsoft Graph.
+        cache: the ids that were found.
+        derive_meeting_id: whether to compute meeting ids from long links (DERIVE_MEETING_ID).
+        tenant_id: the app's own tenant; None where only its tokens say it.
     """
 
     def __init__(
@@ -125,17 +131,17 @@ class Resolver:
         caller: Caller | None = None,
         alternatives: Alternatives = (),
     ) -> Outcome:
-        """Try to resolve a request. Raises nothing: what goes wrong is in the outcome.
+        """Try to resolve a request. This raises nothing: an error is in the outcome.
 
         Args:
             document: the request as it was read.
-            correlation: its id and context.
-            deadline: when the answer has to be there.
-            stats: what it has cost.
-            max_tries: how often each call to Graph may be made.
-            caller: whose token came with it, if any.
-            alternatives: what to try in place of the request's own reference and organizer. Only
-                the app itself makes them.
+            correlation: the request's id and context.
+            deadline: the moment by which the outcome must be there.
+            stats: counts the calls, and keeps the ids of the last one.
+            max_tries: how often each call to Graph may be tried.
+            caller: the owner of the token that came with the request, if any.
+            alternatives: other references and organizers to try. Only the app itself makes them,
+                from a booking event.
         """
         ended: JoinLink | Exception
         try:
@@ -143,20 +149,20 @@ class Resolver:
             if alternatives:
                 request = replace(request, alternatives=_combined(document, alternatives))
             ended = self.resolve(request, deadline=deadline, stats=stats, max_tries=max_tries)
-        except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+        except Exception as error:  # noqa: BLE001 - every request gets an outcome
             ended = error
         return Outcome.of(correlation, ended)
 
     def attempt_all(
         self, attempts: Sequence[Attempt], *, deadline: Deadline, caller: Caller | None = None
     ) -> list[Outcome]:
-        """Try to resolve requests, each with an outcome of its own, in order. Raises nothing."""
+        """Try to resolve several requests. Give their outcomes in order. This raises nothing."""
         ended: dict[int, JoinLink | Exception] = {}
         requests: dict[int, tuple[JoinRequest, RequestStats]] = {}
         for place, each in enumerate(attempts):
             try:
                 request = _read(each.document, each.correlation, caller)
-            except Exception as error:  # noqa: BLE001 - as above; and the others go on
+            except Exception as error:  # noqa: BLE001 - as above; the other requests go on
                 ended[place] = error
             else:
                 requests[place] = (request, each.stats)
@@ -178,13 +184,13 @@ class Resolver:
         """Find the organizer and the meeting, then ask for the link.
 
         Args:
-            request: what is asked for.
-            deadline: when the answer has to be there.
-            stats: what it has cost.
-            max_tries: how often each call to Graph may be made.
+            request: a valid and authorized request.
+            deadline: the moment by which the link must be there.
+            stats: counts the calls, and keeps the ids of the last one.
+            max_tries: how often each call to Graph may be tried.
 
         Raises:
-            ServiceError: in the end everything in `errors` that Graph or the caller can cause.
+            ServiceError: any error in `errors` that Graph or the caller can cause.
         """
         return self._graph.execute(
             self._in_turn(request, stats.notes),
@@ -197,7 +203,7 @@ class Resolver:
     def resolve_many(
         self, requests: Sequence[tuple[JoinRequest, RequestStats]], *, deadline: Deadline
     ) -> list[JoinLink | Exception]:
-        """Resolve many in as few batches as it takes, and give each its link or its error."""
+        """Resolve several requests in as few batches as possible: each to its link or error."""
         pending = [
             PendingRequest(
                 steps=self._in_turn(request, stats.notes),
@@ -211,7 +217,7 @@ class Resolver:
         return [each.outcome() for each in pending]
 
     def _in_turn(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
-        """Resolve a request, or the next of its alternatives where it turns out unusable."""
+        """Resolve a request. If it cannot be resolved, try its alternatives in order."""
         if not request.alternatives:
             return (yield from self._steps(request, notes))
         lookups = _Lookups()
@@ -271,7 +277,7 @@ class Resolver:
                 try:
                     return (yield from self._look_up(user_id, request))
                 except errors.LookupNotPermitted:
-                    # Who derives ids may do without the permission to look them up.
+                    # With DERIVE_MEETING_ID the app may lack the permission to look up meetings.
                     raise not_there from None
         return (yield from self._look_up(user_id, request))
 
@@ -303,7 +309,7 @@ class Resolver:
         return organizer
 
     def _guess(self, user_id: str, request: JoinRequest) -> str | None:
-        """Give the meeting's id without a call: remembered, or worked out of a long link."""
+        """Give the meeting's id without a call: from the cache, or computed from a long link."""
         remembered = self._cache.get(*_key(user_id, request))
         link = request.link
         if remembered is None and self._derive and link and link.thread_id and not link.in_channel:
@@ -339,7 +345,7 @@ def _read(document: Document, correlation: Correlation, caller: Caller | None) -
 
 
 def _combined(document: Document, alternatives: Alternatives) -> tuple[JoinRequest, ...]:
-    """Make requests of alternatives; an invalid one is left out."""
+    """Make a request of each alternative. Invalid ones are left out."""
     requests = []
     for each in itertools.islice(combine(document, alternatives), 1, None):
         try:
@@ -350,16 +356,16 @@ def _combined(document: Document, alternatives: Alternatives) -> tuple[JoinReque
 
 
 class _Lookups:
-    """Counts what is looked up for one request, and ends it."""
+    """Limits the lookups of one request with alternatives."""
 
     def __init__(self) -> None:
         self.left = MOST_LOOKUPS
 
     def count(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
-        """Go through steps as long as look-ups are left; an id that leads nowhere counts as one.
+        """Run steps while lookups are left. A call for a link that fails counts as a lookup.
 
         Raises:
-            MeetingNotFound: if none are left.
+            MeetingNotFound: if no lookup is left.
         """
         go_on: Callable[[], Call] = partial(next, steps)
         while True:
@@ -371,9 +377,9 @@ class _Lookups:
             is_lookup = call.operation is not Operation.JOIN_LINK
             if is_lookup and self.left <= 0:
                 raise errors.MeetingNotFound(
-                    f"The meeting was not found in {MOST_LOOKUPS} look-ups.",
-                    fix="The booking names more organizers and references than can be tried. Give "
-                    "the source a mapping that names the right ones first.",
+                    f"The meeting was not found in {MOST_LOOKUPS} lookups.",
+                    fix="The booking names more organizers and references than the app tries. Give "
+                    "the source a mapping that puts the right ones first.",
                 )
             self.left -= is_lookup
             try:
@@ -384,7 +390,7 @@ class _Lookups:
 
 
 def _hope(error: errors.ServiceError) -> tuple[int, bool]:
-    """Order errors by what may still come of them: first what an operator can fix."""
+    """Order errors by how useful they are to report: first what an operator can fix."""
     order = (Retry.OPERATOR, Retry.FEW, Retry.NEVER)
     return order.index(error.retry), isinstance(error, errors.UserNotFound)
 
@@ -394,13 +400,13 @@ def _meeting(request: JoinRequest) -> object:
 
 
 def find_user(name: str) -> Steps[str]:
-    """Look a user up by the name to sign in with and, if nobody has it, by the mail address.
+    """Look up a user by sign-in name, and if nobody has it, by mail address.
 
-    An object id finds whose it is, or nobody.
+    An object id is looked up only once, since it is not a mail address.
 
     Raises:
-        UserNotFound: if nobody is found, or may be looked up by mail.
-        UserAmbiguous: if several users have the address.
+        UserNotFound: if there is no such user, or the app may not look up mail addresses.
+        UserAmbiguous: if several users have the mail address.
     """
     try:
         return (yield graph_requests.user(user_principal_name=name))
@@ -417,16 +423,16 @@ def find_meeting(
     tenant_id: Callable[[], str | None],
     as_person: bool = False,
 ) -> Steps[str]:
-    """Look an organizer's meeting up by its Teams link, or by the number that people type.
+    """Look up an organizer's meeting by its Teams link or its join meeting id.
 
     Args:
         user_id: the organizer's object id.
-        link: what is known of the meeting.
-        tenant_id: gives the organizer's tenant, once it is known: the first token says it.
+        link: what was read from the Teams link or the join meeting id.
+        tenant_id: gives the organizer's tenant; None before the first token is there.
         as_person: whether Graph is asked on the organizer's behalf.
 
     Raises:
-        MeetingNotFound: if Graph knows it by none of these.
+        MeetingNotFound: if no lookup finds the meeting.
     """
     asked: list[Call] = []
     missed = error_mapping.meeting_not_found()
@@ -449,7 +455,7 @@ def find_meeting(
 def _lookups(
     user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None], *, as_person: bool
 ) -> list[Call]:
-    """Give the calls that may find a meeting, the likeliest first."""
+    """Give the calls that may find the meeting, the likeliest first."""
     tenant = link.tenant_id or (None if link.is_short else tenant_id())
     by_link = [
         graph_requests.meeting_by_join_web_url(
@@ -462,7 +468,7 @@ def _lookups(
     by_number = graph_requests.meeting_by_join_meeting_id(
         user_id=user_id, join_meeting_id=link.join_meeting_id, as_person=as_person
     )
-    # Teams stores no short link without what follows the number: then the number is all there is.
+    # Teams stores short links with their passcode. Without it only the number finds the meeting.
     number_alone = link.is_short and link.passcode is None
     return [by_number, *by_link] if number_alone else [*by_link, by_number]
 
@@ -480,29 +486,30 @@ def _join_link(user_id: str, meeting_id: str, request: JoinRequest) -> Steps[Joi
 
 
 def _key(user_id: str, request: JoinRequest) -> tuple[str, ...]:
-    """Name a meeting in the cache: the same for each of its links.
+    """Give a meeting's key in the cache, which is the same for each of its links.
 
-    What a person found is for nobody else, and not for the app either.
+    What is found on behalf of a person is cached apart from what the app finds, so that neither
+    gets what only the other may look up.
     """
     asked_as = "app" if request.on_behalf_of is None else "person"
     return ("meeting", asked_as, user_id, *(request.link.meeting if request.link else ()))
 
 
 def _of_another_tenant(error: errors.ServiceError) -> errors.ServiceError:
-    """Tell why a meeting of somebody else's cannot be found here."""
+    """Add to an error that the meeting is in another tenant, where this app cannot find it."""
     return type(error)(
-        f"{error.detail} Its Teams link was made in another organization's tenant than this app's.",
-        fix="This app asks for meetings of its own tenant. Who organizes a meeting in another one "
-        "has to get its join link there.",
+        f"{error.detail} Its Teams link was made in another organization's tenant.",
+        fix="This app can ask only for meetings of its own tenant. The organizer of a meeting in "
+        "another tenant has to get its join link there.",
         graph_request_id=error.graph_request_id,
     )
 
 
 def validate_meeting_id(meeting_id: str) -> None:
-    """Spare Graph a call for what plainly is something else.
+    """Check a meeting id before Graph is called.
 
     Raises:
-        MeetingIdMalformed: saying what it is.
+        MeetingIdMalformed: if it clearly is something else. The detail says what it is.
     """
     if instead := classify_non_meeting_id(meeting_id):
         raise errors.MeetingIdMalformed(

@@ -1,4 +1,7 @@
-"""What mail security and Google make of a link, undone. Nothing is fetched, hosts count exactly."""
+"""Unwraps links that mail security or Google has rewritten. Nothing is fetched.
+
+A host must match exactly, since anybody can own a host with a similar name.
+"""
 
 import base64
 import binascii
@@ -21,11 +24,11 @@ _V3_SHORTEST_RUN = 2
 
 
 def unwrap(host: str, rest: str) -> str | None:
-    """Give the link inside a rewritten one, or None for a link that is none.
+    """Give the link inside a rewritten link. None: this is not a rewritten link.
 
     Args:
-        host: the link's, in lower case.
-        rest: what follows the host: path, query and fragment as they stand.
+        host: the link's host, in lower case.
+        rest: the text after the host: path, query and fragment, unchanged.
     """
     path = rest.partition("?")[0]
     of_teams = host in _SAFE_LINKS_OF_TEAMS and path.endswith("/atp-safelinks.html")
@@ -52,10 +55,12 @@ def _parameter(rest: str, name: str) -> str:
 
 
 def _third_form(rest: str) -> str:
-    """Undo URL Defense's third form: a link in which asterisks stand for characters.
+    """Unwrap a link of URL Defense version 3, in which asterisks stand for characters.
 
-    `__{link}__;{the characters in base64url}!…`: `*` stands for the next character, `**` and a
-    letter for as many as the letter says. Source: Proofpoint, URL Defense decoder (version 3).
+    The form is `__{link}__;{characters in base64url}!…`. `*` stands for the next of these
+    characters, `**` and a letter for as many as the letter says.
+
+    Source: Proofpoint, URL Defense decoder (version 3).
     """
     link, _, tail = rest.partition("__;")
     encoded = tail.partition("!")[0]

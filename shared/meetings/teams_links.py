@@ -1,10 +1,10 @@
-"""What a Teams link says by itself, before anybody is asked; read in whatever people paste.
+"""Reads the Teams link in pasted text: the meeting's ids, without a call to any service.
 
-Two forms lead to a meeting. The long one names the organizer and the thread:
+Two forms lead to a meeting. The long form names the organizer and the thread:
 `https://teams.microsoft.com/l/meetup-join/{thread}/{message}?context={"Tid":…,"Oid":…}`. The short
-one, `https://teams.microsoft.com/meet/{joinMeetingId}?p=…`, names only the join meeting id. On its
-way through browsers, mail security and programs either takes many other forms; all are read here,
-and written again as Teams writes them. Nothing is fetched.
+form, `https://teams.microsoft.com/meet/{joinMeetingId}?p=…`, names only the join meeting id.
+Browsers, mail security and other programs rewrite both. This module reads the rewritten links as
+well, and writes the link again as Teams writes it.
 """
 
 import base64
@@ -19,11 +19,11 @@ from shared.meetings.pasted_text import decode_fully, find_links, read_link, wit
 from shared.meetings.rewritten_links import unwrap
 
 MAX_LENGTH = 8192
-"""Of the text that is read, in characters."""
+"""The longest text that is read, in characters."""
 MAX_LINK_LENGTH = 2048
-"""Of a link that Graph is asked for, in characters; no link that Teams makes comes near."""
+"""The longest link that Graph is asked for, in characters. Teams' own links are much shorter."""
 _MOST_WRAPPERS = 4
-"""How many rewritten links may stand one in the other."""
+"""How often one link may be rewritten."""
 
 _HOSTS = frozenset({"teams.microsoft.com", "teams.cloud.microsoft"})
 _PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
@@ -48,7 +48,7 @@ _EVENT = re.compile(r"/+(?:registration|event)/", _ANY_CASE)
 
 
 def _member(names: str, form: str) -> re.Pattern[str]:
-    """Match a member of JSON, with or without its quotes, or a parameter of a query."""
+    """Match a JSON member, with or without its quotes, or a query parameter."""
     return re.compile(
         rf"""(?<![A-Za-z])(?:{names})["']?[\s+]*[:=][\s+]*["']?({form})(?![A-Za-z0-9])""", _ANY_CASE
     )
@@ -79,7 +79,7 @@ _MEETING = re.compile(
     r"|собрани|会议|会議|會議|모임|회의",
     re.IGNORECASE,
 )
-"""What the label of a join meeting id speaks of, in some of the languages of invitations."""
+"""Words in the label of a join meeting id, in some languages of invitations."""
 _OTHER_NUMBER = re.compile(
     r"phone|telefon|téléphon|conf[eé]r|konferen|video|vidéo|dial|pass|kenn|pin\b|zoom|webex",
     re.IGNORECASE,
@@ -87,10 +87,10 @@ _OTHER_NUMBER = re.compile(
 
 
 class Cause(enum.Enum):
-    """Why a text leads to no meeting that this app can ask for; the first that applies is told."""
+    """Why a text leads to no meeting that this app can ask for. The first that applies is shown."""
 
     TOO_LONG = f"The text is longer than {MAX_LENGTH:,} characters."
-    SEVERAL_MEETINGS = "It holds the links of several meetings; send the one that is meant."
+    SEVERAL_MEETINGS = "It holds the links of several meetings. Send only one link."
     JOIN_LINK = "It already is a virtual appointment join link."
     PERSONAL = (
         "It is the link of a personal meeting (teams.live.com). Personal accounts have no virtual "
@@ -135,12 +135,12 @@ _CAUSES = {
         Cause.OTHER_PRODUCT,
     ),
 }
-"""What the links of a domain are instead of a meeting's."""
+"""What the links of a domain are, where they are not a meeting's."""
 _MOST_LABELS = max(domain.count(".") for domain in _CAUSES) + 1
 
 
 class NotATeamsLink(ValueError):
-    """This text leads to no Teams meeting. The message says why, and quotes nothing of it."""
+    """The text leads to no Teams meeting. The message says why, and does not quote the text."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.value)
@@ -149,17 +149,17 @@ class NotATeamsLink(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamsLink:
-    """What leads to a meeting: a thread, a join meeting id, or both.
+    """What identifies a meeting: a thread, a join meeting id, or both.
 
     Attributes:
-        thread_id: The meeting's chat.
-        message_id: The message in a channel that the meeting hangs on; "0" outside of channels,
-            None where the link does not say.
+        thread_id: The id of the meeting's chat thread.
+        message_id: The id of the channel message that the meeting belongs to; "0" for a meeting
+            outside of channels, None where the link does not say.
         organizer_id: The organizer's object id, in lower case.
         tenant_id: The organizer's tenant, in lower case.
         join_meeting_id: The number that people type.
-        passcode: What follows the number in a short link.
-        given: The links as they came, where Graph might know the meeting by one of these.
+        passcode: The passcode after the number in a short link.
+        given: The links as they came, because Graph may know the meeting by one of them.
     """
 
     thread_id: str | None = field(default=None, repr=False)
@@ -172,43 +172,43 @@ class TeamsLink:
 
     @property
     def is_short(self) -> bool:
-        """Whether this names neither organizer nor thread."""
+        """Whether only the join meeting id is known, and neither organizer nor thread."""
         return self.thread_id is None
 
     @property
     def in_channel(self) -> bool:
-        """Whether the meeting hangs on a message in a channel, which several meetings share."""
+        """Whether the meeting is in a channel, whose thread several meetings share."""
         return (self.thread_id or "").endswith(".tacv2") or self.message_id not in (None, "0")
 
     @property
     def meeting(self) -> tuple[str, str, str]:
-        """Name the meeting by all that its link says.
+        """The meeting's key: everything that its link says.
 
-        A text that holds a long and a short link may hold those of two meetings: what was found
-        for both is not what the long one alone would find.
+        A text with a long and a short link may name two meetings. So what was found for both links
+        must not be cached for the long link alone.
         """
         message_id = "" if self.thread_id is None else self.message_id or "0"
         return self.thread_id or "", message_id, self.join_meeting_id or ""
 
     @property
     def url(self) -> str:
-        """The link as Teams writes it: all that was read, and nothing else of the text.
+        """The link as Teams writes it, without the text around it.
 
-        Where both forms are known, both, with a blank between.
+        Where both forms are known, this is both of them with a blank between.
         """
         links = [self._long(self.organizer_id, self.tenant_id), self._short()]
         known = [link for link in links if link is not None]
         return both if len(both := " ".join(known)) <= MAX_LINK_LENGTH else known[0]
 
     def lookups(self, *, organizer_id: str, tenant_id: str | None) -> list[str]:
-        """Give the links by which Graph may know the meeting, two at most, the likeliest first.
+        """Give at most two links by which Graph may find the meeting, the likeliest first.
 
-        Graph may compare letter by letter, so the form in which Teams stores links comes before
-        any other.
+        Graph may compare links letter by letter. So the form in which Teams stores a link comes
+        first.
 
         Args:
-            organizer_id: whose meeting it is, where the link does not say.
-            tenant_id: likewise, where it is known.
+            organizer_id: the organizer's object id, used where the link has none.
+            tenant_id: the organizer's tenant, used where the link has none.
         """
         given = [link for link in self.given if _AS_TEAMS_WRITES_IT.fullmatch(link)]
         short = self._short() if self.passcode else None
@@ -237,10 +237,14 @@ class TeamsLink:
 
 
 def parse_teams_link(text: str) -> TeamsLink:
-    """Read what leads to one meeting of the global cloud out of a text.
+    """Find and read the link of one meeting in a text.
+
+    Args:
+        text: at most MAX_LENGTH characters.
 
     Raises:
-        NotATeamsLink: for anything else, saying what is the matter.
+        NotATeamsLink: if the text has no link of a Teams meeting in the global cloud, or those of
+            several meetings. The message says which.
     """
     if len(text) > MAX_LENGTH:
         raise NotATeamsLink(Cause.TOO_LONG)
@@ -263,9 +267,9 @@ def parse_teams_link(text: str) -> TeamsLink:
 
 
 def parse_join_meeting_id(text: str) -> str | None:
-    """Read the number that people type, as invitations print it; None for anything else.
+    """Read a join meeting id as invitations print it. None: this is not a join meeting id.
 
-    Any white space between its digits is left out, and so is a label before it.
+    White space between the digits and a label before them are left out.
     """
     match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip())
     if match is None:
@@ -277,12 +281,12 @@ def parse_join_meeting_id(text: str) -> str | None:
 
 
 def derive_meeting_id(*, organizer_id: str, thread_id: str) -> str:
-    """Work out a meeting id. The format is widely used and not documented by Microsoft."""
+    """Compute a meeting id from a long link. The format is widely used, but undocumented."""
     return base64.b64encode(f"1*{organizer_id}*0**{thread_id}".encode()).decode()
 
 
 def _read(address: str, wrappers: int) -> TeamsLink | Cause:
-    """Read one web address."""
+    """Read one web address: the meeting that it leads to, or why it leads to none."""
     match = _ADDRESS.fullmatch(address)
     if match is None or (match["port"] or "443") not in ("443", "80"):
         return Cause.NO_TEAMS_LINK
@@ -306,16 +310,16 @@ def _read(address: str, wrappers: int) -> TeamsLink | Cause:
 
 
 def _cause_of(host: str) -> Cause:
-    """Say what the links of a host, or of a domain above it, are instead."""
+    """Say what the links of a host, or of its domain, are, where they are not a meeting's."""
     labels = host.split(".")[-_MOST_LABELS:]
     domains = (".".join(labels[start:]) for start in range(len(labels)))
     return next((_CAUSES[name] for name in domains if name in _CAUSES), Cause.NO_TEAMS_LINK)
 
 
 def _routes(decoded: str) -> Iterator[str]:
-    """Yield where in an address of Teams the meeting can stand, after the host.
+    """Yield the parts of a Teams address that can name the meeting.
 
-    The web client keeps it in the fragment, the launcher in a parameter.
+    The web client puts the meeting into the fragment, the launcher into a parameter.
     """
     before, _, fragment = decoded.partition("#")
     yield before
@@ -345,7 +349,7 @@ def _read_route(route: str) -> TeamsLink | None:
 
 
 def _link_of_members(text: str) -> TeamsLink | None:
-    """Read a link whose parts have names of their own."""
+    """Read a link that names the meeting's ids in members or parameters."""
     if thread := _first(_THREAD_ID, text):
         organizer, tenant = _first(_ORGANIZER_ID, text), _first(_TENANT_ID, text)
         return _long_link(thread, _first(_MESSAGE_ID, text), tenant, organizer)
@@ -357,7 +361,7 @@ def _link_of_members(text: str) -> TeamsLink | None:
 def _long_link(
     thread: str, message: str | None, tenant: str | None, organizer: str | None
 ) -> TeamsLink:
-    kind, name = re.split("[:_]", thread, maxsplit=1)  # in some links 19_ stands for 19:
+    kind, name = re.split("[:_]", thread, maxsplit=1)  # some links have 19_ in place of 19:
     return TeamsLink(
         thread_id=f"{kind}:{name}",
         message_id=message,
@@ -372,7 +376,7 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
 
 
 def _decode_base64(text: str) -> str:
-    """Decode base64 or base64url, padded or not; what is neither says nothing."""
+    """Decode base64 or base64url, padded or not. Any other text gives an empty one."""
     try:
         decoded = base64.urlsafe_b64decode(
             text.translate(str.maketrans("+/", "-_")) + "=" * (-len(text) % 4)
@@ -383,10 +387,10 @@ def _decode_base64(text: str) -> str:
 
 
 def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
-    """Put together what two links in one text say, as an invitation holds several of its meeting.
+    """Merge two links of one text: an invitation may hold several links of its meeting.
 
     Raises:
-        NotATeamsLink: if they are of two meetings.
+        NotATeamsLink: if the links are of two meetings.
     """
     threads = {link.thread_id for link in (one, other)} - {None}
     messages = {link.message_id for link in (one, other)} - {None}
@@ -405,7 +409,7 @@ def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
 
 
 def _labelled_number(text: str) -> str | None:
-    """Find the number that an invitation prints, told from the numbers to dial by its label."""
+    """Find the join meeting id in an invitation. Its label distinguishes it from phone numbers."""
     text = without_invisible(text)
     for match in _LABELLED_NUMBER.finditer(text):
         before = text[max(0, match.start() - _LABEL_LENGTH) : match.start()]
@@ -420,5 +424,5 @@ def _is_of_a_meeting(label: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """Percent-encode as Teams does: everything that is reserved, in lower case."""
+    """Percent-encode as Teams does: every reserved character, with lower-case hex digits."""
     return re.sub("%..", lambda match: match[0].lower(), quote(text, safe=""))

@@ -242,7 +242,7 @@ def test_no_reference_and_two_references_are_refused() -> None:
 )
 def test_a_missing_organizer_is_told(reference: dict[str, str]) -> None:
     """Only a long Teams link says it by itself."""
-    assert faults(reference)["/userId"] == "Missing: say who organizes the meeting."
+    assert faults(reference)["/userId"] == "Missing: name the organizer."
 
 
 def test_a_short_link_without_an_organizer_says_why_it_is_not_enough() -> None:
