@@ -10,6 +10,9 @@ Both stand before the first code, since a token that was issued before a grant i
 everybody). GRAPH_GRANTS is none where people ask for their own meetings only: then nothing is
 granted here, and the steps of sign-in are printed, which take the role Cloud Application
 Administrator.
+
+Where it has set the policy, it notes for whom in TEAMS_POLICY_SET of the azd environment, and does
+not ask for the sign-in to Teams again while ORGANIZERS stay the same.
 """
 
 import os
@@ -97,7 +100,14 @@ def sign_in_lines(environment: Mapping[str, str]) -> str:
 
 
 def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
-    """Run the policy's script where somebody is there to sign in, and say whether it worked."""
+    """Run the policy's script where somebody is there to sign in, and say whether it is set.
+
+    It is run once for the same identity and organizers, since it asks for a sign-in to Teams.
+    """
+    what = f"{client_id} {','.join(organizers)}"
+    if os.environ.get("TEAMS_POLICY_SET") == what:
+        print("It is set already. To set it again: azd env set TEAMS_POLICY_SET none")
+        return True
     pwsh = shutil.which("pwsh")
     if not (pwsh and organizers and sys.stdin.isatty()):
         return False
@@ -105,7 +115,14 @@ def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
     done = subprocess.run(  # noqa: S603 - our own
         [*command, *policy_arguments(organizers)], check=False
     )
-    return done.returncode == 0
+    if done.returncode:
+        return False
+    azd = shutil.which("azd")
+    environment = ["--environment", os.environ.get("AZURE_ENV_NAME", "")]
+    if azd and environment[1]:
+        note = [azd, "env", "set", "TEAMS_POLICY_SET", what, *environment]
+        subprocess.run(note, check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - azd
+    return True
 
 
 def main() -> int:
@@ -115,7 +132,9 @@ def main() -> int:
     grants = words(os.environ.get("GRAPH_GRANTS", ""))
     if grants == ["none"]:
         print("== No permission of the app itself: people ask for their own meetings", flush=True)
-        if not os.environ.get("ENTRA_CLIENT_ID"):
+        # The guided set-up makes the registration itself, and prints it where it cannot.
+        guided = os.environ.get("SETUP_WAY") == "own"
+        if not os.environ.get("ENTRA_CLIENT_ID") and not guided:
             print("\nForward this to a Cloud Application Administrator (docs/deploy.md):\n")
             print(sign_in_lines(os.environ), flush=True)
         return 0

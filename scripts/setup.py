@@ -6,8 +6,9 @@ policy, where the app is to give out any organizer's links. Python 3.10 or newer
 codespace or any shell. Roles: Owner of the Azure subscription (or Contributor with Role Based
 Access Control Administrator); whoever lacks another role is handed the command to forward.
 
-Run it again at any time: it goes on where it stopped, and asks nothing twice. The answers are in
-the azd environment; `azd env set NAME VALUE` changes one.
+Run it again at any time: it goes on where it stopped, and asks nothing twice but for the meeting to
+try it with, whose link is not kept. The answers are in the azd environment: `azd env set NAME
+VALUE` changes one.
 
 Exits with 0 when there is a join link, or nothing is left to do here; 1 when a step failed; 2 when
 a tool, a sign-in or an answer is missing; 3 when somebody else has to make a grant first.
@@ -15,6 +16,7 @@ a tool, a sign-in or an answer is missing; 3 when somebody else has to make a gr
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -43,9 +45,16 @@ _INSTALL = {
     "azd": "the Azure Developer CLI, 1.24.2 or newer: https://aka.ms/azd-install",
 }
 _PWSH = (
-    "PowerShell 7 is not here, so that the Teams policy is printed for a Teams administrator "
-    "instead of being set."
+    "There is no PowerShell 7 (pwsh) here. The command that sets the Teams policy is printed, for "
+    "you to forward to a Teams Administrator."
 )
+_SIGN_IN_TO_AZD = (
+    "Sign in to azd: azd auth login (in Cloud Shell or a codespace: azd auth login "
+    "--use-device-code)"
+)
+_PACKAGES = "Install what the scripts need: python -m pip install -r scripts/requirements.txt"
+_WORKBOOK = "Virtual appointment join links"
+"""The workbook's title, as infra/modules/workbook.bicep has it."""
 
 
 class SetUpError(Exception):
@@ -129,7 +138,7 @@ class Azd:
         if not quiet:
             print(f"   $ {' '.join(command)}", flush=True)
         return subprocess.run(  # noqa: S603 - azd and this project's own scripts
-            list(command), cwd=ROOT, check=False, stdout=subprocess.DEVNULL if quiet else None
+            program(command), cwd=ROOT, check=False, stdout=subprocess.DEVNULL if quiet else None
         ).returncode
 
     def _option(self) -> list[str]:
@@ -167,13 +176,16 @@ def set_up(azd: Azd, *, name: str | None, way: str | None = None) -> int:
     account = check_tools()
     step("2. Questions")
     azd.use(name or choose_environment(azd))
+    if not azd.get("AZURE_SUBSCRIPTION_ID"):  # without it, azd would ask for one itself
+        azd.set("AZURE_SUBSCRIPTION_ID", account["id"])
     if way is not None:
         azd.set("SETUP_WAY", way)
     way = ask_all(azd)
     step("3. Resources in Azure (about 10 minutes)")
     provision(azd)
     if way == ANY:
-        step("4. Permission on Microsoft Graph")
+        step("4. Permission on Microsoft Graph, and Teams policy")
+        tell_policy(azd)
         check_grants(azd)
     else:
         step("4. App registration for people's own meetings")
@@ -182,9 +194,11 @@ def set_up(azd: Azd, *, name: str | None, way: str | None = None) -> int:
     deploy(azd)
     step("6. Diagnostics")
     target = ask_target(azd)
-    diagnose(azd, target)
+    diagnose(azd, way, target)
     step("7. The first join link")
-    return show_link(azd, way, target)
+    show_link(azd, way, target)
+    tell_what_comes_next(azd)
+    return 0
 
 
 def step(title: str) -> None:
@@ -196,24 +210,27 @@ def check_tools() -> dict[str, str]:
     """Look for what is needed, and say all that is missing at once.
 
     Returns:
-        Who is signed in to Azure: `user`, `tenant`, `subscription`.
+        Who is signed in to Azure, and where: `user`, `tenant`, `subscription` and its `id`.
 
     Raises:
         SetUpError: a tool or a sign-in is missing.
     """
     missing = [f"Install {text}" for tool, text in _INSTALL.items() if shutil.which(tool) is None]
+    if importlib.util.find_spec("azure") is None or not importlib.util.find_spec("azure.identity"):
+        missing.append(_PACKAGES)
     account: dict[str, str] = {}
     if shutil.which("azd") is not None:
         version = tuple(map(int, re.findall(r"\d+", output(["azd", "version"]))[:3]))
         if version and version < OLDEST_AZD:
             found = ".".join(map(str, version))
-            missing.append(f"Update azd, which is {found} here, to 1.24.2 or newer.")
-        if subprocess.run(
-            ["azd", "auth", "login", "--check-status"],  # noqa: S607 - the one on the path
-            check=False,
-            capture_output=True,
+            missing.append(
+                f"Update azd, which is {found} here, to 1.24.2 or newer; docs/setup.md, *What you "
+                "need*, has a way without an administrator's rights"
+            )
+        if subprocess.run(  # noqa: S603 - azd
+            program(["azd", "auth", "login", "--check-status"]), check=False, capture_output=True
         ).returncode:
-            missing.append("Sign in to azd: azd auth login")
+            missing.append(_SIGN_IN_TO_AZD)
     if shutil.which("az") is not None:
         shown = output(["az", "account", "show", "--output", "json"])
         if shown:
@@ -328,6 +345,24 @@ def provision(azd: Azd) -> None:
     azd.reload()
 
 
+def tell_policy(azd: Azd) -> None:
+    """Say whether the Teams policy was set while provisioning, or who has to do it.
+
+    The set-up goes on without it: the code may be deployed before the policy, and the diagnostics
+    say when it counts.
+    """
+    if azd.what_if:
+        return
+    organizers = azd.get("ORGANIZERS")
+    if azd.get("TEAMS_POLICY_SET") == f"{azd.get('MANAGED_IDENTITY_CLIENT_ID')} {organizers}":
+        print(f"   The Teams policy is set for {organizers}.")
+    else:
+        print(
+            "   The Teams policy was not set from here. Forward the command above, headed *Forward "
+            "this to a Teams Administrator*, unless that is done. The set-up goes on."
+        )
+
+
 def check_grants(azd: Azd) -> None:
     """See that the permission stands before the code does.
 
@@ -435,8 +470,12 @@ def ask_target(azd: Azd) -> Target:
     return Target(organizer, input("   Its Teams link: ").strip() if organizer else "")
 
 
-def diagnose(azd: Azd, target: Target) -> None:
-    """Run the diagnostics, which print what to do about whatever fails."""
+def diagnose(azd: Azd, way: str, target: Target) -> None:
+    """Run the diagnostics, which print what to do about whatever fails.
+
+    Raises:
+        SetUpError: a check fails that matters, or there was no answer.
+    """
     command = [
         sys.executable,
         str(ROOT / "scripts" / "diagnose.py"),
@@ -449,25 +488,46 @@ def diagnose(azd: Azd, target: Target) -> None:
         command += ["--user-id", target.organizer]
     if target.link:
         command += ["--join-web-url", target.link]
-    if azd.run(command) == EXIT_FAILED:
+    code = azd.run(command)
+    if code == EXIT_FAILED and way == OWN:  # the app itself has no permission, on purpose
+        print(
+            "   The checks of the roles, the permission and the access policy fail where people "
+            "ask for their own meetings only. They do not matter here; the check of sign-in does."
+        )
+    elif code == EXIT_FAILED:
         raise SetUpError(
             "A check fails; what to do about it stands beside it. A Teams policy takes up to 30 "
             "minutes to count. Then run this again."
         )
+    if code == EXIT_MISSING:
+        raise SetUpError("The diagnostics gave no answer; the last lines say why. Run this again.")
 
 
-def show_link(azd: Azd, way: str, target: Target) -> int:
-    """Ask the app for the first link, where a meeting was named, and show it."""
+def tell_what_comes_next(azd: Azd) -> None:
+    """Say where people see how it is going, and which page goes on."""
+    group = azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP"
+    print(f"\n   How it is going: Azure portal > Resource groups > {group} > {_WORKBOOK}")
+    print("   > Open workbook.")
+    print("   Next: connect a booking system (docs/webhooks.md), and get the link back")
+    print("   (docs/getting-the-link-back.md).")
+
+
+def show_link(azd: Azd, way: str, target: Target) -> None:
+    """Ask the app for the first link, where a meeting was named, and show it.
+
+    Raises:
+        SetUpError: the app gave no link.
+    """
     url = azd.get("FUNCTION_APP_URL")
     if way == OWN or azd.get("ENTRA_CLIENT_ID"):  # the routes for links refuse keys then
         print(
             "   People ask for their own meetings with their own tokens: by the connector "
             "(docs/power-automate.md) or any client that signs in (docs/api.md)."
         )
-        return 0
+        return
     if azd.what_if or not (target.organizer and target.link):
-        print("   No meeting was named. docs/setup.md has the line to ask with.")
-        return 0
+        print("   No meeting was named. docs/setup.md, step 5, has the command to ask with.")
+        return
     key = output(
         [
             "az",
@@ -500,14 +560,18 @@ def show_link(azd: Azd, way: str, target: Target) -> int:
         raise SetUpError(f"The app did not answer: {type(error).__name__}.") from None
     print(f"   {found['virtualAppointmentJoinWebUrl']}")
     print("   It opens in a private browser window, without an account. The set-up is done.")
-    return 0
+
+
+def program(command: Sequence[str]) -> list[str]:
+    """Name a command's program by its whole path: at Windows, az and azd may be .cmd files."""
+    return [shutil.which(command[0]) or command[0], *command[1:]]
 
 
 def output(command: Sequence[str]) -> str:
     """Give what a command prints, or nothing where it is missing or fails."""
     try:
         done = subprocess.run(  # noqa: S603 - az and azd
-            list(command), cwd=ROOT, check=False, capture_output=True, encoding="utf-8"
+            program(command), cwd=ROOT, check=False, capture_output=True, encoding="utf-8"
         )
     except OSError:
         return ""

@@ -2,11 +2,13 @@
 
 AZD_STUB names the folder. In it, `signed-out` makes the sign-in missing, `fails` holds a command
 that fails, `outputs` what the first provisioning adds to the environment, and `calls` what was
-asked.
+asked. AZD_STUB_HOOK names a script that it runs after provisioning, as azd runs a hook: on the same
+terminal, with the environment's values.
 """
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,8 +61,15 @@ match arguments:
     case ["env", "set", name, value, *_]:
         keep(environment(), {**values(environment()), name: value})
     case ["provision", *_]:
+        for needed in ("AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID"):
+            if needed not in values(environment()):
+                sys.exit(f"ERROR: no default response for the prompt that gives {needed}")
         outputs = json.loads((folder / "outputs").read_text(encoding="utf-8"))
         keep(environment(), {**values(environment()), **outputs})
+        if hook := os.environ.get("AZD_STUB_HOOK"):
+            given = {**os.environ, **values(environment())}
+            sys.stdout.flush()
+            sys.exit(subprocess.run([sys.executable, hook], env=given, check=False).returncode)  # noqa: S603 - the project's own
     case ["deploy", *_]:
         pass
     case _:

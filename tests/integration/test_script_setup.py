@@ -1,6 +1,8 @@
 """scripts/setup.py: from nothing to the first link, with stand-ins of az, azd and pwsh."""
 
 import json
+import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.script_runs import ROOT, VERSIONS, Administrator, Done
+from tests.unit.terminals import show
 
 CLIENT = "20000000-0000-4000-8000-000000000002"
 PRINCIPAL = "20000000-0000-4000-8000-000000000003"
@@ -83,7 +86,7 @@ class Setter(Administrator):
             AZ.format(folder=folder, operator=OPERATOR, registration=REGISTRATION),
         )
         stub = ROOT / "tests" / "integration" / "azd_stub.py"
-        self.command("azd", f'#!/bin/sh\nexec python3 "{stub}" "$@"\n')
+        self.command("azd", f'#!/bin/sh\nexec "{sys.executable}" "{stub}" "$@"\n')
         self.environment["AZD_STUB"] = str(folder)
         self.scripts = folder / "project" / "scripts"
         self.scripts.mkdir(parents=True)
@@ -99,6 +102,31 @@ class Setter(Administrator):
             "MANAGED_IDENTITY_PRINCIPAL_ID": PRINCIPAL,
         }
         (folder / "outputs").write_text(json.dumps(outputs), encoding="utf-8")
+
+    def with_hook(self, *, pwsh: bool = True) -> None:
+        """Let azd run the hook that grants, as it does, and have PowerShell or not."""
+        for name in ("azd_postprovision.py", "grant-teams-access-policy.ps1"):
+            (self.scripts / name).write_bytes((ROOT / "scripts" / name).read_bytes())
+        self.environment["AZD_STUB_HOOK"] = str(self.scripts / "azd_postprovision.py")
+        self.environment["PWSH_STUB"] = str(self.folder)
+        if pwsh:
+            stub = ROOT / "tests" / "integration" / "pwsh_stub.py"
+            self.command("pwsh", f'#!/bin/sh\nexec "{sys.executable}" "{stub}" "$@"\n')
+
+    def at_terminal(self, *options: str, typed: list[str]) -> Done:
+        """Run the set-up on a terminal, where no other command than the stand-ins is found."""
+        code, shown = show(
+            *("-B", str(self.scripts / "setup.py"), *options),
+            typed="".join(f"{line}\n" for line in typed),
+            **{**self.environment, "PATH": str(self.folder), "HOME": str(self.folder)},
+        )
+        return Done(code, shown, "")
+
+    @property
+    def policies(self) -> list[str]:
+        """The Teams policies that were set: the app, and for whom."""
+        path = self.folder / "policies"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def set_up(self, *options: str, typed: list[str], version: str = "3.13") -> Done:
         """Run the set-up, and type these lines."""
@@ -172,15 +200,33 @@ def test_a_second_run_asks_nothing_but_the_meeting(setter: Setter) -> None:
     assert LINK in done.said
 
 
-def test_whoever_stops_in_the_middle_goes_on_there(setter: Setter) -> None:
-    """What was answered is kept."""
-    stopped = setter.set_up(typed=ANSWERS[:3])
-    assert stopped.code == 2
-    assert "Run this again to go on" in stopped.complained
+def test_whoever_stops_after_each_answer_gives_none_twice(setter: Setter) -> None:
+    """What was answered is kept, and the next question is the next run's first."""
+    for answer in ANSWERS[:-1]:
+        stopped = setter.set_up(typed=[answer])
+        assert stopped.code == 2
+        assert "Run this again to go on" in stopped.complained
 
-    done = setter.set_up(typed=[*ANSWERS[3:], *MEETING])
+    done = setter.set_up(typed=[ANSWERS[-1], *MEETING])
 
-    assert done.code == 0
+    assert (done.code, done.complained) == (0, "")
+    assert LINK in done.said
+
+
+def test_the_subscription_is_the_one_that_is_signed_in_to(setter: Setter) -> None:
+    """Else azd would ask for it, which it cannot do without a prompt."""
+    setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    assert setter.kept()["AZURE_SUBSCRIPTION_ID"] == "1"
+
+
+def test_the_end_tells_where_people_see_how_it_is_going(setter: Setter) -> None:
+    """The workbook, by the title that the Bicep gives it."""
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    bicep = (ROOT / "infra" / "modules" / "workbook.bicep").read_text(encoding="utf-8")
+    (title,) = re.findall(r"^var title = '(.*)'$", bicep, re.MULTILINE)
+    assert f"Resource groups > rg-clinic > {title}" in done.said
 
 
 def test_peoples_own_meetings_take_no_grant_over_others(setter: Setter) -> None:
@@ -228,6 +274,7 @@ def test_a_grant_that_is_missing_stops_it_before_the_code(setter: Setter) -> Non
         ("fails", "provision", "azd could not make the resources"),
         ("exit-retry_deployment.py", "1", "The code could not be deployed"),
         ("exit-diagnose.py", "1", "A check fails"),
+        ("exit-diagnose.py", "2", "The diagnostics gave no answer"),
     ],
 )
 def test_a_step_that_fails_ends_it_and_says_what_to_do(
@@ -248,23 +295,151 @@ def test_what_is_missing_is_said_all_at_once(setter: Setter) -> None:
     setter.order("signed-out")
     setter.order("no-account")
     setter.environment["AZD_VERSION"] = "azd version 1.9.3 (commit abc)"
+    (setter.folder / "azure").mkdir()
+    (setter.folder / "azure" / "__init__.py").touch()  # a Python without azure-identity
+    setter.environment["PYTHONPATH"] = str(setter.folder)
 
     done = setter.set_up(typed=[])
 
     assert done.code == 2
-    for line in ("Update azd, which is 1.9.3", "azd auth login", "az login"):
+    packages = "pip install -r scripts/requirements.txt"
+    for line in (packages, "Update azd, which is 1.9.3", "azd auth login", "az login"):
         assert line in done.complained
     assert setter.changes() == []
 
 
-def test_what_if_changes_nothing(setter: Setter) -> None:
-    """It prints each command instead."""
-    done = setter.set_up("--what-if", typed=ANSWERS)
+@pytest.mark.parametrize(
+    ("answers", "commands"),
+    [
+        (ANSWERS, ["grant_graph_permissions.py"]),
+        (
+            ["clinic", "", "own", "none"],
+            ["infra/graph/sign-in.bicep", "infra/graph/delegated-permissions.bicep"],
+        ),
+    ],
+)
+def test_what_if_changes_nothing(setter: Setter, answers: list[str], commands: list[str]) -> None:
+    """It prints each command instead, whichever way is taken."""
+    setter.with_hook()
+
+    done = setter.set_up("--what-if", typed=answers)
 
     assert (done.code, done.complained) == (0, "")
     assert setter.changes() == []
-    for command in ("azd provision", "grant_graph_permissions.py", "azd deploy", "diagnose.py"):
+    assert setter.policies == []
+    for command in ("azd env new clinic", "azd provision", *commands, "azd deploy", "diagnose.py"):
         assert command in done.said
+
+
+ORGANIZERS = [
+    ("dr.meyer@clinic.example, b@clinic.example", "dr.meyer@clinic.example,b@clinic.example"),
+    (f"group:{OPERATOR}", f"group {OPERATOR}"),
+    ("everybody", "everybody"),
+]
+
+
+@pytest.mark.parametrize(("answer", "whom"), ORGANIZERS)
+def test_the_teams_policy_is_set_for_whom_the_answer_names(
+    setter: Setter, answer: str, whom: str
+) -> None:
+    """By the policy's script, while azd provisions at a terminal; and the first link is shown."""
+    setter.with_hook()
+
+    done = setter.at_terminal(typed=[*ANSWERS[:3], answer, ANSWERS[4], *MEETING])
+
+    assert done.code == 0, done.said
+    assert setter.policies == [f"{CLIENT} {whom}"]
+    assert "The Teams policy is set for" in done.said
+    assert LINK in done.said
+
+
+def test_the_sign_in_to_teams_is_asked_for_once(setter: Setter) -> None:
+    """A further run leaves the policy alone, until other organizers are named."""
+    setter.with_hook()
+    setter.at_terminal(typed=[*ANSWERS, *MEETING])
+
+    again = setter.at_terminal(typed=MEETING)
+    assert again.code == 0
+    assert setter.policies == [f"{CLIENT} dr.meyer@clinic.example"]
+    assert "The Teams policy is set for" in again.said
+
+    kept = {**setter.kept(), "ORGANIZERS": "everybody"}
+    setter.order("environments/clinic", json.dumps(kept))
+    assert setter.at_terminal(typed=MEETING).code == 0
+    assert setter.policies[1:] == [f"{CLIENT} everybody"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The MicrosoftTeams module is missing",
+        "You are signed in, but may not change policies",
+        "Not everybody is covered: the warnings above say why.",
+        "Stopped: ",
+    ],
+)
+def test_a_teams_policy_that_cannot_be_set_is_handed_over_to_forward(
+    setter: Setter, said: str
+) -> None:
+    """Whatever the script fails with; the set-up goes on, and tries again in the next run."""
+    script = (ROOT / "scripts" / "grant-teams-access-policy.ps1").read_text(encoding="utf-8")
+    assert said in script
+    setter.with_hook()
+    setter.order("pwsh-fails", f"{said}\n")
+
+    done = setter.at_terminal(typed=[*ANSWERS, *MEETING])
+
+    assert done.code == 0, done.said
+    assert said in done.said
+    assert "Forward this to a Teams Administrator" in done.said
+    assert f"-AppId {CLIENT} -User dr.meyer@clinic.example" in done.said
+    assert "The Teams policy was not set from here." in done.said
+
+    setter.withdraw("pwsh-fails")
+    assert setter.at_terminal(typed=MEETING).code == 0
+    assert setter.policies == [f"{CLIENT} dr.meyer@clinic.example"]
+
+
+def test_without_powershell_the_teams_policy_is_handed_over_to_forward(setter: Setter) -> None:
+    """It is said before anything is made."""
+    setter.with_hook(pwsh=False)
+
+    done = setter.at_terminal(typed=[*ANSWERS, *MEETING])
+
+    assert done.code == 0, done.said
+    assert "There is no PowerShell 7" in done.said.partition("== 2")[0]
+    assert f"pwsh scripts/grant-teams-access-policy.ps1 -AppId {CLIENT}" in done.said
+    assert "The Teams policy was not set from here." in done.said
+
+
+def test_where_nobody_can_sign_in_the_teams_policy_is_handed_over(setter: Setter) -> None:
+    """Without a terminal, PowerShell is not even started."""
+    setter.with_hook()
+
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    assert (done.code, setter.policies) == (0, [])
+    assert "Forward this to a Teams Administrator" in done.said
+
+
+def test_peoples_own_meetings_take_no_teams_policy(setter: Setter) -> None:
+    """Nobody signs in to Teams."""
+    setter.with_hook()
+
+    done = setter.at_terminal(typed=["clinic", "", "own", "none", ""])
+
+    assert (done.code, setter.policies) == (0, [])
+    assert "Forward this" not in done.said
+
+
+def test_peoples_own_meetings_need_no_check_of_the_apps_permission(setter: Setter) -> None:
+    """The diagnostics fail where the app itself has none, and the set-up says so and ends well."""
+    setter.order("exit-diagnose.py", "1")
+
+    done = setter.set_up(typed=["clinic", "", "own", "none", ""])
+
+    assert (done.code, done.complained) == (0, "")
+    assert "They do not matter here" in done.said
 
 
 def test_the_other_way_is_added_later(setter: Setter) -> None:

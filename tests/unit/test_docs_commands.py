@@ -26,7 +26,7 @@ HELPFUL = (
     "scripts/retry_deployment.py",
     "scripts/set_webhook_secret.py",
 )
-HOOK_SETTINGS = {"GRAPH_GRANTS", "ORGANIZERS"}
+HOOK_SETTINGS = {"GRAPH_GRANTS", "ORGANIZERS", "TEAMS_POLICY_SET"}
 PRINCIPAL_TYPES = {"User", "Group", "ServicePrincipal"}
 SETUP_VARIABLES = {"GROUP", "APP", "URL", "CLIENT_ID", "VAULT"}
 """Set in step 1 of docs/setup.md, for the other pages as well."""
