@@ -109,7 +109,9 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
                 " end: EndTime || endDateTime.dateTime,"
                 " attendees: customers[:10].{name: name, email: emailAddress}"
                 " || [{name: CustomerName || customerName,"
-                " email: CustomerEmail || customerEmailAddress}][?name || email] || `null`}"
+                " email: CustomerEmail || customerEmailAddress}][?name || email]"
+                # Of a booking for several, as the connector of Power Automate names them.
+                " || Customers[:10].{name: Name, email: Email} || `null`}"
             ),
         },
         "linkMissing": (

@@ -170,6 +170,25 @@ def test_a_preset_tells_what_is_for_teams(case: Case) -> None:
         assert context.items() >= expect.get("context", {}).items()
 
 
+def test_a_group_booking_of_the_connector_names_its_customers() -> None:
+    """A booking for one has its customer beside it; one for several has them in a list."""
+    mapper = preset("msbookings").mapper
+    one = booking("msbookings")
+    several = {name: one[name] for name in one if not name.startswith("Customer")}
+    several["Customers"] = [
+        {"Id": str(n), "Name": f"N{n}", "Email": f"{n}@x.example"} for n in range(12)
+    ]
+
+    contexts = [mapper.read(event).members["context"] for event in (one, several)]
+
+    assert isinstance(contexts[0], dict)
+    assert contexts[0]["attendees"] == [{"name": "Zoë", "email": "zoe@patient.example"}]
+    assert isinstance(contexts[1], dict)
+    assert contexts[1]["attendees"] == [
+        {"name": f"N{n}", "email": f"{n}@x.example"} for n in range(10)
+    ]
+
+
 def test_what_a_source_says_overrides_its_preset() -> None:
     """Member by member in the mapping, as a whole elsewhere; null takes an expression away."""
     own = preset(
