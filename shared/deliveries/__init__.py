@@ -1,1 +1,1 @@
-"""Outcomes posted to the destinations that the settings name: what, signed how, and how sent."""
+"""Deliveries of outcomes to the destinations in DELIVERIES: their content, signing, sending."""

@@ -1,8 +1,8 @@
-"""Which addresses a delivery may go to.
+"""Checks the IP address that a delivery goes to.
 
-A destination's name may lead anywhere, today or after its owner has changed it: to the app's own
-network, to the service that hands out tokens, to Azure's own agents. So the address is judged, not
-the name.
+A destination's host name may lead anywhere, and its owner can change it at any time: to the app's
+own network, to the endpoint that gives out tokens, to Azure's agents. So the address is checked,
+not the name.
 """
 
 import ipaddress
@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 _LOOPBACK = ipaddress.ip_address("::1")
 _WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
-"""Azure's, reachable from inside every virtual machine (learn.microsoft.com: what is IP address
-168.63.129.16)."""
+"""The address of Azure's agents, which is reachable from each virtual machine.
+
+Source: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16"""
 _EMBEDDING = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -20,7 +21,7 @@ _EMBEDDING = tuple(
         "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
     )
 )
-"""IPv6 networks whose addresses end in an IPv4 address."""
+"""IPv6 networks whose addresses end with an IPv4 address."""
 _NEVER = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -49,18 +50,18 @@ _PRIVATE = tuple(
 
 
 class AddressNotAllowed(Exception):
-    """No delivery may go there. The text does not name the address."""
+    """No delivery may go to this address. The text does not hold the address."""
 
 
 def check_address(text: str, *, private: bool) -> None:
-    """Refuse an address that no delivery may go to.
+    """Check that a delivery may go to an address.
 
     Args:
         text: an IPv4 or IPv6 address, as `socket.getaddrinfo` and `getpeername` give it.
-        private: whether the destination may be in a private network, or this machine.
+        private: whether the destination may be in a private network or on this machine.
 
     Raises:
-        AddressNotAllowed: if it may not, or is no address.
+        AddressNotAllowed: if a delivery may not go there, or the text is not an address.
     """
     try:
         address = _unwrapped(ipaddress.ip_address(text.partition("%")[0]))
@@ -81,7 +82,7 @@ def is_loopback(text: str) -> bool:
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Give the IPv4 address that an IPv6 address stands for, where it does."""
+    """Give the IPv4 address inside an IPv6 address, if there is one."""
     if isinstance(address, IPv4Address) or address == _LOOPBACK:
         return address
     embedded = address.ipv4_mapped or address.sixtofour

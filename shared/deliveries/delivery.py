@@ -1,7 +1,7 @@
-"""One outcome on its way to one destination: as a queue message, and as it is posted.
+"""One outcome for one destination: its queue message, and the body that is posted.
 
-The message names the destination and never says where that is. It holds the outcome as the result
-queue has it, so what is posted can be made of it at any time, the same for every try.
+The message holds the destination's name and never its URL. It also holds the outcome's event as on
+the result queue, so that each try posts the same body.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from shared.queues.retry_policy import History
 _OUTCOMES = {RESOLVED: "resolved", FAILED: "failed"}
 _TYPE = "virtual-appointment.join-link.delivery"
 VERSION = 1
-"""Of the message: another one for what an earlier app would misread."""
-_NOT_OURS = "The message is no delivery of this app."
+"""The version of the message. A change that an earlier app would misread needs a new one."""
+_NOT_OURS = "The message is not a delivery of this app."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,9 @@ class Delivery:
     """An outcome for a destination.
 
     Attributes:
-        destination: Its name in DELIVERIES.
-        event: The outcome, as CloudEvents.
-        history: What it has been through.
+        destination: The destination's name in DELIVERIES.
+        event: The outcome's event (CloudEvents).
+        history: The earlier tries.
     """
 
     destination: str
@@ -39,18 +39,18 @@ class Delivery:
 
     @property
     def request_id(self) -> str:
-        """The request's."""
+        """The request's id."""
         return str(self.event["id"])
 
     @property
     def source(self) -> str | None:
-        """The webhook source's name, None for what came otherwise."""
+        """The webhook source's name; None for a request that came by HTTP or by the queue."""
         source = self._data["source"]
         return None if source is None else str(source)
 
     @property
     def traceparent(self) -> str | None:
-        """The request's, where known."""
+        """The request's trace context, where known."""
         traceparent = self.event.get("traceparent")
         return None if traceparent is None else str(traceparent)
 
@@ -61,9 +61,10 @@ class Delivery:
 
     @property
     def id(self) -> str:
-        """Name it for its receiver: the same for every try, and for an outcome that came twice.
+        """The delivery's id for its receiver.
 
-        What differs from try to try of the request, such as its time, is not in it.
+        It is the same for each try, and for the same outcome that is written twice. So members that
+        differ between tries of the request, such as its time, are not part of it.
         """
         data = self._data
         ended = data.get("virtualAppointmentJoinWebUrl") or data.get("code")
@@ -72,7 +73,7 @@ class Delivery:
         return f"msg_{digest[:32]}"
 
     def body(self) -> bytes:
-        """Write what is posted (ASCII JSON)."""
+        """Write the body to post (ASCII JSON)."""
         event = {
             "type": f"join_link.{self.outcome}",
             "timestamp": self.event["time"],
@@ -81,7 +82,7 @@ class Delivery:
         return json.dumps(event, separators=(",", ":")).encode()
 
     def to_message(self) -> str:
-        """Write it as a queue message (ASCII JSON)."""
+        """Write the queue message (ASCII JSON)."""
         members: dict[str, Json] = {
             "type": _TYPE,
             "version": VERSION,
@@ -103,8 +104,8 @@ def read_delivery(body: bytes) -> Delivery | ServiceError:
     """Read a message of the delivery queue.
 
     Returns:
-        The delivery; or why there is none: InvalidRequest for what this app has not written,
-        InternalError for what a later version of it has.
+        The delivery. Or an error: InvalidRequest if this app has not written the message,
+        InternalError if a later version of the app has.
     """
     try:
         document = strict_json.read(body)

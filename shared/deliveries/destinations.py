@@ -1,7 +1,7 @@
-"""The destinations that DELIVERIES names, checked once, when the app starts.
+"""The destinations in DELIVERIES. The app checks them once, when it starts.
 
-A field error disables its destination and no other: what is meant for it waits on the delivery
-queue. A URL may hold a key, so no text and no repr shows one.
+A field error disables its own destination and no other. The destination's outcomes wait on the
+delivery queue. A URL may hold a key, so no text and no repr shows one.
 """
 
 import re
@@ -23,31 +23,31 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _MAX_HOST_LENGTH = 253
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
-"""A name as the name service takes it (RFC 1035 §2.3.4), or an IP address."""
+"""A host name of a length that DNS allows (RFC 1035 §2.3.4), or an IP address."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a delivery is posted: a URL that was checked, in its parts."""
+    """Where a delivery is posted: the parts of a checked URL."""
 
     secure: bool
     host: str = field(repr=False)
     port: int
     target: str = field(repr=False)
-    """The path and query, exactly as they were written."""
+    """The path and query, exactly as in the URL."""
 
     @classmethod
     def parse(cls, url: str, *, private: bool) -> Self:
         """Read a URL.
 
         Args:
-            url: as it stands in the settings or in the vault.
-            private: whether the destination may be in a private network, or this machine.
+            url: the URL from the settings or the vault.
+            private: whether the destination may be in a private network or on this machine.
 
         Raises:
-            ValueError: if no delivery may go there; it does not quote the URL.
+            ValueError: if no delivery may go there. The text does not quote the URL.
         """
         if len(url) > _MAX_URL_LENGTH or not _VISIBLE_ASCII.fullmatch(url):
             raise ValueError(
@@ -78,7 +78,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header names them (RFC 9110 §7.2)."""
+        """Host and port as in the Host header (RFC 9110 §7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.port == _PORTS["https" if self.secure else "http"]
         return host if usual else f"{host}:{self.port}"
@@ -89,16 +89,16 @@ class Filter:
     """Which outcomes a destination takes.
 
     Attributes:
-        sources: names of webhook sources, None for what came otherwise; None in place of all:
-            whatever the source.
-        outcomes: of OUTCOMES.
+        sources: The names of webhook sources; None among them stands for requests that came by HTTP
+            or by the queue. None instead of the set: all requests.
+        outcomes: Some of OUTCOMES.
     """
 
     sources: frozenset[str | None] | None = None
     outcomes: frozenset[str] = frozenset(OUTCOMES)
 
     def takes(self, *, source: str | None, outcome: str) -> bool:
-        """Say whether it takes an outcome of this source."""
+        """Say whether the filter takes an outcome of this source."""
         return outcome in self.outcomes and (self.sources is None or source in self.sources)
 
 
@@ -107,12 +107,12 @@ class Destination:
     """One receiver of outcomes.
 
     Attributes:
-        name: As in DELIVERIES.
-        endpoint: Where it is; None where that is in the vault.
+        name: Its name in DELIVERIES.
+        endpoint: Where it is; None where its URL is in the vault.
         url_secret: The name of the secret in Key Vault that holds its URL, if one does.
-        secret: The name of the secret in Key Vault that its deliveries are signed with.
+        secret: The name of the secret in Key Vault that signs its deliveries.
         filter: Which outcomes it takes.
-        private: Whether it may be in a private network, or this machine.
+        private: Whether it may be in a private network or on this machine.
     """
 
     name: str
@@ -125,25 +125,25 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """All of them: those that can be used, and what is wrong with the others."""
+    """All destinations: the valid ones, and the field errors of the invalid ones."""
 
     valid: Mapping[str, Destination] = field(default_factory=dict)
     invalid: Mapping[str, tuple[FieldError, ...]] = field(default_factory=dict)
     filters: Mapping[str, Filter] = field(default_factory=dict)
-    """Of all that have a valid name; of an invalid one as far as it can be read."""
+    """The filters of all destinations with a valid name, even if the destination is invalid."""
 
     unreadable: frozenset[str] = frozenset()
-    """Names of those with a mistake in their filter, which may take less than it seems."""
+    """The names of destinations with an invalid filter, which may take less than `filters` says."""
 
     def claim(self, taking: Sequence[str]) -> bool:
-        """Say whether one of those that take an outcome surely will, once it can be used."""
+        """Say whether one of these destinations has a valid filter, and so takes the outcome."""
         return any(name not in self.unreadable for name in taking)
 
     def taking(self, *, source: str | None, outcome: str) -> list[str]:
-        """Name the destinations that take an outcome, those that are switched off too.
+        """Name the destinations that take an outcome, including disabled ones.
 
-        What these take waits for them. Where the mistake is in a filter, more may wait than they
-        will take in the end.
+        Outcomes wait on the queue for a disabled destination. If its filter is invalid, more may
+        wait than the corrected filter takes.
         """
         return [
             name
@@ -153,7 +153,7 @@ class Destinations:
 
 
 def read_destinations(configured: Mapping[str, object]) -> Destinations:
-    """Check the value of DELIVERIES, destination by destination."""
+    """Check each destination in the value of DELIVERIES."""
     valid: dict[str, Destination] = {}
     invalid: dict[str, tuple[FieldError, ...]] = {}
     filters: dict[str, Filter] = {}
@@ -180,7 +180,7 @@ def read_destinations(configured: Mapping[str, object]) -> Destinations:
 
 
 class _DestinationReader(ConfigurationReader):
-    """Reads one destination, and collects what is wrong with it."""
+    """Reads one destination, and collects its field errors."""
 
     def destination(self, name: str, value: object) -> Destination:
         if not is_source_name(name):

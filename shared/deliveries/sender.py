@@ -1,9 +1,12 @@
-"""Posting to a destination, by rules of its own.
+"""Posts deliveries to destinations.
 
-Where a destination is, an operator says; what stands behind its name, others do. So, other than for
-Graph: the address is judged, before anything is sent and again once it is connected; no proxy of
-the environment is used, for it would look the name up by itself; and a connection serves one
-delivery. Redirects are not followed: a redirect's status is a failure like any other.
+An operator sets a destination's URL, but its owner decides where the host name leads. So deliveries
+differ from calls to Graph:
+
+- The address is checked before anything is sent, and again after the connection is open.
+- The environment's proxy is not used, because it would look up the name itself.
+- Each delivery has its own connection.
+- Redirects are not followed. A redirect's status is a failure.
 """
 
 import contextlib
@@ -24,30 +27,31 @@ from shared.deliveries.addresses import AddressNotAllowed, check_address, is_loo
 from shared.deliveries.destinations import Endpoint
 
 MAX_SECONDS = 15.0
-"""For one delivery: name, connection, TLS, request and answer."""
+"""The limit for one delivery in seconds: DNS, connection, TLS, request and response."""
 MOST_AT_ONCE = 8
-"""Deliveries to one destination that are under way in this process: of the host's 24 for the queue,
-so that one that hangs leaves threads to the others."""
+"""How many deliveries to one destination may run at once in this process.
+
+The host runs 24 for the queue. So a destination that hangs leaves threads to the others."""
 WAIT_SECONDS = 0.5
-"""For one's turn: a destination that answers has room again by then."""
+"""How long a delivery waits for its turn, in seconds. A healthy destination is free by then."""
 MAX_ANSWER_BYTES = 16 * 1024
-"""So much of an answer is read, so that the receiver can finish; nobody looks at it."""
+"""How many bytes of a response are read, so that the receiver can finish. Nobody uses them."""
 _CONNECT_SECONDS = 5.0
-"""For each of a host's addresses: one that is out of reach must leave time for the next."""
+"""The limit for each of a host's addresses in seconds, which leaves time for the next address."""
 _FAILURES = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
 
 class DestinationBusy(Exception):
-    """As many deliveries to this destination are under way as may be."""
+    """As many deliveries to this destination are running as are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a destination answered, as far as it matters.
+    """A destination's response.
 
     Attributes:
         status: The HTTP status.
-        retry_after: The header Retry-After, as it came.
+        retry_after: The Retry-After header, unread.
     """
 
     status: int
@@ -55,21 +59,21 @@ class Receipt:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Look up a host's addresses, the preferred one first.
+    """Look up a host's IP addresses, the preferred one first.
 
     Raises:
-        OSError: if the name leads nowhere.
+        OSError: if the name has no address.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class Sender:
-    """Sends deliveries, and nothing else.
+    """Posts deliveries.
 
     Args:
-        context: whom TLS trusts.
-        resolve: looks up a host's addresses.
+        context: the TLS context.
+        resolve: looks up a host's IP addresses.
         connect: opens a connection to an address and port, within so many seconds.
     """
 
@@ -88,10 +92,10 @@ class Sender:
 
     @contextlib.contextmanager
     def turn(self, destination: str) -> Iterator[None]:
-        """Take one of a destination's turns, and give it back.
+        """Wait for a turn at a destination, and give it back at the end.
 
         Raises:
-            DestinationBusy: if none is to be had within WAIT_SECONDS.
+            DestinationBusy: if no turn is free within WAIT_SECONDS.
         """
         with self._lock:
             turns = self._turns.setdefault(destination, threading.Semaphore(MOST_AT_ONCE))
@@ -111,20 +115,21 @@ class Sender:
         body: bytes,
         deadline: Deadline,
     ) -> Receipt:
-        """Post once, and read as much of the answer as counts.
+        """Post once, and give the response's status.
 
         Args:
-            endpoint: where to.
-            private: whether that may be in a private network, or this machine.
-            headers: all but Host, Content-Length and Connection.
-            body: as it goes out.
-            deadline: for all of it.
+            endpoint: where to post.
+            private: whether the destination may be in a private network or on this machine.
+            headers: all headers but Host, Content-Length and Connection.
+            body: the body to post.
+            deadline: the limit for the whole delivery.
 
         Raises:
-            AddressNotAllowed: if the name leads where no delivery may go. Nothing was sent.
-            ConnectionFailed: if there is no connection, or it ended before the answer's head was
-                there.
-            DeadlineExceeded: if the deadline came first.
+            AddressNotAllowed: if the name leads to an address that is not allowed. Nothing was
+                sent.
+            ConnectionFailed: if there is no connection, or it ended before the response's headers
+                were complete.
+            DeadlineExceeded: if the deadline passed before that.
         """
         with (
             _errors_named(deadline),
@@ -144,13 +149,13 @@ class Sender:
                 enforce_content_length=False,
             )
             with contextlib.closing(connection.getresponse()) as response:
-                _seconds(deadline)  # a head that was cut passes for a whole one
-                with contextlib.suppress(*_FAILURES):  # the answer is known by now
+                _seconds(deadline)  # http.client takes cut-off headers for complete ones
+                with contextlib.suppress(*_FAILURES):  # the status is known already
                     response.read(MAX_ANSWER_BYTES)
                 return Receipt(response.status, response.headers.get("Retry-After"))
 
     def reach(self, endpoint: Endpoint, *, private: bool, deadline: Deadline) -> None:
-        """Connect as for a delivery, TLS included, and send nothing. Raises as `post` does."""
+        """Connect as for a delivery, with TLS, and send nothing. The errors are those of `post`."""
         with (
             _errors_named(deadline),
             self._connected(endpoint, private=private, deadline=deadline),
@@ -167,9 +172,11 @@ class Sender:
         sock = self._open(addresses, endpoint.port, deadline)
         try:
             _check(str(sock.getpeername()[0]), endpoint, private=private)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # head and body go apart
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # headers and body are sent separately
             if endpoint.secure:
-                sock.settimeout(_seconds(deadline))  # for the whole handshake
+                sock.settimeout(_seconds(deadline))  # the limit for the whole handshake
                 sock = self._context.wrap_socket(sock, server_hostname=endpoint.host)
             yield sock
         finally:
@@ -194,7 +201,7 @@ def _check(address: str, endpoint: Endpoint, *, private: bool) -> None:
 
 @contextlib.contextmanager
 def _errors_named(deadline: Deadline) -> Iterator[None]:
-    """Name a failure by its type alone: its text may hold the URL."""
+    """Turn a failure into an error that holds only its type, because its text may hold the URL."""
     try:
         yield
     except _FAILURES as error:
@@ -204,11 +211,11 @@ def _errors_named(deadline: Deadline) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
-    """Cut the connection at the deadline, whatever it is doing: a timeout is for one wait only."""
+    """Close the connection at the deadline. A socket's timeout limits only one wait."""
 
     def cut() -> None:
         with contextlib.suppress(OSError):
-            # Not the TLS socket's own, which would take the session away under its reader.
+            # Not the TLS socket's own shutdown: it would remove the session during a read.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(_seconds(deadline), cut)
@@ -218,7 +225,7 @@ def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-        timer.join()  # else it could cut another connection that has the same number by then
+        timer.join()  # otherwise it could close a later connection with the same number
 
 
 def _seconds(deadline: Deadline) -> float:

@@ -1,4 +1,4 @@
-"""Signing a delivery as Standard Webhooks 1.0 ask for.
+"""Signs a delivery by Standard Webhooks 1.0.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -13,21 +13,21 @@ _KEY_BYTES = range(24, 65)
 
 
 class NoUsableSecret(Exception):
-    """None of the secrets can sign. The text holds none of them."""
+    """None of the secrets can sign. The text does not quote a secret."""
 
 
 def sign(
     secrets: Sequence[str], *, delivery_id: str, timestamp: int, body: bytes
 ) -> dict[str, str]:
-    """Give the headers that let a receiver verify a delivery.
+    """Make the headers by which a receiver verifies a delivery.
 
-    Every secret signs: while one is rotated, the receiver may know either.
+    Each secret signs, because during a rotation the receiver may know the old or the new one.
 
     Args:
-        secrets: `whsec_` and the base64 of 24 to 64 bytes each; others are passed over.
-        delivery_id: the same one for every try; without a full stop.
-        timestamp: of this try, in whole seconds since the epoch.
-        body: as it goes out.
+        secrets: each `whsec_` and the base64 of 24 to 64 bytes. Malformed ones are skipped.
+        delivery_id: the delivery's id, the same for each try, without a full stop.
+        timestamp: the time of this try, in whole seconds since the epoch.
+        body: the body to post.
 
     Raises:
         NoUsableSecret: if no secret can sign.

@@ -1,1 +1,1 @@
-"""Booking systems: how they sign, and where the meeting stands in what they send."""
+"""Booking systems: their signatures, and where their events name the meeting."""

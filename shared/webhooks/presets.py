@@ -1,7 +1,7 @@
-"""What is known about booking systems: how they sign, and where the meeting stands.
+"""The presets for booking systems: how they sign, and where their events name the meeting.
 
-Each preset is written as a source's own configuration would be (docs/webhooks.md), so that
-whatever a source gives itself takes a preset's place, member by member.
+A preset has the members of a source's own configuration (docs/webhooks.md). Each member that the
+source gives itself replaces the preset's.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _TEAMS = (
     "type(@) == 'string' && (contains(@, 'teams.microsoft.')"
     " || contains(@, 'teams.cloud.microsoft') || contains(@, 'teams.live.com'))"
 )
-"""Holds for a text with a Teams link in it, whatever it is wrapped in."""
+"""True for a text that holds a Teams link, also a rewritten one."""
 
 _CALCOM_LINKS = "[payload.metadata.videoCallUrl, payload.videoCallData.url, payload.location]"
 _CALENDLY_LINKS = "payload.scheduled_event.location.[join_url, location]"
@@ -18,8 +18,8 @@ _BOOKINGS_LINKS = "JoinWebURL, JoinWebUrl, joinWebUrl, anonymousJoinWebUrl"
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     # https://cal.com/docs/developing/guides/automation/webhooks, version 2021-10-20, with the
-    # default payload. The link can be missing when the booking is made; `location` can be one, or
-    # the token `integrations:office365_video`. Its own test is a booking without an id.
+    # default payload. The link can be missing when the booking is made. `location` can be a link or
+    # the token `integrations:office365_video`. Cal.com's own test event is a booking without id.
     "calcom": {
         "scheme": {"type": "body-hmac", "header": "X-Cal-Signature-256", "encoding": "hex"},
         "mapping": {
@@ -56,8 +56,8 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         ),
     },
     # https://developer.calendly.com/api-docs: webhook signatures, and the invitee payload. The
-    # conference's own id is not documented to be Graph's, so the link alone is used. A location of
-    # any other type can be a text that somebody typed, with a link in it.
+    # conference's own id is not documented to be Graph's, so only the link is used. A location of
+    # any other type can be free text with a link in it.
     "calendly": {
         "scheme": {
             "type": "timestamped",
@@ -89,9 +89,9 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
             "If its location's status is failed, connect Teams in Calendly again."
         ),
     },
-    # A Power Automate flow passes on what the Bookings connector's trigger gave it; it cannot
-    # sign. Who organizes the meetings is not documented: the link says, or `defaultUserId`.
-    # Graph has a form of its own, which says as well whether there should be a link:
+    # A Power Automate flow passes on the event of the Bookings connector's trigger, and cannot
+    # sign. The event's organizer is not documented, so the link or `defaultUserId` names it.
+    # Graph's own form differs, and says as well whether there should be a link:
     # https://learn.microsoft.com/graph/api/resources/bookingappointment
     "msbookings": {
         "scheme": {"type": "token", "header": "X-Webhook-Token"},

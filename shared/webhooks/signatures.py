@@ -1,13 +1,13 @@
-"""The four ways in which booking systems sign what they post, and the check of each.
+"""The four schemes by which booking systems sign webhooks, and the check of each.
 
     standard      `{id}.{timestamp}.{body}`  Standard Webhooks, Svix
     timestamped   `{t}.{body}`               Stripe, Calendly, Zoho Payments
     body-hmac     the body, or URL and body  Cal.com, GitHub, Shopify, Acuity, Square
     token         nothing: a fixed header    FHIR subscriptions, and what cannot sign
 
-All are HMAC-SHA256 but the last. Each takes several secrets (our rotation) and several signatures
-(theirs). Whatever is wrong is one error, whose `detail` is a short code for the log. The sender is
-never told which.
+All but the last are HMAC-SHA256. Each accepts several secrets, for our rotation, and several
+signatures, for the sender's. Every failure is a SignatureInvalid whose `detail` is a short code for
+the log. The sender does not learn the code.
 """
 
 import base64
@@ -23,46 +23,46 @@ from shared.core.errors import SignatureInvalid
 from shared.core.standard_webhooks import decode_key
 
 DIFFERS = "signature_differs"
-SECRET_MISSING = "secret_missing"  # noqa: S105 - says that there is none
+SECRET_MISSING = "secret_missing"  # noqa: S105 - a code, not a secret
 SECRET_MAY_BE_NEWER = frozenset({DIFFERS, SECRET_MISSING})
-"""The reasons that a newer secret could change; the others lie in the request."""
+"""The failures that a newer secret may remove. The others are in the request."""
 
 TOLERANCE_SECONDS = 300.0
 _MOST_HEADER_CHARACTERS = 8192
 _TIMESTAMP = re.compile(r"[0-9]{1,16}")
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
-_CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends in a signature's place
+_CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends instead of a signature
 
 
 class Scheme(Protocol):
-    """How one system signs."""
+    """How one booking system signs."""
 
     says_when: ClassVar[bool]
-    """Whether the signature covers a time, so that a recorded request is good for minutes only."""
+    """Whether the signature covers a time, so that a replay is accepted for minutes only."""
     covers_body: ClassVar[bool]
 
     def verify(
         self, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
     ) -> str | None:
-        """Check a request.
+        """Check a request's signature.
 
         Args:
-            secrets: any of which may have signed; empty ones count as absent.
-            headers: by name in lower case.
-            body: as it came.
+            secrets: the valid secrets, any of which may have signed. Empty ones are ignored.
+            headers: the request's headers, by name in lower case.
+            body: the raw body.
             now: seconds since the epoch.
 
         Returns:
-            The delivery's id, where the scheme signs one.
+            The delivery's id, where the signature covers one.
 
         Raises:
-            SignatureInvalid: for whatever is wrong, and nothing else.
+            SignatureInvalid: for each failure. No other exception is raised.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:
-    """Standard Webhooks 1.0, and Svix, which differs in the headers' names only.
+    """Standard Webhooks 1.0, and Svix, which differs only in the names of the headers.
 
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
@@ -78,7 +78,7 @@ class Standard:
         system = "webhook" if "webhook-signature" in headers else "svix"
         listed = _header(headers, f"{system}-signature").split()
         delivery_id = _header(headers, f"{system}-id")
-        if "." in delivery_id:  # the id could end, and the time begin, in two places
+        if "." in delivery_id:  # with a full stop in the id, the signed text would be ambiguous
             raise SignatureInvalid("id_malformed")
         timestamp = _header(headers, f"{system}-timestamp")
         _check_age(timestamp, now=now, tolerance=self.tolerance_seconds)
@@ -92,7 +92,7 @@ class Standard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timestamped:
-    """One header with a time and signatures: `t=1700000000,v1=<hex>`.
+    """One header that holds a time and signatures: `t=1700000000,v1=<hex>`.
 
     Source: https://docs.stripe.com/webhooks#verify-manually
     """
@@ -121,14 +121,14 @@ class Timestamped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyHmac:
-    """A signature over the body alone. It says nothing about when: a replay is possible.
+    """A signature over the body alone. It covers no time, so a request can be replayed.
 
     Attributes:
-        header: Whose value it is.
-        encoding: Of the signature.
-        prefix: What stands before it in the header, such as `sha256=` or `HMAC `.
-        url: What is signed before the body: the address as the system was told it (Square). Never
-            taken from the request, which could name another.
+        header: The name of the header that holds the signature.
+        encoding: The encoding of the signature.
+        prefix: The text before the signature in the header, such as `sha256=` or `HMAC `.
+        url: The webhook's address, where the system signs it before the body (Square). It is never
+            taken from the request, because the sender could name another.
     """
 
     says_when: ClassVar[bool] = False
@@ -144,7 +144,7 @@ class BodyHmac:
         """See `Scheme`."""
         del now
         decode: Callable[[str], bytes | None] = _hex if self.encoding == "hex" else _base64
-        # The prefix itself may hold blanks and commas.
+        # The prefix may hold blanks and commas.
         one = re.compile(rf"(?:^|[,\s]){re.escape(self.prefix)}([^,\s]+)")
         signatures = _decoded(map(decode, one.findall(_header(headers, self.header))))
         _compare(_verbatim(secrets), self.url.encode() + body, signatures)
@@ -152,7 +152,7 @@ class BodyHmac:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedToken:
-    """A fixed header that only the system knows. The body is not covered."""
+    """A fixed header value that only the booking system knows. It does not cover the body."""
 
     says_when: ClassVar[bool] = False
     covers_body: ClassVar[bool] = False
@@ -165,7 +165,7 @@ class SharedToken:
         """See `Scheme`."""
         del body, now
         value = _header(headers, self.header).strip()
-        if not value.lower().startswith(self.prefix.lower()):  # Bearer is as good as bearer
+        if not value.lower().startswith(self.prefix.lower()):  # "bearer" is accepted like "Bearer"
             raise SignatureInvalid("signature_malformed")
         given = hashlib.sha256(value[len(self.prefix) :].encode()).digest()
         _check_any(
@@ -200,7 +200,7 @@ def _compare(keys: Sequence[bytes], signed: bytes, signatures: Sequence[bytes]) 
 
 
 def _check_any(matches: Sequence[bool]) -> None:
-    """Decide after all comparisons, so that which one matched takes no time of its own."""
+    """Decide after all comparisons, so that the time does not show which secret matched."""
     if not matches:
         raise SignatureInvalid(SECRET_MISSING)
     if not any(matches):
@@ -208,7 +208,7 @@ def _check_any(matches: Sequence[bool]) -> None:
 
 
 def _given(secrets: Sequence[str]) -> list[str]:
-    # A secret that was set from a file often ends with the file's last line.
+    # A secret that was set from a file often ends with a line break.
     given = (secret.rstrip("\r\n") for secret in secrets)
     return [secret for secret in given if secret.strip() not in ("", _CALCOM_UNSET)]
 

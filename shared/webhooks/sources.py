@@ -1,7 +1,7 @@
-"""The booking systems that WEBHOOK_SOURCES names, checked once, when the app starts.
+"""The booking systems in WEBHOOK_SOURCES. The app checks them once, when it starts.
 
-A field error disables its source and no other. Its pointer leads into the source's configuration,
-and no text quotes a value of it.
+A field error disables its own source and no other. Its pointer leads into the source's
+configuration. Its text does not quote a value.
 """
 
 import re
@@ -56,14 +56,14 @@ class Source:
     """One booking system.
 
     Attributes:
-        name: As in the address it posts to.
-        scheme: How it signs.
+        name: Its name in the webhook's address.
+        scheme: Its signature scheme.
         secret: The name of its secret in Key Vault.
-        mapper: Where the meeting stands in what it posts.
-        replies_inline: Whether its caller waits for the link.
-        inline_seconds: How old an event may be to be answered with the link, where its scheme says
-            nothing about time.
-        link_missing: What to do where a booking for Teams has no Teams link.
+        mapper: The expressions that find the meeting in its events.
+        replies_inline: Whether the response to the webhook holds the link.
+        inline_seconds: How old an event may be, in seconds, to get the link in the response; None
+            where the signature covers a time.
+        link_missing: The fix where a booking for Teams has no Teams link.
     """
 
     name: str
@@ -77,14 +77,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All of them: those that can be used, and what is wrong with the others."""
+    """All sources: the valid ones, and the field errors of the invalid ones."""
 
     valid: Mapping[str, Source] = field(default_factory=dict)
     invalid: Mapping[str, tuple[FieldError, ...]] = field(default_factory=dict)
 
 
 def read_sources(configured: Mapping[str, object]) -> Sources:
-    """Check the value of WEBHOOK_SOURCES, source by source."""
+    """Check each source in the value of WEBHOOK_SOURCES."""
     valid: dict[str, Source] = {}
     invalid: dict[str, tuple[FieldError, ...]] = {}
     for place, (name, value) in enumerate(configured.items(), 1):
@@ -98,7 +98,7 @@ def read_sources(configured: Mapping[str, object]) -> Sources:
 
 
 class _SourceReader(ConfigurationReader):
-    """Reads one source, and collects what is wrong with it."""
+    """Reads one source, and collects its field errors."""
 
     def source(self, name: str, value: object) -> Source:
         if not is_source_name(name):
@@ -123,7 +123,7 @@ class _SourceReader(ConfigurationReader):
             return given
         if not isinstance(name, str) or name not in PRESETS:
             self._complain(f"Must be one of {', '.join(sorted(PRESETS))}.", "preset")
-            name = "standard"  # what a preset brings is not missed as well
+            name = "standard"  # with an unknown preset, missing members are not reported as well
         preset = PRESETS[name]
         mapping = {
             **self._object(preset["mapping"]),
@@ -132,12 +132,12 @@ class _SourceReader(ConfigurationReader):
         return {**preset, **given, "mapping": mapping}
 
     def _replies_inline(self, merged: Mapping[str, object], scheme: Scheme, mapper: Mapper) -> bool:
-        """Read `reply`: whoever has recorded a request must not get links with it for ever."""
+        """Read `reply`. It must not let a recorded request get links at any later time."""
         inline = self._choice(merged, "reply", ("queue", "inline")) == "inline"
         if inline and not scheme.covers_body:
             self._complain(
-                "Must be queue with this scheme: whoever has recorded one request could ask for "
-                "any link.",
+                "Must be queue with this scheme: with a recorded request, anybody could get any "
+                "link.",
                 "reply",
             )
         elif inline and not scheme.says_when and "sentAt" not in mapper.expressions:
@@ -209,7 +209,7 @@ class _SourceReader(ConfigurationReader):
         )
 
     def _conditions(self, when: object) -> "dict[str, ParsedResult]":
-        """Read one condition, or an object of several with a name each."""
+        """Read one condition, or an object of conditions by name."""
         if not isinstance(when, dict):
             return self._compiled({"when": when}, "mapping")
         for name in when:
@@ -223,7 +223,7 @@ class _SourceReader(ConfigurationReader):
     def _compiled(
         self, expressions: Mapping[str, object], *place: str
     ) -> "dict[str, ParsedResult]":
-        """Compile expressions; null takes a preset's away."""
+        """Compile expressions. Null removes the preset's expression."""
         compiled = {}
         for name, text in expressions.items():
             if text is None:
