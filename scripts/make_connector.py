@@ -55,14 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _describe(definition, properties, options)
     if entra:
         _sign_in(definition, properties, options)
-    out: Path = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / DEFINITION, definition)
-    _write(out / "apiProperties.json", properties)
-    _write(out / "settings.json", _settings(options.environment))
-    shutil.copyfile(SOURCE / "icon.png", out / "icon.png")
     guide = (SOURCE / "readme.md").read_text(encoding="utf-8")
-    (out / "readme.md").write_text(guide.replace(_NOBODY, options.publisher), encoding="utf-8")
+    out: Path = options.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / DEFINITION, definition)
+        _write(out / "apiProperties.json", properties)
+        _write(out / "settings.json", _settings(options.environment))
+        shutil.copyfile(SOURCE / "icon.png", out / "icon.png")
+        (out / "readme.md").write_text(guide.replace(_NOBODY, options.publisher), encoding="utf-8")
+    except OSError as error:
+        print(f"The folder {out} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
     print(f"The connector is in {out}. How to import it: docs/power-automate.md")
     return 0
 
@@ -89,7 +93,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="the registration that the connector itself signs in as (default: --client-id)",
     )
     who = parser.add_argument_group("what people see of you")
-    who.add_argument("--publisher", required=True, help="your organization's name")
+    who.add_argument("--publisher", required=True, type=_name, help="your organization's name")
     who.add_argument("--email", required=True, type=_email, help="where your makers get help")
     who.add_argument(
         "--website", required=True, type=_address, help="your organization's web address"
@@ -126,6 +130,12 @@ def _guid(text: str) -> str:
 
 def _id(text: str) -> str:
     return text.strip() if _VARIABLE.fullmatch(text.strip()) else _guid(text)
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("a name on one line")
+    return text.strip()
 
 
 def _email(text: str) -> str:

@@ -14,7 +14,7 @@ from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
 from shared.queues import messages
 from tests.connector.definitions import operations, read
 from tests.connector.workflow_expressions import ExpressionFailed, evaluate
-from tests.unit.docs_pages import blocks, spans, text
+from tests.unit.docs_pages import blocks, spans, table, text
 
 PAGE = "docs/power-automate.md"
 EXPRESSIONS = [block.text.strip() for block in blocks(PAGE) if block.language == "text"]
@@ -207,3 +207,13 @@ def test_a_failed_step_tells_its_status_and_code() -> None:
     assert evaluate(status, outputs={name: {"statusCode": 404}}) == 404
     assert evaluate(code, bodies={name: {"code": "meeting_not_found"}}) == "meeting_not_found"
     assert evaluate(code, bodies={name: None}) is None
+
+
+def test_the_members_to_branch_on_are_those_of_a_problem() -> None:
+    """In the page's table, as the connector describes them."""
+    told = {name for row in table(PAGE, "When something is wrong") for name in spans(row[0])}
+    items = read("apiDefinition.swagger.json")["definitions"]["JoinLinks"]["properties"]["results"]
+    problem = items["items"]["properties"]["problem"]["properties"]
+
+    assert told == {"code", "message", "fix", "errors", "requestId", "graphRequestId"}
+    assert told <= set(problem)

@@ -192,6 +192,8 @@ def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
         ("--host", HOST, *WHO[:-2]),
         ("--host", HOST, *WHO[2:]),
         ("--host", HOST, *WHO, "--website", "clinic.example"),
+        ("--host", HOST, *WHO, "--publisher", " "),
+        ("--host", HOST, *WHO, "--publisher", "Our\nclinic"),
         ("--host", HOST, *WHO, "--website", "https://"),
         ("--host", HOST, *WHO, "--website", "https://clínic.example"),
         ("--host", HOST, *WHO, "--privacy-policy", "https://clinic.example/our policy"),
@@ -216,3 +218,14 @@ def test_what_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...])
     assert done.returncode == 2
     assert "\nmake_connector.py: error: " in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """In a sentence, without a traceback."""
+    (tmp_path / "taken").touch()
+
+    done = make(tmp_path / "taken", "--host", HOST, *WHO)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"The folder {tmp_path / 'taken'} cannot be written: ")
+    assert done.stderr.count("\n") == 1
