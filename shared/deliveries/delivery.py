@@ -6,14 +6,15 @@ the result queue, so that each try posts the same body.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeIs
 
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError
-from shared.core.identifiers import is_request_id, is_source_name, is_traceparent
+from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Json, NotJson
-from shared.queues.messages import FAILED, RESOLVED
+from shared.queues.messages import FAILED, QUEUE, RESOLVED
 from shared.queues.retry_policy import History
 
 _OUTCOMES = {RESOLVED: "resolved", FAILED: "failed"}
@@ -31,10 +32,12 @@ class Delivery:
         destination: The destination's name in DELIVERIES.
         event: The outcome's event (CloudEvents).
         history: The earlier tries.
+        caller: Who asked, as events name it. The receiver is not told.
     """
 
     destination: str
     event: dict[str, Json] = field(repr=False)
+    caller: str
     history: History = field(default_factory=History)
 
     @property
@@ -87,6 +90,7 @@ class Delivery:
             "type": _TYPE,
             "version": VERSION,
             "destination": self.destination,
+            "caller": self.caller,
             "event": self.event,
         }
         if self.history != History():
@@ -122,7 +126,21 @@ def read_delivery(body: bytes) -> Delivery | ServiceError:
     destination, event = members.get("destination"), members.get("event")
     if not (isinstance(destination, str) and is_source_name(destination) and _is_outcome(event)):
         return InvalidRequest(_NOT_OURS)
-    return Delivery(destination=destination, event=event, history=History.from_members(members))
+    return Delivery(
+        destination=destination,
+        event=event,
+        history=History.from_members(members),
+        caller=_read_caller(members, event),
+    )
+
+
+def _read_caller(members: Mapping[str, Json], event: Mapping[str, Json]) -> str:
+    """Find who asked: the source, the queue, or what the message says of a caller over HTTP."""
+    data, caller = event["data"], members.get("caller")
+    source = data.get("source") if isinstance(data, dict) else None
+    if isinstance(source, str):
+        return source
+    return caller if isinstance(caller, str) and is_caller(caller) else QUEUE
 
 
 def _is_outcome(event: Json) -> TypeIs[dict[str, Json]]:

@@ -16,6 +16,7 @@ def publish_outcome(
     time: float,
     attempts: int,
     source: str | None,
+    caller: str,
     traceparent: str | None,
 ) -> None:
     """Put an outcome on the queues. When this returns, they have it.
@@ -30,6 +31,7 @@ def publish_outcome(
         time: of the outcome, in seconds since the epoch.
         attempts: how often the request was tried.
         source: the webhook source's name, if it came from one.
+        caller: who asked, as events name it.
         traceparent: of the request, where known.
 
     Raises:
@@ -50,5 +52,5 @@ def publish_outcome(
         from shared.deliveries.delivery import Delivery  # noqa: PLC0415 - only where there are any
 
         for name in taking:
-            delivery = Delivery(destination=name, event=event)
+            delivery = Delivery(destination=name, event=event, caller=caller)
             write(DELIVERIES, delivery.to_message())

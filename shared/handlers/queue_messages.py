@@ -94,6 +94,10 @@ class _RequestProcessor(MessageProcessor):
         self._incoming = self._reading.incoming
         self._correlation = self._reading.correlation
         self._attempts = self._incoming.history.attempts + tries
+        self._pending = list(self._incoming.items or (self._incoming,))
+        """The requests that this delivery has not put on the queue or answered."""
+        self._answered: set[int] = set()
+        """By their identity, those whose outcome is on a queue, or at least on some of them."""
 
     def _try_once(self, draw: Draw) -> None:
         if (unread := self._reading.error) is not None:
@@ -137,6 +141,7 @@ class _RequestProcessor(MessageProcessor):
                     alternatives=item.alternatives,
                 )
                 self._write(REQUESTS, message)
+            self._pending.remove(item)
 
     def _try_later(self, outcome: Outcome, error: ServiceError, draw: Draw) -> None:
         step, history = self._plan(error, self._incoming.history, draw)
@@ -163,17 +168,19 @@ class _RequestProcessor(MessageProcessor):
         In this order: if the second write fails, the first is repeated, and whoever reads answers
         takes each once. On the last delivery the dead letter counts for more than the answer.
 
+        A request that has an outcome already gets no other one: it could not be written everywhere,
+        but who has it must not be told the opposite. Its dead letter tells the operator.
+
         Of a list each request has its own: the whole of it might not fit into one.
         """
-        requests = self._incoming.items or (self._incoming,)
         try:
-            for each in requests:
-                if each.correlation.request_id:
+            for each in self._pending:
+                if each.correlation.request_id and id(each) not in self._answered:
                     self._answer(Outcome.of(each.correlation, error), each)
         except QueueUnavailable:
             if not self._message.is_last:
                 raise
-        for each in requests:
+        for each in self._pending:
             request_id = each.correlation.request_id
             alone = each is self._incoming
             body = self._message.body if alone else json.dumps(each.document.value).encode()
@@ -194,6 +201,7 @@ class _RequestProcessor(MessageProcessor):
     def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
         """Publish an outcome: of the message, or of one request in its list."""
         incoming = incoming or self._incoming
+        self._answered.add(id(incoming))
         publish_outcome(
             self._services,
             outcome,
@@ -201,6 +209,7 @@ class _RequestProcessor(MessageProcessor):
             time=self._now(),
             attempts=self._attempts,
             source=incoming.source,
+            caller=incoming.caller,
             traceparent=incoming.traceparent,
         )
         final = "join_link.resolved" if outcome.error is None else "join_link.failed"

@@ -317,6 +317,7 @@ class _Delivery:
             time=self.webhook.now(),
             attempts=0,
             source=self.source.name,
+            caller=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
         )
         return _Ignored(reason=reason, detail=error.detail, request_id=correlation.request_id)

@@ -86,7 +86,7 @@ def event(error: Exception | None = None, **options: Any) -> dict[str, Any]:  # 
 
 def message(name: str = "crm", made: dict[str, Any] | None = None) -> bytes:
     """Write a delivery of an outcome, as it is put on the queue."""
-    return Delivery(destination=name, event=made or event()).to_message().encode()
+    return Delivery(destination=name, event=made or event(), caller="queue").to_message().encode()
 
 
 def deliver(

@@ -65,6 +65,7 @@ def test_an_outcome_is_posted_signed_and_its_message_completed(
     deliver(services, queues, message())
 
     assert queues.journal == [COMPLETE]
+    assert emitted(caplog)[-1]["caller"] == "queue"
     (taken,) = receiver.taken
     assert taken.event == {
         "type": "join_link.resolved",
@@ -221,7 +222,11 @@ def tried(error: str, *, attempts: int, age: float) -> bytes:
     history = History(
         attempts=attempts, repeats=attempts, last_error=error, first_seen=time.time() - age
     )
-    return Delivery(destination="crm", event=event(), history=history).to_message().encode()
+    return (
+        Delivery(destination="crm", event=event(), history=history, caller="queue")
+        .to_message()
+        .encode()
+    )
 
 
 def test_what_fails_until_its_hours_are_over_becomes_a_dead_letter(
@@ -468,8 +473,8 @@ def test_what_others_leave_no_room_for_is_not_put_back_for_ever(  # noqa: PLR091
 
 def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
     """A request that was tried twice, since its process ended in between."""
-    first = Delivery(destination="crm", event=event(time=1.0, attempts=1))
-    again = Delivery(destination="flow", event=event(time=2.0, attempts=3))
+    first = Delivery(destination="crm", event=event(time=1.0, attempts=1), caller="queue")
+    again = Delivery(destination="flow", event=event(time=2.0, attempts=3), caller="key")
 
     assert first.id == again.id
     assert "." not in first.id
@@ -487,9 +492,10 @@ def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
 )
 def test_another_outcome_has_another_id(other: dict[str, Any]) -> None:
     """Of this request or another."""
-    assert (
-        Delivery(destination="crm", event=other).id != Delivery(destination="crm", event=event()).id
-    )
+    first = Delivery(destination="crm", event=event(), caller="queue")
+    second = Delivery(destination="crm", event=other, caller="queue")
+
+    assert first.id != second.id
 
 
 HISTORIES = st.builds(
@@ -501,12 +507,43 @@ HISTORIES = st.builds(
 ) | st.builds(History, first_seen=st.none() | st.floats(0, 2e9))
 
 
-@given(history=HISTORIES, name=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
-def test_a_delivery_is_read_as_it_was_written(history: History, name: str) -> None:
+GUID = "12345678-0000-4000-8000-000000000001"
+CALLERS = {
+    "key": None,
+    "queue": None,
+    f"app:{GUID}": None,
+    f"user:{GUID}": None,
+    "calcom": "calcom",
+    "key-desk": "key-desk",
+}
+"""Who asked, and the source that it came from."""
+
+
+@given(
+    history=HISTORIES,
+    name=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    caller=st.sampled_from(sorted(CALLERS)),
+)
+def test_a_delivery_is_read_as_it_was_written(history: History, name: str, caller: str) -> None:
     """However often it is put back; and it never says where its destination is."""
-    written = Delivery(destination=name, event=event(), history=history)
+    made = event(source=CALLERS[caller])
+    written = Delivery(destination=name, event=made, history=history, caller=caller)
 
     assert read_delivery(written.to_message().encode()) == written
+
+
+@pytest.mark.parametrize("caller", [None, 7, "dr.meyer@clinic.example", "user:dr.meyer", "calcom"])
+@pytest.mark.parametrize(("source", "told"), [(None, "queue"), ("calcom", "calcom")])
+def test_a_delivery_that_names_no_caller_is_the_queues_or_its_sources(
+    caller: object, source: str | None, told: str
+) -> None:
+    """An earlier version wrote none; and no name or address of anybody gets into an event."""
+    members = json.loads(message(made=event(source=source)))
+
+    read = read_delivery(json.dumps({**members, "caller": caller}).encode())
+
+    assert isinstance(read, Delivery)
+    assert read.caller == told
 
 
 @given(

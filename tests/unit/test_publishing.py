@@ -1,6 +1,7 @@
 """Where an outcome goes: over filters, queues that fail, and processes that are killed."""
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from shared.queues import messages
 from shared.queues.client import DEAD_LETTERS, DELIVERIES, RESULTS
 from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage
 from tests.unit.delivery_world import destination, services_for
+from tests.unit.events import emitted
 from tests.unit.memory_queues import (
     START,
     MemoryQueues,
@@ -93,6 +95,30 @@ def test_without_destinations_everything_is_on_the_result_queue(results: str) ->
     assert queues.journal == [RESULTS]
 
 
+@pytest.mark.parametrize("away", [RESULTS, DELIVERIES])
+def test_what_could_not_be_told_everywhere_is_not_told_as_failed_in_the_end(
+    away: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the last delivery it is a dead letter alone, whose replay tells everybody."""
+    caplog.set_level(logging.INFO)
+    queues = MemoryQueues(away)
+    made = services(queues, {"crm": destination()}, results="always")
+
+    give_out(made, request(None))
+
+    assert {outcome_of(one) for one in queues.written if one.queue != DEAD_LETTERS} <= {"resolved"}
+    (letter,) = queues.on(DEAD_LETTERS)
+    assert letter.json["reason"] == "failed_on_last_delivery"
+    assert letter.json["error"]["code"] == "queue_unavailable"
+    assert [event["event"] for event in emitted(caplog)] == [
+        *["join_link.retried"] * (MAX_DEQUEUE_COUNT - 1),
+        "join_link.dead_lettered",
+    ]
+    queues.away, queues.written = set(), []
+    give_out(made, letter.json["original"].encode())
+    assert [outcome_of(one) for one in queues.written] == ["resolved", "resolved"]
+
+
 class Troubled:
     """Queues that fail, and a process that is killed, at some of the writes.
 
@@ -117,8 +143,12 @@ class Troubled:
             raise Killed
 
 
-def give_out(made: Services, body: bytes) -> None:
-    """Give out a message as the host does: five times, and then from its poison queue."""
+def give_out(made: Services, body: bytes) -> bool:
+    """Give out a message as the host does: five times, and then from its poison queue.
+
+    Returns:
+        Whether it came from there in the end.
+    """
     action: Callable[..., None] = process
     count = 0
     while True:
@@ -130,7 +160,7 @@ def give_out(made: Services, body: bytes) -> None:
             if action is process and count == MAX_DEQUEUE_COUNT:
                 action, count = process_poison, 0
         else:
-            return
+            return action is process_poison
 
 
 ENTRIES = st.dictionaries(
@@ -163,8 +193,9 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
 ) -> None:
     """Unclaimed, what a destination takes is never on the result queue; what none takes always is.
 
-    Each destination that takes an outcome has it, or the request has a dead letter: then it was
-    given up on, and whatever is written tells so.
+    Each destination that takes an outcome has it, or the request has a dead letter. And nobody is
+    told one outcome while somebody else is told the other. Only where the process ended five times,
+    and perhaps after it had told somebody, `.failed` follows all the same.
     """
     queues = MemoryQueues()
     made = services(
@@ -172,7 +203,7 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
     )
     Troubled(queues, plan)
 
-    give_out(made, request(source))
+    was_poisoned = give_out(made, request(source))
 
     def taking(outcome: str) -> set[str]:
         return {
@@ -187,6 +218,8 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
         assert results == "always" or not taking(outcome_of(one))
     for one in queues.on(DELIVERIES):
         assert one.json["destination"] in taking(outcome_of(one))
+    if not was_poisoned:
+        assert len(set(written)) <= 1
     if queues.on(DEAD_LETTERS):
         return
     assert set(written) == {"resolved" if error is None else "failed"}

@@ -327,6 +327,29 @@ def test_on_its_last_delivery_each_request_of_a_list_is_answered() -> None:
     assert kept == requests
 
 
+def test_what_of_a_list_went_on_is_not_given_up_with_the_rest() -> None:
+    """On its last delivery, the queue breaks off after the first two: those have their own ways."""
+    queues = MemoryQueues()
+    requests = [
+        make_request("a"),
+        make_request("b", userId=7),
+        make_request("c"),
+        make_request("d"),
+    ]
+
+    def break_off(_: object) -> None:
+        if queues.journal == [REQUESTS, RESULTS]:
+            queues.away = {REQUESTS}
+
+    queues.on_send = break_off
+    run(queues, delivery(as_bytes(requests), dequeue_count=MAX_DEQUEUE_COUNT))
+
+    assert [one.json["id"] for one in queues.on(REQUESTS)] == ["a"]
+    assert [one.json["id"] for one in queues.on(RESULTS)] == ["b", "c", "d"]
+    letters = [one.json["error"]["requestId"] for one in queues.on(DEAD_LETTERS)]
+    assert letters == ["c", "d"]
+
+
 def test_a_message_that_is_not_json_is_answered_under_the_id_that_can_be_read() -> None:
     """And not only kept: whoever waits for this booking hears of it."""
     queues = MemoryQueues()
