@@ -55,7 +55,7 @@ def outcome(context: Json, *, resolved: bool = True) -> dict[str, Any]:
 def delivery(context: Json, *, resolved: bool = True) -> dict[str, Any]:
     """Make what the app posts to a destination."""
     event = outcome(context, resolved=resolved)
-    return dict(json.loads(Delivery(destination="flow", event=event).body()))
+    return dict(json.loads(Delivery(destination="flow", event=event, caller="queue").body()))
 
 
 ATTENDEES: Json = {"bookingId": "b", "attendees": [{"name": "Zoë", "email": "zoe@x.example"}]}
