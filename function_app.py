@@ -1,6 +1,7 @@
-"""The triggers: parse, call, answer. What they do is in `shared`.
+"""The triggers: each parses its input, calls a function in `shared`, and returns the response.
 
-A cold start pays for what is imported here, so each trigger imports its own part when it is called.
+Imports in this file make the cold start slower. So each trigger imports what only it needs when it
+is called.
 """
 
 import os
@@ -23,7 +24,7 @@ telemetry.configure_logging()
 application = Application(os.environ)
 app = func.FunctionApp()
 CALLERS = (
-    func.AuthLevel.ANONYMOUS  # to the host: the app checks their tokens itself
+    func.AuthLevel.ANONYMOUS  # the host checks no key: the app checks the callers' tokens
     if application.callers_sign_in
     else func.AuthLevel.FUNCTION
 )
@@ -39,28 +40,28 @@ def join_link(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("join_links")
 @app.route("join-links", methods=["POST"], auth_level=CALLERS)
 def join_links(req: func.HttpRequest) -> func.HttpResponse:
-    """Resolve many meetings in one go."""
+    """Resolve up to 100 meetings."""
     return _response(req, http.join_links(application, req.headers, req.get_body()))
 
 
 @app.function_name("request_join_link")
 @app.route("join-link-requests", methods=["POST"], auth_level=CALLERS)
 def request_join_link(req: func.HttpRequest) -> func.HttpResponse:
-    """Accept one request for later."""
+    """Put one request on the queue."""
     return _response(req, http.request_join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("connection")
 @app.route("connection", methods=["GET"], auth_level=CALLERS)
 def connection(req: func.HttpRequest) -> func.HttpResponse:
-    """Say whether a caller's key or token opens the routes above."""
+    """Say whether the caller's key or token is valid for the routes above."""
     return _response(req, http.connection(application, req.headers))
 
 
 @app.function_name("webhooks")
 @app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def webhook(req: func.HttpRequest) -> func.HttpResponse:
-    """Take a booking event; its signature is its key."""
+    """Accept a booking event. The app checks its signature instead of a key."""
     from shared.handlers import webhooks  # noqa: PLC0415 - see above
 
     source = req.route_params["source"]
@@ -77,7 +78,7 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("diagnostics")
 @app.route("diagnostics", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
-    """Run the checks, with invalid settings too."""
+    """Run the diagnostics, also with invalid settings."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
     return _response(req, api.run(application, req.headers, req.get_body()))
@@ -86,14 +87,14 @@ def diagnostics(req: func.HttpRequest) -> func.HttpResponse:
 @app.function_name("diagnostics_page")
 @app.route("diagnostics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:
-    """Give the page that asks for the key and draws the checks."""
+    """Give the page that asks for the key, and runs and shows the diagnostics."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
     return _response(req, api.page())
 
 
 if application.settings_error is None:
-    # With invalid settings there is no trigger, so that messages wait untouched.
+    # With invalid settings no queue trigger is registered, so messages stay on the queue.
     @app.function_name("join_link_requests")
     @app.queue_trigger("message", REQUESTS, "AzureWebJobsStorage")
     def join_link_requests(message: func.QueueMessage) -> None:
@@ -105,7 +106,7 @@ if application.settings_error is None:
     @app.function_name("join_link_requests_poison")
     @app.queue_trigger("message", POISON, "AzureWebJobsStorage")
     def join_link_requests_poison(message: func.QueueMessage) -> None:
-        """Make a dead letter of a message that the host has given up on."""
+        """Make a dead letter of a message that the host has moved to the poison queue."""
         from shared.handlers import queue_messages  # noqa: PLC0415 - see above
 
         queue_messages.process_poison(application.services(), _queue_message(message))
@@ -121,7 +122,7 @@ if application.settings_error is None:
     @app.function_name("join_link_deliveries_poison")
     @app.queue_trigger("message", DELIVERIES_POISON, "AzureWebJobsStorage")
     def join_link_deliveries_poison(message: func.QueueMessage) -> None:
-        """Make a dead letter of a delivery that the host has given up on."""
+        """Make a dead letter of a delivery that the host has moved to the poison queue."""
         from shared.handlers import deliveries  # noqa: PLC0415 - see above
 
         deliveries.process_poison(application.services(), _queue_message(message))

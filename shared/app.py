@@ -1,4 +1,4 @@
-"""The app put together, once per process: nothing in here is done twice, and nothing too early."""
+"""Builds the app's services once per process."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _LEAST_POOL = 32
 _LONGEST_NAME = 64
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""The names that requests and curl use."""
+"""The names under which requests and curl look for a bundle of certificate authorities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the triggers call."""
+    """The services that the triggers use."""
 
     settings: Settings
     identity: ManagedIdentity
@@ -42,20 +42,20 @@ class Services:
     destinations: "Destinations | None"
     """None where the settings name no destination."""
     sender: "Sender | None"
-    """As `destinations`."""
+    """None where the settings name no destination."""
     secrets: "SecretStore | None"
     """None where the settings name no vault."""
     sign_in: SignIn | None
-    """None where the host asks callers for a key."""
+    """None where callers use function keys (HTTP_AUTH=key)."""
     on_behalf_of: OnBehalfOf | None
-    """As `sign_in`."""
+    """None where callers use function keys."""
 
     @classmethod
     def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
-        """Build the services. Nothing outside is called yet.
+        """Build the services. This calls nothing over the network.
 
         Raises:
-            SettingsInvalid: if the certificate authorities cannot be read.
+            SettingsInvalid: if the bundle of certificate authorities cannot be read.
         """
         http = _http_client(environment)
         client_id = settings.managed_identity_client_id
@@ -95,10 +95,10 @@ class Services:
 
 
 class Application:
-    """The services, or the reason why there are none.
+    """The services, or the error in the settings because of which there are none.
 
-    A fault in the settings must not be an exception while Functions loads the app: it would have
-    no functions at all then, and nothing would say why.
+    An exception while Functions loads the app would leave the app without any function, and nothing
+    would show why. So an error in the settings is kept here instead.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -106,7 +106,7 @@ class Application:
         self.settings_error: SettingsInvalid | None = None
         self._services: Services | None = None
         self.callers_sign_in = environment.get("HTTP_AUTH", "").strip() == "entra"
-        """Whether the host lets callers through, invalid settings or not."""
+        """Whether callers sign in with Entra. It is known even if other settings are invalid."""
         try:
             self._services = Services.from_settings(Settings.from_env(environment), environment)
         except SettingsInvalid as error:
@@ -120,7 +120,7 @@ class Application:
         """Give the services.
 
         Raises:
-            SettingsInvalid: if there are none.
+            SettingsInvalid: if the settings are invalid.
         """
         if self._services is None:
             error = self.settings_error or SettingsInvalid("The app has no settings.")
@@ -128,14 +128,14 @@ class Application:
         return self._services
 
     def services_for_diagnostics(self) -> Services:
-        """Give services for the diagnostics: with invalid settings, as if those were absent."""
+        """Give services for the diagnostics. Invalid settings count as absent."""
         if self._services is not None:
             return self._services
         settings, _ = Settings.read(self.environment)
         try:
             return Services.from_settings(settings, self.environment)
         except SettingsInvalid:
-            # The only fault that is left is in a bundle of certificate authorities.
+            # The only remaining error is in the bundle of certificate authorities.
             without = {
                 name: self.environment[name] for name in {*self.environment} - {*_CA_BUNDLES}
             }
@@ -158,7 +158,7 @@ def _faults(
 
 
 def _faults_of_entries(services: Services) -> list[Event]:
-    """Tell of each webhook source and each destination that is switched off."""
+    """Make the events of webhook sources and destinations that are disabled."""
     faults: list[Event] = []
     if services.sources is not None:
         for name, field_errors in services.sources.invalid.items():
@@ -206,7 +206,7 @@ def _secrets(
 def _storage_identity(
     settings: Settings, identity: ManagedIdentity, environment: Mapping[str, str]
 ) -> ManagedIdentity:
-    """Write to the queues as whom the trigger reads them: nearly always the app itself."""
+    """Give the identity for writing to the queues: the one by which the trigger reads them."""
     client_id = settings.storage.client_id
     if client_id is None or client_id == settings.managed_identity_client_id:
         return identity
@@ -252,6 +252,6 @@ def _http_client(environment: Mapping[str, str]) -> HttpClient:
 
 
 def _pool_size(environment: Mapping[str, str]) -> int:
-    """As many connections as the worker has threads, so that none waits for another's."""
+    """Give as many connections as the worker has threads, so that no thread waits for one."""
     threads = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
     return max(_LEAST_POOL, int(threads) if threads.isdecimal() else 0)

@@ -1,1 +1,1 @@
-"""The checks that tell why there is no link, from the settings to the link itself."""
+"""The diagnostics: checks from the settings to the link, which show why there is no link."""

@@ -1,4 +1,4 @@
-"""The diagnostics' routes, in plain values: the report, and the page that asks for it."""
+"""The routes of the diagnostics, without azure.functions: the report and the page."""
 
 import base64
 import hashlib
@@ -22,15 +22,15 @@ _running = threading.Lock()
 
 
 def run(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
-    """Answer `POST /api/diagnostics`: 200 with the verdict inside, within 20 seconds.
+    """Answer `POST /api/diagnostics`: 200 with the verdict in the body, within 20 seconds.
 
-    One run at a time in this process. A problem is only what is wrong with the request, and
-    429 while another one runs.
+    The process runs one at a time. The response is a problem only if the request is invalid, or
+    another run has not ended (429).
 
     Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
-        body: as it came; none is as good as an empty object.
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
+        body: the raw body. An empty body counts as an empty object.
     """
     application.reports.emit_due()
     try:
@@ -49,7 +49,7 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
 
 @cache
 def page() -> HttpResponse:
-    """Answer `GET /api/diagnostics`: a static page, which may do nothing but call the POST."""
+    """Answer `GET /api/diagnostics`: a static page. Its policy allows only a call to the POST."""
     html = _PAGE.read_text(encoding="utf-8")
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "
@@ -73,7 +73,7 @@ def _target(headers: Mapping[str, str], body: bytes) -> Target:
 
 
 def _hash(html: str, element: str) -> str:
-    """Name the page's one inline script or style, as a policy does (CSP Level 3, §2.3.1)."""
+    """Give the hash of the page's inline script or style, as a policy has it (CSP 3, §2.3.1)."""
     match = re.search(f"<{element}>(.*?)</{element}>", html, re.DOTALL)
     content = match[1] if match else ""
     digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""The list of checks. One more thing to check is one more entry."""
+"""The list of checks. A new check is a new entry here."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ CHECKS: Sequence[Check[CheckContext]] = (
         title="Managed identity",
         run=identity_checks.identity,
         fix="Check that the function app has the identity, and restart the app.",
-        seconds=6,  # azure-identity asks four times before it gives up
+        seconds=6,  # azure-identity tries four times
         settings=(_CLIENT_ID,),
     ),
     Check(

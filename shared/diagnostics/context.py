@@ -1,4 +1,4 @@
-"""What one run of the checks works on: whom and what, which services, what was found so far."""
+"""The input of one run of the checks, and what earlier checks have found."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ _MEMBERS = ("userId", *MEETING_REFERENCES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Whom and what to check. Anything may be absent, and anything may be nonsense."""
+    """The organizer and the meeting to check. Each may be absent or invalid."""
 
     user_id: str | None = field(default=None, repr=False)
     references: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """One meeting reference at most, by the name of its member."""
+    """At most one meeting reference, by its member's name."""
 
     @classmethod
     def from_document(cls, document: Document) -> "Target":
-        """Read a request's body. What the values are worth, the checks say.
+        """Read a request's body. The checks judge the values.
 
         Raises:
-            InvalidRequest: for anything but an object of texts with one meeting reference at most.
+            InvalidRequest: if it is not an object of texts with at most one meeting reference.
         """
         value = document.value
         errors = FieldErrors(document.field_errors)
@@ -50,7 +50,7 @@ class Target:
             errors.add(f"Give at most one of {', '.join(MEETING_REFERENCES)}.")
         if errors:
             raise InvalidRequest(
-                "The request does not say whom and what to check.",
+                "The request is not valid: it does not name an organizer and a meeting to check.",
                 fix="Correct what `errors` lists, or leave it out.",
                 field_errors=errors,
             )
@@ -58,17 +58,17 @@ class Target:
 
     @property
     def link(self) -> TeamsLink | None:
-        """The Teams link, where one was given and is one."""
+        """The Teams link. None where no valid one was given."""
         try:
             return parse_teams_link(self.references["joinWebUrl"])
         except (KeyError, NotATeamsLink):
             return None
 
     def request(self, user_id: str) -> JoinRequest:
-        """Make the request that a caller would send for it.
+        """Make the request that a caller would send for this organizer and meeting.
 
         Raises:
-            InvalidRequest: as it would be answered.
+            InvalidRequest: if the app would refuse that request.
         """
         document = Document({"userId": user_id, **self.references})
         return JoinRequest.from_document(document, request_id="diagnostics")
@@ -76,13 +76,13 @@ class Target:
 
 @dataclass(kw_only=True)
 class CheckContext:
-    """What the checks work on, and hand on to later ones.
+    """What the checks use, and what they find for later checks.
 
     Args:
-        services: the app's own; where settings are invalid, as if those were absent.
-        environment: the app's.
-        field_errors: what is wrong with the settings.
-        target: whom and what to check.
+        services: the app's services. Invalid settings count as absent.
+        environment: the app's environment variables.
+        field_errors: the field errors of the settings.
+        target: the organizer and the meeting to check.
     """
 
     services: Services
@@ -93,12 +93,12 @@ class CheckContext:
     token: Token | None = field(default=None, init=False)
     user_id: str | None = field(default=None, init=False)
     probes: dict[str, str | ServiceError] = field(default_factory=dict, init=False, repr=False)
-    """What Graph said to a first try at a link, by Graph version."""
+    """Graph's answer to the first try at a link, by Graph's version."""
     meeting_id: str | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, application: Application, target: Target) -> "CheckContext":
-        """Prepare a run. Nothing outside is called yet."""
+        """Prepare a run. This calls nothing over the network."""
         error = application.settings_error
         return cls(
             services=application.services_for_diagnostics(),
@@ -109,29 +109,29 @@ class CheckContext:
 
     @property
     def invalid_settings(self) -> frozenset[str]:
-        """The invalid settings; AzureWebJobsStorage for each part of it."""
+        """The names of the invalid settings. AzureWebJobsStorage stands for each of its parts."""
         return frozenset(
             field_error.pointer.partition("__")[0] for field_error in self.field_errors
         )
 
     @property
     def version(self) -> str:
-        """The version of Graph that the app is set to use."""
+        """The version of Graph in GRAPH_VERSION."""
         return self.services.settings.graph_version
 
     @property
     def client_id(self) -> str | None:
-        """The app's client id: the one that was set, else the one that its own token names."""
+        """The app's client id: from the settings, else from its own token."""
         configured = self.services.settings.managed_identity_client_id
         return configured or (self.token.client_id() if self.token else None)
 
     def tenant_id(self) -> str | None:
-        """Give the app's tenant: the one that was set, else the one that its own token names."""
+        """Give the app's tenant id: from the settings, else from its own token."""
         configured = self.services.settings.entra_tenant_id
         return configured or (self.token.tenant_id() if self.token else None)
 
     def graph(self, version: str) -> GraphClient:
-        """Give Graph at one of its versions, by the app's own identity."""
+        """Give a client for one version of Graph, with the app's own identity."""
         settings = self.services.settings
         return GraphClient(
             root=settings.graph_root,
@@ -142,7 +142,7 @@ class CheckContext:
         )
 
     def known_token(self) -> Token:
-        """Give the token of the check before.
+        """Give the token that an earlier check has got.
 
         Raises:
             IdentityUnavailable: if there is none.

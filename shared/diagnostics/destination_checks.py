@@ -1,4 +1,4 @@
-"""The check of the destinations: whether each can be reached, without sending it anything."""
+"""The check of the destinations: whether each is reachable. Nothing is sent to them."""
 
 from shared.core import errors
 from shared.core.deadline import Deadline, RequestStats
@@ -17,7 +17,7 @@ _FINE = "reached; its secret can sign"
 
 
 def destinations(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Look up each destination, judge its address, speak TLS with it, and read its secrets."""
+    """Look up each destination, check its address, connect with TLS, and read its secrets."""
     services = context.services
     vault_uri = services.settings.key_vault_uri
     if services.destinations is None or services.sender is None or vault_uri is None:
@@ -33,7 +33,7 @@ def destinations(context: CheckContext, deadline: Deadline, _: RequestStats) -> 
     }
     waiting = list(services.destinations.valid.values())
     while waiting:
-        # One that hangs leaves time for the others.
+        # A destination that hangs leaves time for the others.
         share = Deadline(seconds=deadline.remaining() / len(waiting))
         destination = waiting.pop()
         seen[destination.name] = _look_at(destination, services.sender, store, share)
@@ -53,7 +53,7 @@ def destinations(context: CheckContext, deadline: Deadline, _: RequestStats) -> 
 def _look_at(
     destination: Destination, sender: Sender, store: SecretStore, deadline: Deadline
 ) -> str:
-    """Say what is wrong with a destination, or _FINE. No URL is told."""
+    """Say what is wrong with a destination, or _FINE. The text holds no URL."""
     try:
         values = store.current(destination.secret, deadline=deadline)
         sign(values, delivery_id="diagnostics", timestamp=0, body=b"")
@@ -61,7 +61,7 @@ def _look_at(
         if endpoint is None:
             urls = store.current(str(destination.url_secret), deadline=deadline)
             if not urls:
-                return "the secret that holds its URL is not there"
+                return "the secret that holds its URL does not exist"
             endpoint = Endpoint.parse(urls[0].strip(), private=destination.private)
         sender.reach(endpoint, private=destination.private, deadline=deadline)
     except NoResponse as error:

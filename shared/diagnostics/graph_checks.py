@@ -1,6 +1,6 @@
-"""Checks of what Microsoft Graph says about the organizer, the meeting and the link.
+"""The checks that call Microsoft Graph: the organizer, the meeting and the link.
 
-No join link leaves this module: that one was given is all a report says.
+No join link leaves this module. The report says only that Graph gave one.
 """
 
 from shared.core import errors, remediation
@@ -16,7 +16,7 @@ from shared.meetings.teams_links import NotATeamsLink, derive_meeting_id, parse_
 
 VERSIONS = ("v1.0", "beta")
 MAX_TRIES = 2
-"""For each call to Graph: a check has a few seconds, and all of them 18."""
+"""How often each call is tried: a check has a few seconds, and all checks have 18."""
 _MADE_UP_THREAD = "19:meeting_diagnostics@thread.v2"
 _MEETING = (
     "Give the meeting's Teams link as the invitation has it, the number in the invitation, or the "
@@ -31,7 +31,7 @@ _ABOUT_THE_MEETING = (
 
 
 def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
-    """Turn whoever was named into an object id."""
+    """Find the object id of the organizer."""
     link = context.target.link
     given = context.target.user_id or (link.organizer_id if link else None)
     if given is None:
@@ -74,10 +74,10 @@ def organizer(context: CheckContext, deadline: Deadline, stats: RequestStats) ->
 
 
 def permission(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
-    """Ask for a link at both versions of Graph, and see whether the app role is taken.
+    """Ask both versions of Graph for a link, to see whether they accept the app role.
 
-    Microsoft's documents contradict one another about that, so each tenant has to be asked. Where
-    no meeting id was given, one is made up: then "not found" is the good answer.
+    Microsoft's documentation contradicts itself about that, so the check asks the tenant's Graph.
+    Where no meeting id was given, the check makes one up. Then the expected answer is "not found".
     """
     for version in _configured_first(context.version):
         context.probes[version] = _probe(context, version, deadline, stats)
@@ -94,7 +94,7 @@ def permission(context: CheckContext, deadline: Deadline, stats: RequestStats) -
     if verdicts[context.version] == "refused" and verdicts[other] == "accepted":
         fix = f"Set GRAPH_VERSION to {other}. Or: {fix}"
     return Finding(
-        # Of a refusal for no known reason nothing follows: the meeting itself may tell more.
+        # A refusal for an unknown reason proves nothing. The check of the meeting may show more.
         status=Status.WARN if isinstance(probe, errors.GraphRefused) else Status.FAIL,
         code=probe.code,
         graph_request_id=probe.graph_request_id,
@@ -105,7 +105,7 @@ def permission(context: CheckContext, deadline: Deadline, stats: RequestStats) -
 
 
 def access_policy(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
-    """Read, from what Graph has said, whether the app may act for the organizer."""
+    """Say whether the app may act for the organizer, by Graph's answers to earlier checks."""
     probe = context.probes[context.version]
     if isinstance(probe, ServiceError) and not isinstance(probe, _ABOUT_THE_MEETING):
         if isinstance(probe, errors.GraphRefused):
@@ -121,7 +121,7 @@ def meeting(context: CheckContext, deadline: Deadline, stats: RequestStats) -> F
     try:
         request = context.target.request(context.user_id)
     except errors.InvalidRequest as error:
-        # Its own text speaks of the members of a request, which nobody here has sent.
+        # The error's own text is about a request's members, which the diagnostics do not have.
         detail = " ".join(field_error.detail for field_error in error.field_errors)
         raise errors.InvalidRequest(detail, fix=_MEETING) from None
     if request.link is None:
@@ -151,7 +151,7 @@ def join_link_beta(context: CheckContext, deadline: Deadline, stats: RequestStat
 
 
 def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats) -> Finding:
-    """Try the meeting's Teams link as a key of its own: one call in place of two, undocumented."""
+    """Try the Teams link as an alternate key, which is undocumented: one call instead of two."""
     link = context.target.link
     if link is None or context.user_id is None:
         return Finding(status=Status.NOT_REACHED, detail="No Teams link was given.")
@@ -172,13 +172,13 @@ def alternate_key(context: CheckContext, deadline: Deadline, stats: RequestStats
 
 
 def _about_the_link(context: CheckContext) -> str:
-    """Say why the link that was given does not name the organizer."""
+    """Say why the given link does not name the organizer."""
     if "joinWebUrl" not in context.target.references:
         return ""
     try:
         parse_teams_link(context.target.references["joinWebUrl"])
     except NotATeamsLink as error:
-        return f" The link names none: {error}"
+        return f" The link does not name one: {error}"
     return " A short Teams link does not say who organizes the meeting."
 
 
@@ -201,7 +201,7 @@ def _probe(
 
 
 def _given_meeting_id(context: CheckContext, user_id: str) -> str | None:
-    """Give the meeting id that was named, if Graph can be asked for it."""
+    """Give the meeting id of the request, if it can be one."""
     if not context.target.references:
         return None
     try:
@@ -224,7 +224,7 @@ def _accepts(probe: str | ServiceError) -> str:
 def _join_link(
     context: CheckContext, version: str, deadline: Deadline, stats: RequestStats
 ) -> Finding:
-    """Get the link: a must at the version that the app is set to use, else information."""
+    """Get the link. At a version other than GRAPH_VERSION's, this is for information only."""
     call = graph_requests.join_link(
         user_id=context.user_id or "", meeting_id=context.meeting_id or "", language=None
     )

@@ -1,4 +1,4 @@
-"""Checks of the settings, the identity, its token, and the roles in that."""
+"""The checks of the settings, the identity, its token, and the roles in the token."""
 
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ _OPTIONAL = {
 
 
 def settings(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
-    """Name every setting that is invalid."""
+    """Name each invalid setting."""
     if context.field_errors:
         told = " ".join(
             f"{field_error.pointer}: {field_error.detail}" for field_error in context.field_errors
@@ -57,7 +57,7 @@ def settings(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
 
 
 def identity(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Ask for a token as a process that has just started would: nothing is remembered."""
+    """Ask for a token as a new process does, without the cache."""
     read = context.services.settings
     fresh = ManagedIdentity(
         client_id=read.managed_identity_client_id, environment=context.environment
@@ -67,13 +67,13 @@ def identity(context: CheckContext, deadline: Deadline, _: RequestStats) -> Find
     return Finding(
         detail="The managed identity gives tokens."
         if managed
-        else "No managed identity here: tokens are those of whoever is signed in.",
+        else "There is no managed identity here. The app uses the signed-in developer's tokens.",
         seen={"identity": "managed" if managed else "developer"},
     )
 
 
 def token(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Read the token that the app uses: whose it is, for whom, since and until when."""
+    """Read the app's token: its application, its audience, and when it was issued and expires."""
     context.token = context.services.identity.token(SCOPE, deadline=deadline)
     claims = context.token.claims()
     issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
@@ -102,7 +102,7 @@ def token(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding
 
 
 def roles(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
-    """Look for the app role that the join link needs, and say which optional ones are there."""
+    """Say whether the token has the app role for join links, and which optional roles it lacks."""
     held = context.known_token().roles()
     missing = {role: use for role, use in _OPTIONAL.items() if role not in held}
     seen: dict[str, Json] = {"roles": [*sorted(held)]}
@@ -121,9 +121,10 @@ def roles(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
 
 
 def sign_in(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Ask Entra, without a person, whether it takes the identity as the registration's credential.
+    """Ask Entra whether it accepts the managed identity as the registration's credential.
 
-    Consent shows only when a person asks: reading the grant would take a permission more.
+    This needs no person. Whether an administrator has consented is not checked: reading the grant
+    would need one more permission.
     """
     exchange = context.services.on_behalf_of
     if exchange is None:
@@ -157,7 +158,7 @@ def _newer(newest: Token | None) -> str:
 
 
 def _moment(seconds: object) -> str | None:
-    """Write seconds since the epoch as people and programs read them (RFC 3339)."""
+    """Write seconds since the epoch as a time of RFC 3339."""
     if not isinstance(seconds, int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checks of what else the app needs: Key Vault and the queues."""
+"""The checks of Key Vault and the queues."""
 
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ _LEFTOVERS = (client.DEAD_LETTERS, client.POISON, client.DELIVERIES_POISON)
 
 
 def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Read each booking system's secret anew, and say nothing of it but that it is there."""
+    """Read each booking system's secret without the cache. Report only whether it exists."""
     services = context.services
     sources = (services.sources or Sources()).valid.values()
     vault_uri = services.settings.key_vault_uri
@@ -34,7 +34,7 @@ def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Findi
     missing = [name for name, count in versions.items() if not count]
     seen: dict[str, Json] = {f"versions of {name}": count for name, count in versions.items()}
     if not missing:
-        return Finding(detail="Every secret is there.", seen=seen)
+        return Finding(detail="Every secret exists.", seen=seen)
     return Finding(
         status=Status.FAIL,
         code=errors.SecretsUnavailable.code,
@@ -49,7 +49,7 @@ def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Findi
 
 
 def queue_depths(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
-    """Reach every queue, and count what lies there, as storage estimates it."""
+    """Read the length of each queue, as storage estimates it."""
     by_identity = context.services.settings.storage.connection_string is None
     if by_identity and context.newest_token is None:
         detail = "The queues are reached by the managed identity, and that gave no token."

@@ -1,7 +1,7 @@
-"""Checks, run one after the other, each within its own time.
+"""Runs checks one after the other, each with its own time limit.
 
-A check is data: what it is called, what has to hold before it, how it is checked, and what to do
-when it fails. Nothing in here knows what is checked: that is in `checks`.
+A check is data: its name, the checks before it, its function, and the fix if it fails. The checks
+themselves are in `checks`.
 """
 
 import enum
@@ -17,14 +17,14 @@ from shared.core.errors import InternalError, ServiceError, describe
 from shared.core.strict_json import Json
 
 SECONDS = 18.0
-"""For all checks together; a caller waits for 20 s at most."""
-_GRACE_SECONDS = 0.25  # for a check that keeps its time to say by itself what it waited for
+"""The limit for all checks, in seconds. A caller waits at most 20."""
+_GRACE_SECONDS = 0.25  # lets a check with a time limit of its own report what it waited for
 
 _logger = logging.getLogger("virtual_appointment")
 
 
 class Status(enum.StrEnum):
-    """How a check turned out."""
+    """The result of a check."""
 
     PASS = "pass"  # noqa: S105 - no password
     WARN = "warn"
@@ -33,18 +33,18 @@ class Status(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What all checks together say."""
+    """The result of all checks together."""
 
     PASS = "pass"  # noqa: S105 - as above
     WARN = "warn"
     INCOMPLETE = "incomplete"
-    """Nothing failed, but not everything was reached: whether it works is not known."""
+    """No check failed, but some were not reached. So it is not known whether the app works."""
     FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check found. Neither text nor `seen` may hold a token or a link."""
+    """What a check found. Neither the texts nor `seen` may hold a token or a link."""
 
     status: Status = Status.PASS
     detail: str
@@ -55,7 +55,7 @@ class Finding:
 
     @classmethod
     def of_error(cls, error: ServiceError, *, status: Status = Status.FAIL) -> "Finding":
-        """Make the finding that an error is, with the fix that a problem would carry."""
+        """Make a finding of an error, with the error's fix."""
         return cls(
             status=status,
             detail=error.detail,
@@ -67,17 +67,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check[State]:
-    """One thing that has to hold.
+    """One check.
 
     Args:
-        name: for programs.
-        title: for people.
-        run: looks, and may leave what it found in the state; a ServiceError is a failure.
-        fix: the next step where the failure itself names none.
-        seconds: the check's own limit.
-        needs: checks without which this one cannot be reached.
-        settings: settings without which this one cannot be reached.
-        informative: whether nothing depends on it: it cannot fail, and need not be reached.
+        name: the name for programs.
+        title: the name for people.
+        run: does the check, and may keep what it found in the state. A ServiceError is a failure.
+        fix: the next step, where the failure itself has no fix.
+        seconds: the check's time limit.
+        needs: the checks that must succeed before this one.
+        settings: the settings that must be valid for this one.
+        informative: whether it is for information only. Then it cannot fail.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Result:
     informative: bool = False
 
     def to_json(self) -> dict[str, Json]:
-        """Give the members; those that have nothing to say are left out."""
+        """Give the JSON members. Members without a value are left out."""
         found = self.finding
         members: dict[str, Json] = {
             "name": self.name,
@@ -126,7 +126,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst that was found; what was not reached is worse than a warning."""
+        """The verdict of the worst result. A check that was not reached is worse than a warning."""
         if self._with(Status.FAIL):
             return Verdict.FAIL
         if self._with(Status.NOT_REACHED):
@@ -134,7 +134,7 @@ class Report:
         return Verdict.WARN if self._with(Status.WARN) else Verdict.PASS
 
     def to_json(self) -> dict[str, Json]:
-        """Give the report as callers see it."""
+        """Give the report's JSON members."""
         return {
             "verdict": str(self.verdict),
             "summary": self._summary(),
@@ -143,7 +143,7 @@ class Report:
         }
 
     def _with(self, status: Status) -> list[Result]:
-        """Give the results that count, by how they turned out."""
+        """Give the results of this status that are not for information only."""
         return [
             result
             for result in self.results
@@ -176,13 +176,13 @@ def run_checks[State](
     invalid_settings: Collection[str],
     seconds: float = SECONDS,
 ) -> Report:
-    """Check every check that can be reached, in order. Raises nothing.
+    """Run each check that can be reached, in order. This raises nothing.
 
     Args:
         checks: the checks.
-        state: what the checks work on, and hand on to later ones.
-        invalid_settings: names of settings that cannot be used.
-        seconds: for all of it.
+        state: what the checks use, and what they find for later checks.
+        invalid_settings: the names of invalid settings.
+        seconds: the limit for all checks.
     """
     whole = Deadline(seconds=seconds)
     results: dict[str, Result] = {}
@@ -223,7 +223,7 @@ def _obstacle[State](
 
 
 def _run_check[State](check: Check[State], state: State, *, seconds: float) -> Finding:
-    """Check one check in a thread of its own, so that what hangs fails it and nothing else."""
+    """Run one check in its own thread, so that a check that hangs fails alone."""
     deadline = Deadline(seconds=seconds)
     stats = RequestStats()
     future: Future[Finding] = Future()
@@ -231,7 +231,7 @@ def _run_check[State](check: Check[State], state: State, *, seconds: float) -> F
     def run() -> None:
         try:
             future.set_result(check.run(state, deadline, stats))
-        except BaseException as error:  # noqa: BLE001 - judged below, in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - handled below, in the waiting thread
             future.set_exception(error)
 
     threading.Thread(target=run, name=f"diagnostics-{check.name}", daemon=True).start()

@@ -1,4 +1,4 @@
-"""One message of the delivery queue: an outcome is posted once, and what follows is written."""
+"""Processes a message of the delivery queue: posts the outcome once, and writes what follows."""
 
 import random
 import time
@@ -32,9 +32,9 @@ from shared.queues.retry_policy import End, History
 
 USER_AGENT = "virtual-appointment-join-link/1"
 BUSY_DELAYS = (5.0, 15.0)
-"""Seconds, at least and at most, that a delivery waits for others to the same destination."""
+"""How long a delivery waits if its destination is busy, in seconds: at least, at most."""
 _FIX = (
-    "Correct the destination in DELIVERIES, or its secrets in Key Vault; what waits is delivered "
+    "Correct the destination in DELIVERIES, or its secrets in Key Vault. Its outcomes are posted "
     "within 15 minutes. The diagnostics say what is wrong with it."
 )
 _GONE = 410
@@ -52,13 +52,13 @@ def process(
     """Try a delivery once. When this returns, the host may delete the message.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message.
         now: seconds since the epoch.
-        draw: for the delay before the next try.
+        draw: draws the jitter of the delay before the next try.
 
     Raises:
-        MessageNotCompleted: if the message has to come again.
+        MessageNotCompleted: if the host must give the message again.
     """
     _DeliveryProcessor(services, message, tries=message.dequeue_count, now=now).process(draw)
 
@@ -69,28 +69,28 @@ def process_poison(
     """Make a dead letter of a delivery that the host has moved to its poison queue.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message on the poison queue.
         now: seconds since the epoch.
 
     Raises:
-        MessageNotCompleted: if the message has to come again.
+        MessageNotCompleted: if the host must give the message again.
     """
     _DeliveryProcessor(services, message, tries=MAX_DEQUEUE_COUNT, now=now).dead_letter(
         Reason.HOST_GAVE_UP,
         InternalError(
-            f"The delivery was given out {MAX_DEQUEUE_COUNT} times. Each time the process ended "
+            f"The host started the delivery {MAX_DEQUEUE_COUNT} times. Each time the process ended "
             "before it was known how it went, or nothing could be written.",
-            fix="Look into the log for the reason, then replay the dead letter.",
+            fix="Look for the reason in the log, then replay the dead letter.",
         ),
     )
 
 
 class _DeliveryProcessor(MessageProcessor):
-    """A message of the delivery queue.
+    """Processes a message of the delivery queue.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message.
         tries: how often the delivery was tried through this message.
         now: seconds since the epoch.
@@ -129,17 +129,17 @@ class _DeliveryProcessor(MessageProcessor):
             self._emit("delivery.succeeded", None)
 
     def _deliver(self, delivery: Delivery) -> None:
-        """Post it.
+        """Post the delivery.
 
         Raises:
-            DestinationBusy: if too many deliveries to this destination are under way.
-            ServiceError: why it was not delivered, as far as is known.
+            DestinationBusy: if too many deliveries to this destination are running.
+            ServiceError: if the delivery failed.
         """
         destination = self._destination(delivery)
         sender = self._services.sender
         secrets = self._services.secrets
-        assert sender is not None  # noqa: S101 - there is a destination
-        assert secrets is not None  # noqa: S101 - the settings let no destination be without
+        assert sender is not None  # noqa: S101 - where there is a destination, there is a sender
+        assert secrets is not None  # noqa: S101 - a destination needs KEY_VAULT_URI
         with sender.turn(destination.name):
             deadline = self._deadline = Deadline(seconds=MAX_SECONDS)
             values = secrets.current(destination.secret, deadline=deadline)
@@ -185,7 +185,7 @@ class _DeliveryProcessor(MessageProcessor):
                 fix=_FIX,
             )
         if not destination.filter.takes(source=delivery.source, outcome=delivery.outcome):
-            raise DestinationGone("The destination's filter does not take this outcome any more.")
+            raise DestinationGone("The destination's filter no longer takes this outcome.")
         return destination
 
     def _secret_endpoint(self, destination: Destination) -> Endpoint:
@@ -194,7 +194,7 @@ class _DeliveryProcessor(MessageProcessor):
         assert destination.url_secret is not None  # noqa: S101 - there is one of the two
         values = secrets.current(destination.url_secret, deadline=self._deadline)
         if not values:
-            raise DestinationInvalid("The secret that holds its URL is not there.", fix=_FIX)
+            raise DestinationInvalid("The secret that holds its URL does not exist.", fix=_FIX)
         try:
             return Endpoint.parse(values[0].strip(), private=destination.private)
         except ValueError as error:
@@ -205,16 +205,17 @@ class _DeliveryProcessor(MessageProcessor):
         if 200 <= receipt.status < 300:
             return
         if receipt.status == _GONE:
-            raise DestinationGone("The destination answered 410: it takes this outcome no more.")
+            raise DestinationGone("The destination answered 410: it no longer takes this outcome.")
         raise DeliveryFailed(
             f"The destination answered {receipt.status}.",
             retry_after=parse_retry_after(receipt.retry_after, now=self._now()),
         )
 
     def _postpone(self, delivery: Delivery, draw: Draw) -> None:
-        """Put it back for others to the same destination, which is no try of this one.
+        """Put the delivery back, because other deliveries to its destination are running.
 
-        Not for ever: each time the message has a new time to live.
+        This does not count as a try. After QUEUE_RETRY_HOURS or RETENTION_DAYS, whichever is
+        longer, the delivery becomes a dead letter.
         """
         arrived = delivery.history.arrived(self._message.inserted_on)
         settings = self._services.settings

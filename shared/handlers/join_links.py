@@ -1,4 +1,4 @@
-"""The HTTP routes, in plain values: headers and a body in, a status, headers and a body out."""
+"""The HTTP routes, without azure.functions: headers and body in, an HttpResponse out."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -40,12 +40,12 @@ _MANY = "requests"
 
 
 def join_link(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
-    """Answer `POST /api/join-link`: the result, or a problem. Raises nothing.
+    """Answer `POST /api/join-link`: the result, or a problem. This raises nothing.
 
     Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
-        body: as it came.
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
+        body: the raw body.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
@@ -57,7 +57,7 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
         caller = _authenticate(services, headers, deadline)
         name = _name(caller)
         document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
-    except Exception as error:  # noqa: BLE001 - whoever asked gets an answer
+    except Exception as error:  # noqa: BLE001 - every request gets a response
         outcome = Outcome.of(correlation, error)
     else:
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
@@ -69,14 +69,15 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
 
 
 def join_links(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
-    """Answer `POST /api/join-links`: for each request its result or problem, in order.
+    """Answer `POST /api/join-links`: each request's result or problem, in order.
 
-    Only what is wrong with the whole is a problem of the whole. Raises nothing.
+    The response itself is a problem only if the envelope is invalid or nobody may call. This raises
+    nothing.
 
     Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
-        body: as it came.
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
+        body: the raw body.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
@@ -127,14 +128,14 @@ def request_join_link(
 ) -> HttpResponse:
     """Answer `POST /api/join-link-requests`: put a request on the queue, and give its id.
 
-    Raises nothing.
+    This raises nothing.
 
     Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
-        body: as it came.
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
+        body: the raw body.
     """
-    from shared.queues import messages  # noqa: PLC0415 - a plain link does not need them
+    from shared.queues import messages  # noqa: PLC0415 - the other routes do not need it
 
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
@@ -180,13 +181,14 @@ def request_join_link(
 
 
 def connection(application: Application, headers: Mapping[str, str]) -> HttpResponse:
-    """Answer `GET /api/connection`: 200 for whoever may call the other routes. Raises nothing.
+    """Answer `GET /api/connection`: 200 for a caller who may use the other routes.
 
-    It lets a maker of flows try a connection. Nothing is looked up, and no event is written.
+    Power Automate calls it to test a connection. It calls no other service and logs no event. This
+    raises nothing.
 
     Args:
-        application: the app, valid or with invalid settings.
-        headers: by name, in any case.
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     client_request_id = read_client_request_id(headers)
@@ -202,8 +204,9 @@ def connection(application: Application, headers: Mapping[str, str]) -> HttpResp
 def health(application: Application) -> HttpResponse:
     """Answer `GET /api/health`: whether the app has loaded and its settings are valid.
 
-    An invalid webhook source or destination leaves the rest in good health; it is named, with the
-    places in it.
+    200 `{"status": "healthy"}`, or 503 `settings_invalid`. An invalid webhook source or destination
+    does not change the status: `faultySources` and `faultyDestinations` name it, with the pointers
+    to its errors.
     """
     application.reports.emit_due()
     if (error := application.settings_error) is not None:
@@ -243,28 +246,28 @@ def _emit(
         client_request_id=client_request_id,
     )
     if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
-        application.reports.emit_refusal(event)  # whoever finds the route can cause it
+        application.reports.emit_refusal(event)  # anybody who finds the route can cause these
     else:
         telemetry.emit(event)
         application.reports.emit_due()
 
 
 def _name(caller: Caller | None) -> str:
-    """Name the caller in events: by an id, never by a name or an address."""
+    """Give the caller's name in events: an id, never a person's name or mail address."""
     return "key" if caller is None else caller.name
 
 
 def _authenticate(
     services: Services, headers: Mapping[str, str], deadline: Deadline
 ) -> Caller | None:
-    """Check the caller's token; None where it is the host that asks, for a key."""
+    """Check the caller's token. None: callers use function keys, which the host has checked."""
     if services.sign_in is None:
         return None
     return services.sign_in.check(headers, deadline=deadline)
 
 
 def _check_for_later(document: Document, request_id: str) -> None:
-    """Check a request as if its caller were not there, as is so when it is tried."""
+    """Check a request for later. The app tries it without its caller, so `me` is not valid."""
     try:
         JoinRequest.from_document(document, request_id=request_id)
     except InvalidRequest as error:
@@ -272,8 +275,8 @@ def _check_for_later(document: Document, request_id: str) -> None:
             raise
         raise InvalidRequest(
             error.detail,
-            fix=f"{error.fix} The app asks Graph later, as itself and not for whoever sent the "
-            f"request. So it has to name the organizer: `{ME}`, or nobody, does not.",
+            fix=f"{error.fix} The app calls Graph later and as itself, without the sender. So the "
+            f"request must name the organizer in userId, and `{ME}` is not allowed.",
             field_errors=error.field_errors,
         ) from None
 
@@ -302,7 +305,7 @@ def _check_envelope(envelope: Document) -> None:
 
 
 def _result(outcome: Outcome) -> Json:
-    """Show one of many: as the single route would have answered it."""
+    """Give one request's entry in the response, with the status of `POST /api/join-link`."""
     status = 200 if outcome.error is None else outcome.error.status
     name = "result" if outcome.error is None else "problem"
     return {"requestId": outcome.request_id, "status": status, name: outcome.members}
@@ -311,7 +314,19 @@ def _result(outcome: Outcome) -> Json:
 def parse_body[Parsed](
     read: Callable[[bytes], Parsed], headers: Mapping[str, str], body: bytes, *, most: int
 ) -> Parsed:
-    """Read the body as far as it is JSON; what stands in it is judged later."""
+    """Read a JSON body. Its members are checked later.
+
+    Args:
+        read: parses the body.
+        headers: the request's headers, by name in lower case.
+        body: the raw body.
+        most: the most bytes that the body may have.
+
+    Raises:
+        UnsupportedMediaType: if Content-Type is not JSON.
+        PayloadTooLarge: if the body is longer.
+        InvalidRequest: if the body is empty or is not JSON.
+    """
     media_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type != JSON:
         raise UnsupportedMediaType(

@@ -1,8 +1,8 @@
-"""A queue message, from its arrival until it may be deleted: what requests and deliveries share.
+"""Processes a queue message: the part that requests and deliveries share.
 
-A message is completed, by returning, only after what follows from it is safely written: its
-outcome, the message that tries it again later, or its dead letter. Being cut off in between costs a
-duplicate and never a message.
+The host deletes a message when the function returns. So the function returns only after the next
+message is written: the outcome, the same request with a delay, or a dead letter. A crash in between
+causes a duplicate, but never loses a message.
 """
 
 from abc import ABC, abstractmethod
@@ -17,21 +17,21 @@ from shared.queues.messages import QueueMessage
 from shared.queues.retry_policy import End, History
 
 type Draw = Callable[[float, float], float]
-"""Draws a number between two bounds."""
+"""Draws a random number between two bounds."""
 
 _HOUR = 3600.0
 _WRITE_SECONDS = 10.0
 
 
 class MessageNotCompleted(Exception):
-    """Fails the invocation, so that the host gives the message again. Holds a code, no more."""
+    """Fails the invocation, so that the host gives the message again. It holds only a code."""
 
 
 class MessageProcessor(ABC):
-    """A message, and what may become of it.
+    """Processes one message of a queue. The subclasses know its content.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message.
         now: seconds since the epoch.
     """
@@ -47,26 +47,29 @@ class MessageProcessor(ABC):
     def process(self, draw: Draw) -> None:
         """Try once. When this returns, the host may delete the message.
 
+        Args:
+            draw: draws the jitter of the delay before the next try.
+
         Raises:
-            MessageNotCompleted: if the message has to come again.
+            MessageNotCompleted: if the host must give the message again.
         """
         try:
             self._try_once(draw)
-        except Exception as error:  # noqa: BLE001 - on its last delivery a message must not be lost
+        except Exception as error:  # noqa: BLE001 - a message on its last delivery must not be lost
             fault = to_service_error(error)
             if not self._message.is_last:
                 raise self._not_completed(fault) from None
             self.dead_letter(Reason.FAILED_ON_LAST_DELIVERY, fault)
 
     def dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Write the dead letter, and what belongs before it.
+        """Write the dead letter, and before it the `.failed` outcome of a request.
 
         Raises:
-            MessageNotCompleted: if that could not be done: the message has to come again.
+            MessageNotCompleted: if that failed. The host must give the message again.
         """
         try:
             self._dead_letter(reason, error)
-        except Exception as fault:  # noqa: BLE001 - the host must be told, and nothing quoted
+        except Exception as fault:  # noqa: BLE001 - the exception for the host must quote nothing
             raise self._not_completed(to_service_error(fault)) from None
 
     def _not_completed(self, fault: ServiceError) -> MessageNotCompleted:
@@ -76,7 +79,7 @@ class MessageProcessor(ABC):
     def _plan(
         self, error: ServiceError, history: History, draw: Draw
     ) -> tuple[float | End, History]:
-        """Decide about a try that has just ended in an error, and add it to the history."""
+        """Add a failed try to the history, and decide about the next one (`retry_policy.plan`)."""
         history = history.after(
             error,
             deliveries=self._message.dequeue_count,
@@ -95,23 +98,23 @@ class MessageProcessor(ABC):
         """Put a message on a queue.
 
         Raises:
-            QueueUnavailable: if that could not be done.
+            QueueUnavailable: if the queue could not be written.
         """
         deadline = Deadline(seconds=_WRITE_SECONDS)
         self._queues.send(queue, message, deadline=deadline, delay=delay)
 
     @abstractmethod
     def _try_once(self, draw: Draw) -> None:
-        """Try, and write what follows from it.
+        """Try once, and write the message that follows.
 
         Raises:
-            ServiceError: where nothing follows from it but that the message has to come again.
+            ServiceError: if nothing was written and the host must give the message again.
         """
 
     @abstractmethod
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Write the dead letter, and what belongs before it."""
+        """Write the dead letter, and before it the `.failed` outcome of a request."""
 
     @abstractmethod
     def _emit_retried(self, error: ServiceError) -> None:
-        """Report that the message comes again."""
+        """Emit the event that the message will be tried again."""

@@ -1,4 +1,4 @@
-"""One message of the request queue: a request is tried once, and what follows from it written."""
+"""Processes a message of the request queue: tries the request once, and writes what follows."""
 
 import json
 import random
@@ -36,13 +36,13 @@ def process(
     """Try a request once. When this returns, the host may delete the message.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message.
         now: seconds since the epoch.
-        draw: for the delay before the next try.
+        draw: draws the jitter of the delay before the next try.
 
     Raises:
-        MessageNotCompleted: if the message has to come again.
+        MessageNotCompleted: if the host must give the message again.
     """
     _RequestProcessor(services, message, tries=message.dequeue_count, now=now).process(draw)
 
@@ -52,33 +52,33 @@ def process_poison(
 ) -> None:
     """Make a dead letter of a message that the host has moved to its poison queue.
 
-    There is no poison queue behind that one. So nothing about the message makes this fail: only a
-    queue that cannot be written does. The host then keeps the message hidden until its lease ends
-    (ten minutes), and gives it again.
+    There is no second poison queue. So no content of a message makes this fail, only a queue that
+    cannot be written. Then the host keeps the message hidden until its lease ends (ten
+    minutes), and gives it again.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message on the poison queue.
         now: seconds since the epoch.
 
     Raises:
-        MessageNotCompleted: if the message has to come again.
+        MessageNotCompleted: if the host must give the message again.
     """
     _RequestProcessor(services, message, tries=MAX_DEQUEUE_COUNT, now=now).dead_letter(
         Reason.HOST_GAVE_UP,
         InternalError(
-            f"The request was given out {MAX_DEQUEUE_COUNT} times. Each time the process ended "
-            "before an answer was written, or nothing could be written.",
-            fix="Look into the log for the reason, then replay the dead letter.",
+            f"The host started the request {MAX_DEQUEUE_COUNT} times. Each time the process ended "
+            "before an outcome was written, or the queues could not be written.",
+            fix="Look for the reason in the log, then replay the dead letter.",
         ),
     )
 
 
 class _RequestProcessor(MessageProcessor):
-    """A message of the request queue, read as far as it can be.
+    """Processes a message of the request queue, even if it is only partly readable.
 
     Args:
-        services: what it takes.
+        services: the app's services.
         message: the message.
         tries: how often the request was tried through this message.
         now: seconds since the epoch.
@@ -113,7 +113,7 @@ class _RequestProcessor(MessageProcessor):
             self._correlation,
             deadline=self._deadline,
             stats=self._stats,
-            max_tries=1,  # a retry is a delayed message, which holds no thread meanwhile
+            max_tries=1,  # a retry is a delayed message: no thread waits for it
             alternatives=self._incoming.alternatives,
         )
         error = outcome.error
@@ -125,7 +125,7 @@ class _RequestProcessor(MessageProcessor):
             self._try_later(outcome, error, draw)
 
     def _split(self) -> None:
-        """Put each request of a list on the queue by itself, or answer it where it is not valid."""
+        """Put each valid request of a list on the queue, and publish the errors of the others."""
         for item in self._incoming.items:
             correlation = item.correlation
             try:
@@ -163,15 +163,17 @@ class _RequestProcessor(MessageProcessor):
             self._emit_retried(error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Answer each request whose id is known, and then write its dead letter.
+        """Publish the outcome of each request whose id is known, then write its dead letter.
 
-        In this order: if the second write fails, the first is repeated, and whoever reads answers
-        takes each once. On the last delivery the dead letter counts for more than the answer.
+        If writing the dead letter fails, the outcome is published again, and readers drop the
+        duplicate by its id. On the last delivery the dead letter is written even if the outcome
+        cannot be.
 
-        A request that has an outcome already gets no other one: it could not be written everywhere,
-        but who has it must not be told the opposite. Its dead letter tells the operator.
+        A request that already has an outcome gets no other one: the outcome could not be written
+        everywhere, but a reader who has it must not be told the opposite. The operator sees the
+        dead letter.
 
-        Of a list each request has its own: the whole of it might not fit into one.
+        Each request of a list has its own dead letter, because the whole list may not fit into one.
         """
         try:
             for each in self._pending:
@@ -199,7 +201,7 @@ class _RequestProcessor(MessageProcessor):
             self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
     def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
-        """Publish an outcome: of the message, or of one request in its list."""
+        """Publish the outcome of the message's request, or of one request in its list."""
         incoming = incoming or self._incoming
         self._answered.add(id(incoming))
         publish_outcome(

@@ -1,4 +1,4 @@
-"""HTTP answers in plain values: a status, headers and a body."""
+"""HTTP responses, without azure.functions: a status, headers and a body."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ _CLIENT_REQUEST_ID = "x-ms-client-request-id"
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What goes back to the caller. Its body may hold a link, so its repr does not show it."""
+    """The response to a caller. The repr does not show the body, because it may hold a link."""
 
     status: int
     headers: Mapping[str, str]
@@ -25,20 +25,22 @@ class HttpResponse:
 
 
 def read_client_request_id(headers: Mapping[str, str]) -> str | None:
-    """Read the caller's own id, to hand it back; an odd one is left out, a long one cut.
+    """Read the caller's own request id, to send it back.
+
+    An id with other characters than visible ASCII is ignored, and a long one is cut to 128.
 
     Args:
-        headers: by name in lower case.
+        headers: the request's headers, by name in lower case.
     """
     value = headers.get(_CLIENT_REQUEST_ID, "")[:128]
     return value if is_request_id(value) else None
 
 
 def read_traceparent(headers: Mapping[str, str]) -> str | None:
-    """Read the caller's trace (W3C Trace Context), if it is one.
+    """Read the caller's `traceparent` (W3C Trace Context), if it is valid.
 
     Args:
-        headers: by name in lower case.
+        headers: the request's headers, by name in lower case.
     """
     value = headers.get("traceparent", "")
     return value if is_traceparent(value) else None
@@ -51,7 +53,7 @@ def json_response(
     media_type: str = JSON,
     client_request_id: str | None = None,
 ) -> HttpResponse:
-    """Answer with JSON that no cache may keep: it may hold a link, or be true for now only."""
+    """Make a JSON response that no cache may keep: it may hold a link, or change at any time."""
     headers = {"Content-Type": media_type, "Cache-Control": "no-store"}
     if client_request_id is not None:
         headers[_CLIENT_REQUEST_ID] = client_request_id
@@ -61,7 +63,7 @@ def json_response(
 def problem_response(
     error: ServiceError, *, request_id: str | None = None, client_request_id: str | None = None
 ) -> HttpResponse:
-    """Answer with an error's problem details, and the headers that go with it."""
+    """Make the response of an error: its problem details, Retry-After and WWW-Authenticate."""
     answer = json_response(
         error.status,
         to_problem(error, request_id=request_id),
@@ -74,13 +76,13 @@ def problem_response(
 
 
 def negotiated(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
-    """Call a problem plain JSON for a caller whose `Accept` names that, and not problem details.
+    """Give a problem the type `application/json` if the caller's `Accept` names only that.
 
-    Some clients, Power Automate among them, are only known to read `application/json` by itself.
+    Some clients, such as Power Automate, may read only `application/json` as JSON.
 
     Args:
-        answer: what goes back.
-        headers: the caller's, by name in any case.
+        answer: the response.
+        headers: the request's headers, by name in any case.
     """
     if answer.headers["Content-Type"] != MEDIA_TYPE:
         return answer
@@ -96,10 +98,10 @@ def negotiated(answer: HttpResponse, headers: Mapping[str, str]) -> HttpResponse
 
 
 def with_claims_challenge(answer: HttpResponse, outcomes: Iterable[Outcome]) -> HttpResponse:
-    """Add Entra's claims challenge to an answer for many, where one of them met it.
+    """Add Entra's claims challenge to a response for several requests, if one of them met it.
 
-    The header may stand beside any status (RFC 9110, section 11.6.1), and is the same for all: they
-    came with one token.
+    The header may come with any status (RFC 9110, section 11.6.1). It is the same for all requests,
+    because they came with one token.
     """
     for outcome in outcomes:
         if isinstance(outcome.error, ClaimsChallenge):
@@ -109,7 +111,7 @@ def with_claims_challenge(answer: HttpResponse, outcomes: Iterable[Outcome]) -> 
 
 
 def outcome_response(outcome: Outcome, *, client_request_id: str | None = None) -> HttpResponse:
-    """Answer with a result, or with the problem of what went wrong."""
+    """Make the response of an outcome: its result, or its problem."""
     if outcome.error is not None:
         return problem_response(
             outcome.error, request_id=outcome.request_id, client_request_id=client_request_id
