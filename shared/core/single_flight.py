@@ -2,10 +2,13 @@
 
 Each fetch runs in its own thread. Callers wait for its value until their own deadlines, so a fetch
 that hangs delays no caller past its deadline. After a caller's deadline has passed, the next caller
-starts a new fetch.
+starts a new fetch. So does a caller that waited for a fetch which ended with the time of whoever
+started it, if it has time left itself.
 
 Each failure is logged once, by the caller that started the fetch: the host drops what is logged in
-a thread that belongs to no invocation.
+a thread that belongs to no invocation. For what a fetch itself logs, such as the failure of another
+fetch that it needs, its thread runs in that caller's context, which is where the worker keeps the
+invocation.
 
     tokens: SingleFlight[str, Token] = SingleFlight(name="token request")
     token = tokens.get(scope)
@@ -19,6 +22,7 @@ import time
 from collections.abc import Callable, Hashable, MutableMapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import copy_context
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -48,6 +52,20 @@ class _Flight[Value](NamedTuple):
     future: Future[Value]
     base: Value | None
     """The value when the fetch started. A fetch that ends late does not replace a newer value."""
+    deadline: Deadline | None = None
+    """Of the caller that started it and waits for it."""
+
+
+class _Joined[Value](NamedTuple):
+    """What to wait for.
+
+    `started` says whether this call started the fetch; else `deadline` is that of the caller who
+    did, where there is one.
+    """
+
+    future: Future[Value]
+    started: bool = False
+    deadline: Deadline | None = None
 
 
 class SingleFlight[Key: Hashable, Value]:
@@ -106,18 +124,21 @@ class SingleFlight[Key: Hashable, Value]:
         Raises:
             FetchFailed: if there is no newer value.
         """
-        with self._lock:
-            future, started = self._join(key, fetch, seen, cool_down)
-        try:
-            error = future.exception(timeout=deadline.remaining())
-        except FutureTimeoutError:
-            self._give_up(key, future)
-            error = TimeoutError()
-        if error is None:
-            return future.result()
-        if started:
-            self._report(error)
-        raise FetchFailed(error) from None
+        while True:
+            with self._lock:
+                joined = self._join(key, fetch, seen, cool_down, deadline)
+            try:
+                error = joined.future.exception(timeout=deadline.remaining())
+            except FutureTimeoutError:
+                self._give_up(key, joined.future)
+                error = TimeoutError()
+            if error is None:
+                return joined.future.result()
+            if joined.started:
+                self._report(error)
+            elif joined.deadline and not joined.deadline.remaining() and deadline.remaining():
+                continue  # it may have failed for want of time, and here there is some left
+            raise FetchFailed(error) from None
 
     def start(
         self, key: Key, fetch: Callable[[], Value], *, seen: Value | None, cool_down: float = 0
@@ -128,39 +149,47 @@ class SingleFlight[Key: Hashable, Value]:
         """
         with self._lock:
             _, last_failure = self._last_end(key)
-            _, started = self._join(key, fetch, seen, cool_down)
+            started = self._join(key, fetch, seen, cool_down, None).started
         if started and last_failure is not None:
             self._report(last_failure)
 
     def _join(
-        self, key: Key, fetch: Callable[[], Value], seen: Value | None, cool_down: float
-    ) -> tuple[Future[Value], bool]:
-        """Give the future to wait for, and whether this call started its fetch."""
+        self,
+        key: Key,
+        fetch: Callable[[], Value],
+        seen: Value | None,
+        cool_down: float,
+        deadline: Deadline | None,
+    ) -> _Joined[Value]:
         known = self._values.get(key)
         future: Future[Value] = Future()
         if known is not None and known is not seen:
             future.set_result(known)
-            return future, False
+            return _Joined(future)
         if key in self._flights:
-            return self._flights[key].future, False
+            flight = self._flights[key]
+            return _Joined(flight.future, deadline=flight.deadline)
         ended, failure = self._last_end(key)
         if self._clock() - ended < cool_down:
             if failure is not None:
                 future.set_exception(failure)
-                return future, False
+                return _Joined(future)
             if known is not None:
                 future.set_result(known)
-                return future, False
-        flight = self._flights[key] = _Flight(future, known)
+                return _Joined(future)
+        flight = self._flights[key] = _Flight(future, known, deadline)
         thread = threading.Thread(
-            target=self._run, args=(key, flight, fetch), name=self._name, daemon=True
+            target=copy_context().run,
+            args=(self._run, key, flight, fetch),
+            name=self._name,
+            daemon=True,
         )
         try:
             thread.start()
         except RuntimeError as error:  # no thread could start: the next caller must not wait for it
             del self._flights[key]
             future.set_exception(error)
-        return future, True
+        return _Joined(future, started=True)
 
     def _run(self, key: Key, flight: _Flight[Value], fetch: Callable[[], Value]) -> None:
         try:

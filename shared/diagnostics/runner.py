@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from shared.core.deadline import Deadline, RequestStats
@@ -234,7 +235,10 @@ def _run_check[State](check: Check[State], state: State, *, seconds: float) -> F
         except BaseException as error:  # noqa: BLE001 - handled below, in the waiting thread
             future.set_exception(error)
 
-    threading.Thread(target=run, name=f"diagnostics-{check.name}", daemon=True).start()
+    # In a context of the invocation's, or the host drops what is logged there.
+    threading.Thread(
+        target=copy_context().run, args=(run,), name=f"diagnostics-{check.name}", daemon=True
+    ).start()
     try:
         finding = future.result(timeout=seconds + _GRACE_SECONDS)
     except ServiceError as error:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from copy import replace
 from dataclasses import dataclass, field
 from itertools import batched
@@ -194,8 +195,13 @@ class GraphClient:
             return
         # In parallel, so that Entra's slow response for one person delays no other request.
         with ThreadPoolExecutor(len(groups) or 1, thread_name_prefix="graph-credential") as pool:
-            for _ in pool.map(self._execute_as, groups.keys(), groups.values()):
-                pass
+            under_way = [
+                # In a context of the invocation's, or the host drops what is logged there.
+                pool.submit(copy_context().run, self._execute_as, caller, group)
+                for caller, group in groups.items()
+            ]
+            for each in under_way:
+                each.result()
 
     def _execute_as[Result](
         self, person: Caller | None, requests: Sequence[PendingRequest[Result]]

@@ -3,6 +3,7 @@
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
@@ -76,7 +77,7 @@ class Queues:
         Raises:
             QueueUnavailable: if it could not be written; it may have been, so send it again.
         """
-        writing = self._writers.submit(self._write, queue, message, delay)
+        writing = self._writers.submit(copy_context().run, self._write, queue, message, delay)
         try:
             writing.result(timeout=deadline.remaining())
         except TimeoutError as error:

@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from dev.booking_systems import SECRETS, sign_as_calcom
+from dev.local_run import FUNCTION_KEY
 from dev.stand_ins.faults import Body, Hang, Reset, Status
 from dev.stand_ins.stand_in import Fault
 from tests.integration.app_under_test import App
@@ -122,3 +124,68 @@ def test_a_system_assigned_identity_needs_no_client_id(fresh_app: FreshApp) -> N
 
     assert app.post(app.request()).status_code == 200
     assert "client_id" not in app.run.identity.calls[0].request.target
+
+
+def test_a_fetch_that_fails_is_logged_wherever_it_happens(fresh_app: FreshApp) -> None:
+    """The host drops what belongs to no invocation, as a thread's of the app's own might.
+
+    A token for Graph, one for the queues in the thread that writes, one for the vault in the thread
+    that reads, the secret itself, and the keys of callers' tokens.
+    """
+    app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "10"}, storage_by_identity=True)
+    app.run.identity.always(Status(400, "", "No such identity"))
+    headers = {"x-functions-key": FUNCTION_KEY}
+    later, webhook = f"{app.run.url}/api/join-link-requests", f"{app.run.url}/api/webhooks/calcom"
+
+    assert app.post(app.request()).status_code == 503
+    assert fetches_that_failed(app) == ["The token request"]
+    answer = app.session.post(later, json=app.request(), headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+    assert set(fetches_that_failed(app)[1:]) == {"The token request"}
+    before = len(fetches_that_failed(app))
+    body = b'{"triggerEvent": "PING"}'
+    signed = sign_as_calcom(body, SECRETS["webhook-calcom"])
+    answer = app.session.post(webhook, data=body, headers=signed, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (503, "secrets_unavailable")
+    assert {*fetches_that_failed(app)[before:]} == {"The token request", "The read of a secret"}
+
+
+def test_what_fails_for_two_credentials_at_once_is_logged_for_both(fresh_app: FreshApp) -> None:
+    """A person's own meeting, and another organizer's: each has a thread of its own."""
+    app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_TIMEOUT_SECONDS": "10"})
+    person = app.organizer()
+    token = app.run.token_of(person, roles=["JoinLink.Read.All"])
+    app.run.identity.always(Status(400, "", "No such identity"))
+    many = [app.request(app.meeting(person), userId="me"), app.request()]
+
+    answer = app.session.post(
+        f"{app.run.url}/api/join-links",
+        json={"requests": many},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
+
+    assert [each["status"] for each in answer.json()["results"]] == [503, 503]
+    told = sorted(fetches_that_failed(app))
+    assert told == ["The token request", "The token request", "The token-exchange"]
+
+
+def test_keys_that_cannot_be_fetched_are_logged(fresh_app: FreshApp) -> None:
+    """By the caller who needed them."""
+    app = fresh_app({"HTTP_AUTH": "entra"})
+    app.run.entra.always(Status(503))
+    token = app.run.token_of(app.organizer())
+
+    answer = app.post(app.request(), headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 503
+    assert fetches_that_failed(app) == ["The fetch of signing keys"]
+
+
+def fetches_that_failed(app: App) -> list[str]:
+    """Name them, by the warnings that reached the host, in order."""
+    return [
+        line.message.partition(" failed: ")[0]
+        for line in app.run.host.logs
+        if line.logger == "virtual_appointment" and " failed: " in line.message
+    ]

@@ -263,6 +263,22 @@ def test_callers_who_waited_for_an_exchange_that_failed_make_none_of_their_own(
     assert len({id(failure) for failure in failures}) == 4
 
 
+def test_who_waits_for_an_exchange_and_has_more_time_makes_one_of_their_own(world: World) -> None:
+    """The first caller's deadline is not the second one's."""
+    world.entra.order(Hang(), when=is_exchange)
+    caller = world.caller()
+
+    with ThreadPoolExecutor(2) as pool:
+        short = pool.submit(world.exchange, caller, seconds=0.5)
+        while not world.entra.held:
+            time.sleep(0.01)
+        long = pool.submit(world.exchange, caller, seconds=30)
+
+        assert isinstance(short.exception(), IdentityUnavailable)
+        assert long.result().value
+    assert world.exchanges == 2
+
+
 def test_what_is_kept_is_bounded(
     authority: Authority, http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 from cachetools import LRUCache
@@ -302,6 +304,91 @@ def test_a_late_failure_says_nothing_about_those_who_came_after(
     gate.set()
     end_all()
     assert fetch(flights, source, seen=value, cool_down=5) is value
+
+
+def test_who_has_time_left_tries_again_when_anothers_time_is_over(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """The fetch kept to the time of whoever started it, which was less."""
+    assert outlast(flights, source, clock, moved_to=61) is source.brought[0]
+    assert source.begun == 2
+
+
+def test_who_waited_takes_the_failure_of_a_fetch_that_had_its_time(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """Another fetch would fail as well."""
+    assert isinstance(outlast(flights, source, clock, moved_to=59), FetchFailed)
+    assert source.begun == 1
+
+
+def test_who_has_no_time_left_either_does_not_try_again(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock
+) -> None:
+    """Its own deadline counts as it always does."""
+    assert isinstance(outlast(flights, source, clock, moved_to=601), FetchFailed)
+    assert source.begun == 1
+
+
+def outlast(
+    flights: SingleFlight[str, Value], source: Source, clock: Clock, *, moved_to: float
+) -> Value | FetchFailed:
+    """Start a fetch with a minute's time, wait for it with ten, and let it fail at this time.
+
+    A second fetch would succeed. Gives what the second caller gets.
+    """
+    waiting = threading.Event()
+
+    def patient_clock() -> float:
+        """It is asked when the second caller has joined the fetch."""
+        waiting.set()
+        return clock.now
+
+    patient = Deadline(seconds=600, clock=patient_clock)
+    waiting.clear()
+    gate, source.failure = source.hold(), OSError()
+
+    def ask(deadline: Deadline) -> Value | FetchFailed:
+        try:
+            return flights.fetch("a", source, seen=None, deadline=deadline)
+        except FetchFailed as failure:
+            return failure
+
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(ask, Deadline(seconds=60, clock=lambda: clock.now))
+        while not source.begun:
+            time.sleep(0.01)
+        second = callers.submit(ask, patient)
+        waiting.wait(10)
+        source.failure = None
+        source.let_pass()
+        clock.now = moved_to
+        gate.set()
+        assert isinstance(first.result(), FetchFailed)
+        return second.result()
+
+
+def test_a_fetch_runs_in_the_context_of_the_caller_who_started_it(
+    flights: SingleFlight[str, Value], caplog: pytest.LogCaptureFixture
+) -> None:
+    """That says which invocation a record belongs to, also of a fetch that another one needs."""
+    invocation: ContextVar[str] = ContextVar("invocation", default="")
+    inner: SingleFlight[str, Value] = SingleFlight(name="inner fetch")
+    seen: list[str] = []
+
+    def fail() -> Value:
+        seen.append(invocation.get())
+        raise OSError
+
+    invocation.set("invocation-1")
+    with pytest.raises(FetchFailed):
+        fetch(flights, lambda: fetch(inner, fail))
+
+    assert seen == ["invocation-1"]
+    assert caplog.messages == [
+        "The inner fetch failed: OSError",
+        "The fetch-under-test failed: OSError",
+    ]
 
 
 def test_a_failure_is_logged_once_by_the_caller_who_started_the_fetch(
