@@ -84,7 +84,11 @@ class Mapper:
     default_user_id: str | None = None
 
     def failed_condition(self, payload: Json) -> str | None:
-        """Name the first condition that this event does not meet; None if it is to be taken up."""
+        """Name the first condition that this event does not meet; None if it is to be taken up.
+
+        A blank text counts as an empty one here, as it does where the members are read.
+        """
+        payload = _without_blanks(payload) if self.conditions else payload
         for name, condition in self.conditions.items():
             if _is_nothing(_search(condition, payload)):
                 return name
@@ -315,6 +319,19 @@ def _is_valid(optional: Mapping[str, Json]) -> bool:
     except InvalidRequest:
         return False
     return True
+
+
+def _without_blanks(value: Json) -> Json:
+    """Give the value with an empty text in place of each that is blank."""
+    match value:
+        case str():
+            return value if value.strip() else ""
+        case list():
+            return [_without_blanks(each) for each in value]
+        case dict():
+            return {name: _without_blanks(each) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _is_nothing(value: Json) -> bool:
