@@ -56,6 +56,7 @@ _CHECKS = (
     _tests("connector"),
     _tests("unit", processes=2),
     _tests("integration", processes=3),
+    Check("costs", ("tests.unit.hostile_shapes",), slow=True),
     Check("bench", ("dev", "bench", "cold", "burst", "--rounds", "1"), slow=True),
     Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),

@@ -28,6 +28,10 @@ class FieldErrors:
         for error in found:
             self.append(error)
 
+    def are_enough(self) -> bool:
+        """Say whether further ones are only counted."""
+        return len(self._found) >= MOST
+
     def add(self, detail: str, *place: str | int) -> None:
         """Add one, by the names and indexes that lead to its place."""
         self.count += 1

@@ -28,6 +28,10 @@ class NotJson(ValueError):
     """These bytes are no JSON text in UTF-8. The message says where, and quotes nothing."""
 
 
+class TooManyValues(NotJson):
+    """This text holds more values than its reader takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """What was read: the value, without its invalid parts, and what is wrong with those."""
@@ -44,77 +48,84 @@ class _RepeatedMembers(list[tuple[str, object]]):
     """The members of an object that names one of them twice, as they stood."""
 
 
-def read(data: bytes, *, control_characters: bool = False) -> Document:
+def read(data: bytes, *, control_characters: bool = False, most: int | None = None) -> Document:
     """Parse a JSON text.
 
     Args:
         data: the text.
         control_characters: whether texts may hold these as they are, such as a line feed. RFC 8259
             asks for escapes, which templates forget.
+        most: how many values it may hold, if there is a limit. They are counted first.
 
     Raises:
         NotJson: if it is none; everything milder is in the document's field errors.
-    """
-    parsed = _parsed(data, control_characters=control_characters)
-    return parsed if isinstance(parsed, Document) else check(parsed)
-
-
-def read_list(data: bytes, *, most: int, control_characters: bool = False) -> list[Document]:
-    """Parse a JSON list of documents, each to be judged by itself.
-
-    Args:
-        data: the text.
-        most: how many documents it may hold. They are counted before any of them is built.
-        control_characters: as `read` takes it.
-
-    Raises:
-        NotJson: if it is none, or too long.
-    """
-    parsed = _parsed(data, control_characters=control_characters)
-    if type(parsed) is not list:
-        raise NotJson("The text is not a JSON list.")
-    if len(parsed) > most:
-        raise NotJson(f"The list holds {len(parsed):,} items; at most {most:,} fit.")
-    return [check(item) for item in parsed]
-
-
-def read_parts(
-    data: bytes, *, member: str, most: int, control_characters: bool = False
-) -> tuple[Document, list[Document]]:
-    """Parse a JSON object one of whose members lists documents, each to be judged by itself.
-
-    Args:
-        data: the text.
-        member: whose list it is.
-        most: how many documents it may hold. They are counted before any of them is built.
-        control_characters: as `read` takes it.
-
-    Returns:
-        The object, an empty list in that member's place, and the documents. Where the member is
-        no list there are none, and the object is as it came.
-
-    Raises:
-        NotJson: if the whole is none.
+        TooManyValues: if it holds more than `most`.
     """
     parsed = _parsed(data, control_characters=control_characters)
     if isinstance(parsed, Document):
-        return parsed, []
-    parts: list[object] = []
-    if isinstance(parsed, dict) and type(parsed.get(member)) is list:
-        parts = parsed[member]
-        parsed[member] = []
+        return parsed
+    if most is not None and extent(parsed, most=most)[0] > most:
+        raise TooManyValues(f"The text holds more than {most:,} values.")
+    return check(parsed)
+
+
+def read_parts(
+    data: bytes, *, member: str, control_characters: bool = False
+) -> tuple[Document, list[object] | None]:
+    """Parse a JSON text that lists documents, each to be judged by itself.
+
+    The list is the whole, or a member of an object.
+
+    Args:
+        data: the text.
+        member: whose list it is, in an object.
+        control_characters: as `read` takes it.
+
+    Returns:
+        The whole, with an empty list in that one's place, and what the list holds: nothing of it is
+        looked at yet, so that its caller can count first, and then `check` each. Where there is
+        no list: the whole as it came, and None.
+
+    Raises:
+        NotJson: if it is none.
+    """
+    parsed = _parsed(data, control_characters=control_characters)
+    if isinstance(parsed, Document):
+        return parsed, None
+    parts: list[object] | None = None
+    if type(parsed) is list:
+        parts, parsed = parsed, []
+    elif isinstance(parsed, dict) and type(parsed.get(member)) is list:
+        parts, parsed[member] = parsed[member], []
     elif isinstance(parsed, _RepeatedMembers):
         for index, (name, value) in enumerate(parsed):
-            if name == member and type(value) is list:
-                parts = value
-                parsed[index] = (name, [])
+            if name == member:  # the first of them counts
+                if type(value) is list:
+                    parts, parsed[index] = value, (name, [])
                 break
-    errors = FieldErrors()
-    if len(parts) > most:
-        errors.add(f"Holds {len(parts):,} requests; at most {most} fit.", member)
-        parts = []
-    value = _checked(parsed, None, 0, errors)
-    return Document(value, tuple(errors)), [check(part) for part in parts]
+    return check(parsed), parts
+
+
+def extent(value: object, *, most: int) -> tuple[int, int]:
+    """Count the values that a value is made of, itself included, and the levels it is nested.
+
+    Counting ends with the level by which there are more than `most`, before any of those values is
+    looked at.
+    """
+    count, depth, level = 1, 0, [value]
+    while containers := [one for one in level if isinstance(one, (dict, list))]:
+        depth += 1
+        count += sum(map(len, containers))
+        if count > most:
+            break
+        level = [inner for one in containers for inner in _inside(one)]
+    return count, depth
+
+
+def _inside(container: dict[str, object] | list[object]) -> Iterable[object]:
+    if isinstance(container, _RepeatedMembers):
+        return [value for _, value in container]
+    return container.values() if isinstance(container, dict) else container
 
 
 def check(parsed: object) -> Document:
@@ -164,35 +175,34 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> Json:
-    """Check a value and everything in it; what is invalid becomes None, or is left out."""
-    match value:
-        case dict() | list() if depth >= MAX_DEPTH:
-            detail = f"Nested more than {MAX_DEPTH} deep."
-        case dict():
-            return _checked_members(value.items(), place, depth, errors)
-        case _RepeatedMembers():
-            return _checked_members(value, place, depth, errors)
-        case list():
-            return [
-                _checked(item, (place, index), depth + 1, errors)
-                for index, item in enumerate(value)
-            ]
-        case str() | int() | float() | None:
-            if not (error := _scalar_error(value)):
-                return value
-            detail = error
-        case _:  # the parser makes nothing else, but JMESPath has values of its own
-            detail = "This is no JSON value."
+    """Check a value and everything in it; what is invalid becomes None, or is left out.
+
+    What there can be most of comes first: half a million numbers fit into the longest body.
+    """
+    if isinstance(value, str):
+        if not _has_lone_surrogate(value):
+            return value
+        detail = "The text holds half of a surrogate pair."
+    elif isinstance(value, (int, float)):
+        if -_MAX_INTEGER <= value <= _MAX_INTEGER:  # not so for NaN either
+            return value
+        detail = _NUMBER
+    elif value is None:
+        return None
+    elif not isinstance(value, (dict, list)):
+        # The parser makes nothing else, but JMESPath has values of its own.
+        detail = "This is no JSON value."
+    elif depth >= MAX_DEPTH:
+        detail = f"Nested more than {MAX_DEPTH} deep."
+    elif isinstance(value, (dict, _RepeatedMembers)):
+        members = value.items() if isinstance(value, dict) else value
+        return _checked_members(members, place, depth, errors)
+    else:
+        return [
+            _checked(item, (place, index), depth + 1, errors) for index, item in enumerate(value)
+        ]
     _complain(errors, detail, place)
     return None
-
-
-def _scalar_error(value: float | str | None) -> str | None:
-    if isinstance(value, str):
-        lone = _has_lone_surrogate(value)
-        return "The text holds half of a surrogate pair." if lone else None
-    fits = value is None or abs(value) <= _MAX_INTEGER  # not so for NaN either
-    return None if fits else _NUMBER
 
 
 def _checked_members(
@@ -210,6 +220,9 @@ def _checked_members(
 
 
 def _complain(errors: FieldErrors, detail: str, place: _Place) -> None:
+    if errors.are_enough():  # the place would not be told
+        errors.count += 1
+        return
     names: list[str | int] = []
     while place is not None:
         place, name = place

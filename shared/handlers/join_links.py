@@ -87,8 +87,9 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
         caller = _authenticate(services, headers, deadline)
         name = _name(caller)
-        envelope, documents = parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
-        _check_envelope(envelope)
+        documents = _check_envelope(
+            *parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
+        )
     except Exception as error:  # noqa: BLE001 - as above
         outcome = Outcome.of(Correlation(request_id=make_request_id()), error)
         _emit(
@@ -281,11 +282,12 @@ def _check_for_later(document: Document, request_id: str) -> None:
         ) from None
 
 
-def _read_many(body: bytes) -> tuple[Document, list[Document]]:
-    return strict_json.read_parts(body, member=_MANY, most=MOST_REQUESTS)
+def _read_many(body: bytes) -> tuple[Document, list[object] | None]:
+    return strict_json.read_parts(body, member=_MANY)
 
 
-def _check_envelope(envelope: Document) -> None:
+def _check_envelope(envelope: Document, parts: list[object] | None) -> list[Document]:
+    """Give the documents that it lists, each to be judged by itself. They are counted first."""
     errors = FieldErrors(envelope.field_errors)
     if not isinstance(envelope.value, dict):
         if not errors:
@@ -294,14 +296,17 @@ def _check_envelope(envelope: Document) -> None:
         for name in envelope.value:
             if name != _MANY:
                 errors.add("There is no such member.", name)
-        if envelope.value.get(_MANY) != []:
+        if parts is None:
             errors.add("Must be a list of requests.", _MANY)
-    if errors:
+        elif len(parts) > MOST_REQUESTS:
+            errors.add(f"Holds {len(parts):,} requests; at most {MOST_REQUESTS} fit.", _MANY)
+    if errors or parts is None:
         raise InvalidRequest(
             errors.summary("the whole"),
             fix="Correct what `errors` lists and send the requests again; none was tried.",
             field_errors=errors,
         )
+    return [strict_json.check(part) for part in parts]
 
 
 def _result(outcome: Outcome) -> Json:

@@ -190,8 +190,8 @@ def _receive(services: Services, name: str, webhook: _WebhookRequest) -> _Outcom
     taken: _Request | _Ignored
     try:
         payload = mapping.decode(webhook.headers.get("content-type", ""), webhook.body)
-    except BodyUndecodable:
-        taken = delivery.undecodable(identity)
+    except BodyUndecodable as error:
+        taken = delivery.undecodable(identity, str(error))
     else:
         if isinstance(payload, list):
             return _answer_list(delivery, payload)
@@ -266,22 +266,17 @@ class _Delivery:
         another list.
         """
         identity = json.dumps(item, sort_keys=True)
-        try:
-            payload = mapping.decode_json(item.encode()) if isinstance(item, str) else item
-        except BodyUndecodable:
-            payload = None
-        if not isinstance(payload, dict):
-            return self.undecodable(identity)
-        return self.read(payload, identity)
+        if not isinstance(item, dict):
+            return self.undecodable(identity, "is no JSON object")
+        return self.read(item, identity)
 
-    def undecodable(self, identity: str | bytes) -> _Ignored:
+    def undecodable(self, identity: str | bytes, why: str) -> _Ignored:
         """Tell those who read the results about an event that cannot be read."""
         if not self.webhook.body:
             notes = _what_an_empty_body_means(self.webhook)
             return _Ignored(reason="undecodable", detail="There is no body.", notes=notes)
         error = InvalidRequest(
-            "What the booking system posted cannot be read: it is no JSON object, no list of them "
-            "and no form.",
+            f"What the booking system posted cannot be read: it {why}.",
             fix="Look at what the booking system sends, and at a template that it may use for it.",
         )
         correlation = Correlation(request_id=_request_id(self.source.name, identity))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from shared.core import strict_json
 from shared.core.errors import InvalidRequest, ServiceError, to_service_error
 from shared.core.field_errors import FieldErrors, pointer
 from shared.core.identifiers import is_guid, is_language_tag, is_request_id, is_user_principal_name
@@ -299,18 +300,16 @@ def _check_context(context: Json, errors: FieldErrors) -> None:
 def _context_error(context: Json) -> str | None:
     if context is None:
         return None
-    text = json.dumps(context, ensure_ascii=False, separators=(",", ":"))
-    if (length := len(text.encode("utf-8", "replace"))) > MAX_CONTEXT_BYTES:
-        return f"Is {length:,} bytes long; at most {MAX_CONTEXT_BYTES:,} fit."
-    if _depth(context) >= MAX_DEPTH:
+    # Each value takes a byte, and one that stands between it and the next.
+    most = MAX_CONTEXT_BYTES // 2
+    values, depth = strict_json.extent(context, most=most)
+    if values > most or len(_compact(context)) > MAX_CONTEXT_BYTES:
+        return f"Is longer than {MAX_CONTEXT_BYTES:,} bytes."
+    if depth >= MAX_DEPTH:
         return f"Is nested more than {MAX_DEPTH - 1} deep."
     return None
 
 
-def _depth(value: Json) -> int:
-    """Count the nested levels of lists and objects."""
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
+def _compact(value: Json) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")

@@ -164,11 +164,8 @@ def decode(body: bytes) -> Incoming:
     text = body
     try:
         text = _json_text(body)
-        text, document = _unquoted(text)
-        if isinstance(document.value, list):
-            documents = strict_json.read_list(text, most=_MOST_ITEMS, control_characters=True)
-            return _list(document, documents, default_request_id=digest(body))
-        return _single(document, default_request_id=digest(body), text=text)
+        document, parts = _unquoted(text)
+        return _single(document, parts, default_request_id=digest(body))
     except NotJson as error:
         raise MessageUndecodable(str(error), request_id=_find_request_id(text)) from None
 
@@ -178,16 +175,20 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _single(document: Document, *, default_request_id: str, text: bytes | None) -> Incoming:
-    """Read a request, or the event around it.
+def _single(
+    document: Document, parts: Sequence[object] | None, *, default_request_id: str
+) -> Incoming:
+    """Read a request, a list of them, or the event around either.
 
     Args:
         document: what was read.
+        parts: what its list holds, if it or its `data` is one; a list in a list is none.
         default_request_id: the request's, unless it or the event has one.
-        text: what it was read from, where it stands alone.
     """
     value = document.value
-    if not isinstance(value, dict) or not _is_envelope(value):
+    if not isinstance(value, dict):
+        return _list(document, parts or (), default_request_id=default_request_id)
+    if not _is_envelope(value):
         return Incoming(document=document, default_request_id=default_request_id)
     envelope_id, traceparent = value.get("id"), value.get("traceparent")
     named = isinstance(envelope_id, str) and is_request_id(envelope_id)
@@ -199,7 +200,7 @@ def _single(document: Document, *, default_request_id: str, text: bytes | None) 
             request_id=request_id if named else None,
         )
     try:
-        inside = _data(document, value, request_id=request_id, text=text)
+        inside = _data(document, value, parts, request_id=request_id)
     except NotJson as error:
         raise MessageUndecodable(str(error), request_id=request_id if named else None) from None
     traceparent = str(traceparent) if traced else None
@@ -215,17 +216,18 @@ def _single(document: Document, *, default_request_id: str, text: bytes | None) 
     )
 
 
-def _list(
-    document: Document, documents: Sequence[Document], *, default_request_id: str
-) -> Incoming:
+def _list(document: Document, parts: Sequence[object], *, default_request_id: str) -> Incoming:
     """Read a list of requests: what is wrong with one of them is no matter of the others."""
+    if len(parts) > _MOST_ITEMS:
+        raise NotJson(f"The list holds {len(parts):,} items; at most {_MOST_ITEMS:,} fit.")
     items = []
-    for one in documents:
+    for part in parts:
+        one = strict_json.check(part)
         content = digest(json.dumps(one.value, sort_keys=True).encode())
         try:
-            quoted = isinstance(one.value, str)
-            each = _unquoted(_json_text(str(one.value).encode()))[1] if quoted else one
-            item = _single(each, default_request_id=content, text=None)
+            if isinstance(one.value, str):
+                one, _ = _unquoted(_json_text(one.value.encode()))
+            item = _single(one, None, default_request_id=content)
         except NotJson as error:
             item = Incoming(document=_nothing(str(error)), default_request_id=content)
         except MessageUndecodable as error:
@@ -236,25 +238,22 @@ def _list(
 
 
 def _data(
-    envelope: Document, value: Mapping[str, Json], *, request_id: str, text: bytes | None
+    envelope: Document,
+    value: Mapping[str, Json],
+    parts: Sequence[object] | None,
+    *,
+    request_id: str,
 ) -> Incoming:
     """Read what is in an envelope."""
     data, encoded = value.get("data"), value.get("data_base64")
-    documents: Sequence[Document] = ()
     if isinstance(encoded, str) or (isinstance(data, str) and not envelope.field_errors):
         inner = _from_base64(encoded.encode()) if isinstance(encoded, str) else str(data).encode()
-        inner, document = _unquoted(_json_text(inner))
-        if isinstance(document.value, list):
-            documents = strict_json.read_list(inner, most=_MOST_ITEMS, control_characters=True)
+        document, parts = _unquoted(_json_text(inner))
+        if not isinstance(document.value, list):
+            parts = ()
     else:
         document = Document(data, envelope.field_errors)
-        if isinstance(data, list) and text is not None:
-            if len(data) > _MOST_ITEMS:
-                raise NotJson(f"The list holds {len(data):,} items; at most {_MOST_ITEMS:,} fit.")
-            _, documents = strict_json.read_parts(
-                text, member="data", most=_MOST_ITEMS, control_characters=True
-            )
-    return _list(document, documents, default_request_id=request_id)
+    return _list(document, parts or (), default_request_id=request_id)
 
 
 def _nothing(detail: str) -> Document:
@@ -275,15 +274,15 @@ def _from_base64(text: bytes) -> bytes:
         raise NotJson("The text is neither JSON nor base64.") from None
 
 
-def _unquoted(text: bytes) -> tuple[bytes, Document]:
-    """Read JSON, in a JSON string if need be, and say from which text it was read in the end."""
-    document = strict_json.read(text, control_characters=True)
+def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
+    """Read JSON, in a JSON string if need be, and what it lists: itself or as its `data`."""
+    document, parts = strict_json.read_parts(text, member="data", control_characters=True)
     for _ in range(_MOST_QUOTES):
         if not isinstance(document.value, str) or document.field_errors:
             break
         text = _json_text(document.value.encode())
-        document = strict_json.read(text, control_characters=True)
-    return text, document
+        document, parts = strict_json.read_parts(text, member="data", control_characters=True)
+    return document, parts
 
 
 def _find_request_id(text: bytes) -> str | None:

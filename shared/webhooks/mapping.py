@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest
 from shared.core.identifiers import is_user_principal_name
-from shared.core.strict_json import Document, Json, NotJson
+from shared.core.strict_json import Document, Json, NotJson, TooManyValues
 from shared.meetings.models import MEETING_REFERENCES, Alternatives, JoinRequest
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 
@@ -30,12 +30,16 @@ FIELDS = frozenset(
 )
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
+_MOST_VALUES = 5_000
+"""Of one body. Events have hundreds, and an expression may take microseconds for each."""
 _MOST_TEXTS = 6
 """Of one member: no more than these could be tried."""
 
 
 _MOST_QUOTES = 3
 """How often a JSON text may be quoted as a JSON string."""
+_UNREADABLE = "is no JSON object, no list of them and no form"
+_TOO_MANY = f"holds more than {_MOST_VALUES:,} values"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
 _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
@@ -43,7 +47,7 @@ _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
 
 
 class BodyUndecodable(ValueError):
-    """The body is neither a JSON object, nor a list, nor a form."""
+    """The body is of no use. The message goes on from "It", and quotes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,37 +200,53 @@ def compile_expression(text: str) -> "ParsedResult":
 def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
     """Read a body as a flat object of texts, if it is a form, else as a JSON object or list.
 
-    JSON that is quoted as a JSON string is read as well, and so are control characters inside
-    strings: flows write both. Parts of a JSON text that are invalid (see `strict_json`) are left
-    out: what a booking system posts beside the meeting is not for us to judge.
+    JSON that is quoted as a JSON string is read as well, the whole or an item of the list, and so
+    are control characters inside strings: flows write both. Parts of a JSON text that are invalid
+    (see `strict_json`) are left out: what a booking system posts beside the meeting is not for us
+    to judge.
 
     Raises:
-        BodyUndecodable: if it is none of them.
+        BodyUndecodable: if it is none of them, or holds too many values.
     """
     form = content_type.partition(";")[0].strip().lower() == _FORM
     if form and body.lstrip()[:1] not in (b"{", b"["):  # some announce JSON as a form
         return _decode_form(body)
-    value = decode_json(body)
+    value = _decode_json(body)
+    if isinstance(value, list):
+        value = [_unquoted(item) for item in value]
+        if strict_json.extent(value, most=_MOST_VALUES)[0] > _MOST_VALUES:
+            raise BodyUndecodable(_TOO_MANY)
     if isinstance(value, dict) or (isinstance(value, list) and value):
         return value
-    raise BodyUndecodable
+    raise BodyUndecodable(_UNREADABLE)
 
 
-def decode_json(text: bytes) -> Json:
+def _decode_json(text: bytes) -> Json:
     """Read JSON, in a JSON string if need be.
 
     Raises:
-        BodyUndecodable: if it is none.
+        BodyUndecodable: if it is none, or holds too many values. They are counted first.
     """
     try:
-        value = strict_json.read(text, control_characters=True).value
+        value = strict_json.read(text, control_characters=True, most=_MOST_VALUES).value
         for _ in range(_MOST_QUOTES):
             if not isinstance(value, str):
                 break
-            value = strict_json.read(value.encode(), control_characters=True).value
+            text = value.encode()
+            value = strict_json.read(text, control_characters=True, most=_MOST_VALUES).value
+    except TooManyValues:
+        raise BodyUndecodable(_TOO_MANY) from None
     except NotJson:
-        raise BodyUndecodable from None
+        raise BodyUndecodable(_UNREADABLE) from None
     return value
+
+
+def _unquoted(item: Json) -> Json:
+    """Read an item of a list that may be quoted; what is no JSON stays the text that it is."""
+    try:
+        return _decode_json(item.encode()) if isinstance(item, str) else item
+    except BodyUndecodable:
+        return item
 
 
 def _decode_form(body: bytes) -> dict[str, Json]:
@@ -238,7 +258,7 @@ def _decode_form(body: bytes) -> dict[str, Json]:
             max_num_fields=_MOST_FORM_FIELDS,
         )
     except ValueError:
-        raise BodyUndecodable from None
+        raise BodyUndecodable(_UNREADABLE) from None
     return dict(reversed(pairs))  # of a repeated field, the first counts
 
 

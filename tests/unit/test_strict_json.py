@@ -72,14 +72,27 @@ def test_control_characters_are_read_where_they_are_let_through(number: str) -> 
     assert document.value["a"] == "x\ny"
 
 
-def test_a_list_is_read_document_by_document() -> None:
-    """Each with its own errors; what is no list, or too long, is none."""
-    first, second = strict_json.read_list(b'[{"a":1,"a":2}, 7]', most=2)
+@pytest.mark.parametrize(
+    "text", [b'[{"a":1,"a":2},7]', b'{"b":[{"a":1,"a":2},7]}', b'{"b":[{"a":1,"a":2},7],"b":[]}']
+)
+def test_what_a_list_holds_is_given_to_be_counted_before_it_is_checked(text: bytes) -> None:
+    """The list may be the whole, or the first member of a name; an empty one is left there."""
+    whole, parts = strict_json.read_parts(text, member="b")
+
+    assert parts is not None
+    first, second = map(strict_json.check, parts)
     assert [error.pointer for error in first.field_errors] == ["/a"]
     assert (second.value, second.field_errors) == (7, ())
-    for text in (b"{}", b"[1,2,3]", b"[" * 20_000):
-        with pytest.raises(NotJson):
-            strict_json.read_list(text, most=2)
+    assert whole.value in ([], {"b": []})
+
+
+@pytest.mark.parametrize("text", [b"7", b'{"a":[]}', b'{"b":7}', b'{"b":7,"b":[1]}', b"[" * 20_000])
+def test_where_there_is_no_list_the_whole_is_read_as_ever(text: bytes) -> None:
+    """Of a member that is there twice, the first counts."""
+    whole, parts = strict_json.read_parts(text, member="b")
+
+    assert parts is None
+    assert whole == strict_json.read(text)
 
 
 def test_a_byte_order_mark_is_dropped() -> None:

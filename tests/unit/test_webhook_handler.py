@@ -517,6 +517,31 @@ def test_a_list_may_hold_a_hundred_events(setup: Setup) -> None:
     assert setup.queues.written == []
 
 
+def test_a_body_of_too_many_values_is_told_to_those_who_read_the_results(setup: Setup) -> None:
+    """Also where they stand in quoted events of a list; as many as are taken are no matter."""
+    beside = [0] * 4_900
+    few, many = ({**BOOKED, "beside": beside * times} for times in (1, 2))
+    half = {**BOOKED, "beside": beside[:3000]}
+
+    assert members(setup.post(few))["status"] == "accepted"
+    for refused in (many, [json.dumps(half), json.dumps(half)]):
+        answer = setup.post(refused)
+        assert (answer.status, members(answer)["reason"]) == (202, "undecodable")
+        result = setup.queues.on(RESULTS)[-1].json
+        assert result["id"] == members(answer)["requestId"]
+        assert "holds more than 5,000 values" in result["data"]["detail"]
+
+
+def test_an_event_that_is_quoted_in_its_list_is_taken_up(setup: Setup) -> None:
+    """By the same id; what is quoted and no JSON is told like anything else that is none."""
+    plain = members(setup.post([{**BOOKED, "delivery": None}]))["requestIds"]
+
+    told = members(setup.post([json.dumps({**BOOKED, "delivery": None}), "no JSON"]))
+
+    assert told["requestIds"][:1] == plain
+    assert setup.queues.on(RESULTS)[-1].json["id"] == told["requestIds"][1]
+
+
 def test_an_inline_source_gets_the_link(caplog: pytest.LogCaptureFixture) -> None:
     """200 with the result, which is not queued as well."""
     caplog.set_level("INFO")
