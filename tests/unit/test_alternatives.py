@@ -1,4 +1,4 @@
-"""A request with several references or organizers: what is tried, and in which order."""
+"""Requests with several references or organizers: what is tried, and in which order."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -65,8 +65,10 @@ def code(outcome: Outcome) -> str | None:
     return outcome.error.code if outcome.error else None
 
 
-def test_an_event_id_gives_way_to_the_link_without_a_call(graph: FakeGraph) -> None:
-    """As Cal.com gives it with Outlook; the event in the log says that an alternative was used."""
+def test_after_an_event_id_the_link_is_tried_and_graph_is_not_asked_for_the_id(
+    graph: FakeGraph,
+) -> None:
+    """Cal.com with Outlook sends event ids. The event in the log notes the alternative."""
     stats = RequestStats()
     outcome = attempt(graph, {"onlineMeetingId": EVENT_ID}, [{"joinWebUrl": SHORT}], stats)
     assert outcome.members["virtualAppointmentJoinWebUrl"] == LINK
@@ -75,10 +77,8 @@ def test_an_event_id_gives_way_to_the_link_without_a_call(graph: FakeGraph) -> N
 
 
 @pytest.mark.parametrize("failure", [GONE, MALFORMED, REFUSED, NO_ACCESS, NO_POLICY])
-def test_an_id_that_turns_out_unusable_gives_way_to_the_link(
-    graph: FakeGraph, failure: bytes
-) -> None:
-    """Graph may say so in many ways."""
+def test_after_an_id_that_graph_refuses_the_link_is_tried(graph: FakeGraph, failure: bytes) -> None:
+    """For each error by which Graph may refuse an id."""
     graph.failures = [failure]
     assert code(attempt(graph, {"onlineMeetingId": "MSo1"}, [{"joinWebUrl": SHORT}])) is None
     assert [call[0] for call in graph.calls] == ["link", "by url", "link"]
@@ -87,17 +87,20 @@ def test_an_id_that_turns_out_unusable_gives_way_to_the_link(
 @pytest.mark.parametrize(
     ("failure", "expected"), [(BUSY, "graph_throttled"), (DOWN, "graph_unavailable")]
 )
-def test_what_will_pass_is_not_a_reason_to_try_another(
+def test_after_a_temporary_error_no_alternative_is_tried(
     graph: FakeGraph, failure: bytes, expected: str
 ) -> None:
-    """The same is tried again later."""
+    """The same request is tried again later."""
     graph.failures = [failure]
     assert code(attempt(graph, {"onlineMeetingId": "MSo1"}, [{"joinWebUrl": SHORT}])) == expected
     assert len(graph.calls) == 1
 
 
 def test_each_organizer_is_tried_with_each_reference(graph: FakeGraph) -> None:
-    """The first organizer with all of them, then the next; a malformed id is tried once."""
+    """First the first organizer with each reference, then the next one.
+
+    A malformed id is tried once.
+    """
     graph.meetings.clear()
     graph.failures = [MALFORMED]
     alternatives = [{"joinWebUrl": SHORT}, {"userId": SECOND}, {"userId": THIRD}]
@@ -114,15 +117,15 @@ def test_each_organizer_is_tried_with_each_reference(graph: FakeGraph) -> None:
 
 
 def test_the_next_organizer_is_tried_in_the_same_try(graph: FakeGraph) -> None:
-    """Where the first is nobody, or organizes no such meeting."""
+    """If the first is not a user, or does not organize the meeting."""
     graph.organizers = {"M1": THIRD}
     alternatives = [{"userId": "b@c.example"}, {"userId": "c@c.example"}]
     outcome = attempt(graph, {"userId": "stranger@else.example", "joinWebUrl": SHORT}, alternatives)
     assert outcome.members["userId"] == THIRD
 
 
-def test_an_organizer_who_is_nobody_is_asked_for_once(graph: FakeGraph) -> None:
-    """However many references there are."""
+def test_an_unknown_organizer_is_looked_up_once(graph: FakeGraph) -> None:
+    """For any number of references."""
     outcome = attempt(
         graph,
         {"userId": "x@c.example", "joinWebUrl": OTHER},
@@ -132,8 +135,8 @@ def test_an_organizer_who_is_nobody_is_asked_for_once(graph: FakeGraph) -> None:
     assert [call for call in graph.calls if call[0] == "user"] == [("user", "x@c.example")]
 
 
-def test_an_address_of_several_users_gives_way_to_the_next_organizer(graph: FakeGraph) -> None:
-    """And is asked for once, whatever references there are."""
+def test_after_an_ambiguous_address_the_next_organizer_is_tried(graph: FakeGraph) -> None:
+    """The address is looked up once, for any number of references."""
     graph.mailboxes = {"team@c.example": [SECOND, THIRD]}
     alternatives = [{"joinWebUrl": OTHER}, {"userId": FIRST}]
 
@@ -144,14 +147,14 @@ def test_an_address_of_several_users_gives_way_to_the_next_organizer(graph: Fake
 
 
 def test_the_same_meeting_named_twice_is_looked_up_once(graph: FakeGraph) -> None:
-    """By the same organizer."""
+    """For the same organizer."""
     graph.meetings.clear()
     attempt(graph, {"joinWebUrl": SHORT}, [{"joinWebUrl": SHORT}, {"userId": FIRST}])
     assert [call[0] for call in graph.calls].count("by url") == 1
 
 
 def test_a_request_has_six_lookups_at_most(graph: FakeGraph) -> None:
-    """However many organizers and references there are; what is left is told in the event."""
+    """The event says that no lookup was left."""
     graph.meetings.clear()
     alternatives: Alternatives = [
         {"joinWebUrl": OTHER},
@@ -167,7 +170,7 @@ def test_a_request_has_six_lookups_at_most(graph: FakeGraph) -> None:
 
 
 def test_after_six_lookups_the_link_may_still_be_asked_for(graph: FakeGraph) -> None:
-    """The last of them may be the one that finds the meeting."""
+    """The last lookup may find the meeting."""
     graph.organizers = {"M1": THIRD}
     alternatives = [{"userId": "b@c.example"}, {"userId": "c@c.example"}]
     stats = RequestStats()
@@ -176,8 +179,8 @@ def test_after_six_lookups_the_link_may_still_be_asked_for(graph: FakeGraph) -> 
     assert stats.graph_calls == 7
 
 
-def test_ids_that_lead_nowhere_count_as_lookups(graph: FakeGraph) -> None:
-    """Or a long list of them would cost a call each."""
+def test_ids_that_graph_does_not_find_count_as_lookups(graph: FakeGraph) -> None:
+    """Otherwise a long list of them would cost one call each."""
     graph.links.clear()
     stats = RequestStats()
     alternatives = [{"onlineMeetingId": f"MSo{number}"} for number in range(2, 12)]
@@ -195,17 +198,17 @@ def test_ids_that_lead_nowhere_count_as_lookups(graph: FakeGraph) -> None:
         ([GONE, BUSY], "graph_throttled"),
     ],
 )
-def test_of_several_failures_the_one_with_most_hope_is_told(
+def test_of_several_errors_the_most_useful_is_reported(
     graph: FakeGraph, failures: list[bytes], expected: str
 ) -> None:
-    """What an operator can fix before what may appear, and that before what is final."""
+    """First what an operator can fix, then what may succeed later, then what is final."""
     graph.failures = list(failures)
     outcome = attempt(graph, {"onlineMeetingId": "MSo1"}, [{"onlineMeetingId": "MSo2"}])
     assert code(outcome) == expected
 
 
-def test_a_stranger_among_the_hosts_is_not_what_is_told(graph: FakeGraph) -> None:
-    """Somebody from elsewhere is often there; that the meeting was not found says more."""
+def test_a_meeting_that_is_not_found_is_reported_before_an_unknown_host(graph: FakeGraph) -> None:
+    """Bookings often name hosts from other organizations."""
     outcome = attempt(graph, {"userId": "x@c.example", "joinWebUrl": OTHER}, [{"userId": FIRST}])
     assert code(outcome) == "meeting_not_found"
 
@@ -216,6 +219,6 @@ def test_a_stranger_among_the_hosts_is_not_what_is_told(graph: FakeGraph) -> Non
 def test_an_alternative_that_is_not_valid_is_left_out(
     graph: FakeGraph, alternative: dict[str, Any]
 ) -> None:
-    """The others count."""
+    """The others are tried."""
     graph.meetings = {OTHER: "M1"}
     assert code(attempt(graph, {"joinWebUrl": SHORT}, [alternative, {"joinWebUrl": OTHER}])) is None

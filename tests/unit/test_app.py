@@ -1,4 +1,4 @@
-"""The app put together: what is shared by all of it, and what fits what."""
+"""The services of the app: which of them share a connection pool, a token cache or an identity."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def services(environment: dict[str, str]) -> Services:
     ("threads", "connections"), [(None, 32), ("8", 32), ("100", 100), ("many", 32)]
 )
 def test_there_is_a_connection_for_every_thread(threads: str | None, connections: int) -> None:
-    """With fewer, threads would open one for each call and throw it away again."""
+    """With fewer connections, threads would open one for each call and close it again."""
     environment = {} if threads is None else {"PYTHON_THREADPOOL_THREAD_COUNT": threads}
 
     transport = services({**BY_IDENTITY, **environment}).http
@@ -36,7 +36,7 @@ def test_there_is_a_connection_for_every_thread(threads: str | None, connections
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_the_environment_may_name_the_authorities_to_trust(name: str, tmp_path: Path) -> None:
-    """By the names that requests and curl use; the former's counts first."""
+    """By the variable of requests, and if that is absent, by curl's."""
     missing = str(tmp_path / "none.pem")
     with pytest.raises(SettingsInvalid):
         services({**BY_IDENTITY, name: missing})
@@ -44,8 +44,8 @@ def test_the_environment_may_name_the_authorities_to_trust(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("client_id", [None, APP])
-def test_the_queues_are_written_as_the_app_itself(client_id: str | None) -> None:
-    """One credential and one cache of tokens for all."""
+def test_the_queues_are_written_by_the_apps_identity(client_id: str | None) -> None:
+    """With the same credential and cache of tokens."""
     named = {} if client_id is None else {"AzureWebJobsStorage__clientId": client_id}
 
     made = services({**BY_IDENTITY, **named})
@@ -53,8 +53,8 @@ def test_the_queues_are_written_as_the_app_itself(client_id: str | None) -> None
     assert made.queues._identity is made.identity
 
 
-def test_the_queues_are_written_as_whom_the_trigger_reads_them() -> None:
-    """Where the connection names another identity than Graph's."""
+def test_the_queues_are_written_by_the_identity_of_the_storage_connection() -> None:
+    """If that is another identity than the one for Graph."""
     made = services({**BY_IDENTITY, "AzureWebJobsStorage__clientId": OTHER})
 
     assert made.queues._identity is not made.identity

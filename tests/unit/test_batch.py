@@ -1,4 +1,4 @@
-"""$batch: the envelope that goes to Graph, and what is read out of the one that comes back."""
+"""$batch: writing the envelope for Graph, and reading Graph's response."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ def response(number: object = "1", **changes: Any) -> dict[str, Any]:  # noqa: A
 
 
 def test_each_call_is_written_with_an_id_of_its_own() -> None:
-    """The path is relative to the version; the item carries its own headers."""
+    """The path is relative to the version, and each item has its own headers."""
     items = [
         ("/users/a%2Fb", {"Accept-Language": "de", "client-request-id": "c-1"}),
         ("/users/c", {}),
@@ -46,7 +46,7 @@ def test_each_call_is_written_with_an_id_of_its_own() -> None:
 
 
 def test_responses_in_any_order_find_their_calls() -> None:
-    """Graph answers as each is ready."""
+    """Graph may give them in another order."""
     answers = batch.read(
         envelope(response("3", status=404), response("1"), response("2", status=429)), count=3
     )
@@ -54,8 +54,8 @@ def test_responses_in_any_order_find_their_calls() -> None:
     assert [answer.status for answer in answers if isinstance(answer, Response)] == [200, 429, 404]
 
 
-def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
-    """Status, body, and headers by name in any case."""
+def test_an_item_becomes_the_response_that_a_single_call_would_get() -> None:
+    """With status, body, and headers by name in any case."""
     (answer,) = batch.read(
         envelope(response(status=429, headers={"rEtRy-aFtEr": "2.5"}, body={"error": {}})), count=1
     )
@@ -68,7 +68,7 @@ def test_an_item_is_the_answer_that_a_call_of_its_own_would_have_had() -> None:
 
 @pytest.mark.parametrize(("number", "text"), [(35, "35"), (2.5, "2.5")])
 def test_a_retry_after_that_is_a_number_counts(number: float, text: str) -> None:
-    """JSON has numbers, and Graph uses them."""
+    """Graph writes it as a JSON number."""
     (answer,) = batch.read(
         envelope(response(status=429, headers={"Retry-After": number}, body=None)), count=1
     )
@@ -78,7 +78,7 @@ def test_a_retry_after_that_is_a_number_counts(number: float, text: str) -> None
 
 
 def test_an_item_without_a_request_id_has_the_envelopes() -> None:
-    """So that Microsoft's support can find it."""
+    """Microsoft's support needs an id to find the call."""
     own, whole = batch.read(
         envelope(response("1", headers={"request-id": "own"}), response("2"), request_id="whole"),
         count=2,
@@ -90,8 +90,8 @@ def test_an_item_without_a_request_id_has_the_envelopes() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503, 504])
-def test_what_met_the_envelope_met_every_call(status: int) -> None:
-    """A rejected token, a throttled batch, an outage: tried again like single answers."""
+def test_a_refusal_of_the_whole_envelope_becomes_the_response_of_each_call(status: int) -> None:
+    """A 401, 429 or 5xx for the envelope is handled as for a single call."""
     answer = Response(status, {"Retry-After": "7"}, b"")
 
     assert batch.read(answer, count=3) == [answer] * 3
@@ -99,7 +99,7 @@ def test_what_met_the_envelope_met_every_call(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 def test_a_refused_envelope_says_nothing_about_a_meeting(status: int) -> None:
-    """A 404 for the batch is no meeting that was not found."""
+    """A 404 for the batch does not mean that a meeting was not found."""
     (outcome,) = batch.read(Response(status, {}, b""), count=1)
 
     assert isinstance(outcome, BatchRefused)
@@ -127,15 +127,15 @@ UNSOUND: dict[str, Response] = {
 
 
 @pytest.mark.parametrize("name", UNSOUND)
-def test_an_envelope_that_makes_no_sense_answers_nobody(name: str) -> None:
-    """Rather no answer than another's."""
+def test_a_malformed_envelope_gives_no_call_a_response(name: str) -> None:
+    """A wrong response could be another meeting's."""
     (outcome,) = batch.read(UNSOUND[name], count=1)
 
     assert isinstance(outcome, NotABatch)
 
 
-def test_one_unvalid_response_leaves_the_others() -> None:
-    """Only the calls that it would answer are without an answer."""
+def test_one_invalid_response_leaves_the_others() -> None:
+    """Only its own call is without a response."""
     first, second = batch.read(envelope(response("1", status=None), response("2")), count=2)
 
     assert isinstance(first, NotABatch)
@@ -164,8 +164,8 @@ JSON_VALUES = st.recursive(
         max_size=4,
     )
 )
-def test_nothing_that_graph_could_send_breaks_it(responses: list[object]) -> None:
-    """Each call has one outcome, whatever came."""
+def test_each_call_has_one_outcome_whatever_graph_sends(responses: list[object]) -> None:
+    """Nothing is raised."""
     outcomes = batch.read(envelope(*responses), count=2)
 
     assert len(outcomes) == 2

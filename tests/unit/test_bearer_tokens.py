@@ -1,4 +1,4 @@
-"""Sign-in with Entra: which tokens let a caller pass, and what happens to the keys."""
+"""Sign-in with Entra: which tokens are accepted, and when the keys are fetched."""
 
 import base64
 import json
@@ -110,8 +110,8 @@ SOMEBODY = "30000000-0000-4000-8000-00000000000c"
 
 
 @pytest.mark.parametrize("name", PERSONS)
-def test_a_persons_token_passes(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
-    """Of either version; the caller is named by the object id, and the token never shows."""
+def test_a_persons_token_is_accepted(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
+    """Of version 1 and 2. The caller is named by the object id, and no repr shows the token."""
     claims = from_now(PERSONS[name])
     token = authority.issue_to_person(audience=CLIENT, object_id=SOMEBODY, **claims)
 
@@ -124,12 +124,12 @@ def test_a_persons_token_passes(check: Any, authority: Authority, name: str) -> 
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_an_applications_token_passes_with_the_app_role(
+def test_an_applications_token_with_the_app_role_is_accepted(
     check: Any,  # noqa: ANN401
     authority: Authority,
     name: str,
 ) -> None:
-    """Of either version; it is named by its client id."""
+    """Of version 1 and 2. The caller is named by the client id."""
     claims = {"azp": "the-caller", **APPLICATIONS[name]}
 
     caller = check(authority.issue_to_application(audience=CLIENT, **claims))
@@ -138,8 +138,8 @@ def test_an_applications_token_passes_with_the_app_role(
     assert caller.name == "app:the-caller"
 
 
-def test_a_caller_holds_what_the_token_says(check: Any, authority: Authority) -> None:  # noqa: ANN401
-    """The app role, the end, and whether the client takes claims challenges."""
+def test_a_caller_has_the_rights_and_the_end_of_its_token(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """And whether the client can handle claims challenges."""
     ends = int(time.time()) + 600
     claims: dict[str, Any] = {"roles": ["JoinLink.Read.All"], "xms_cc": ["cp1"], "exp": ends}
 
@@ -172,7 +172,7 @@ def test_a_guest_is_forbidden_whatever_the_token_holds(
     authority: Authority,
     name: str,
 ) -> None:
-    """And no other scope would help, so the challenge names none."""
+    """The challenge names no scope, because none would help."""
     with pytest.raises(Forbidden) as caught:
         check(authority.issue_to_person(audience=CLIENT, **GUESTS[name]))
 
@@ -214,16 +214,16 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_claim_that_is_wrong_is_refused(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
-    """One error for all of them, which names none."""
+def test_a_token_with_a_wrong_claim_is_refused(check: Any, authority: Authority, name: str) -> None:  # noqa: ANN401
+    """All wrong claims give the same error, which does not name the claim."""
     with pytest.raises(Unauthorized) as caught:
         check(authority.issue_to_person(audience=CLIENT, **from_now(WRONG[name])))
 
     assert challenge(caught.value) == 'Bearer realm="virtual-appointment", error="invalid_token"'
 
 
-def test_another_tenants_key_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
-    """Even under a key id that is known."""
+def test_a_token_signed_by_another_tenants_key_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
+    """Even under a known key id."""
     forger = Authority(TENANT)
     forger._keys = {authority._key_id: forger._keys[forger._key_id]}
     forger._key_id = authority._key_id
@@ -259,13 +259,13 @@ def test_an_algorithm_other_than_rs256_is_refused(
     authority: Authority,
     algorithm: str,
 ) -> None:
-    """No signature at all, and the public key used as a shared secret."""
+    """Such as no signature, and the public key used as an HMAC secret."""
     with pytest.raises(Unauthorized):
         check(forged(authority, algorithm))
 
 
 def test_a_token_whose_claims_were_changed_is_refused(check: Any, authority: Authority) -> None:  # noqa: ANN401
-    """The signature is over every byte."""
+    """The signature covers each byte."""
     head, claims, signature = authority.issue_to_person(audience=CLIENT).split(".")
     changed = jwt.utils.base64url_decode(claims).replace(b"JoinLink.Read", b"JoinLink.Reax")
     with pytest.raises(Unauthorized):
@@ -294,7 +294,7 @@ def test_an_application_without_the_app_role_is_forbidden(
     authority: Authority,
     name: str,
 ) -> None:
-    """The scope is for people alone."""
+    """The scope is for people only."""
     with pytest.raises(Forbidden):
         check(
             authority.issue_to_application(audience=CLIENT, **APPLICATIONS_WITHOUT_PERMISSION[name])
@@ -307,7 +307,7 @@ def test_a_valid_token_without_the_permission_is_forbidden(
     authority: Authority,
     name: str,
 ) -> None:
-    """The caller is known, and may not."""
+    """The answer is 403, because the caller is known."""
     token = authority.issue_to_person(audience=CLIENT, **WITHOUT_PERMISSION[name])
 
     with pytest.raises(Forbidden) as caught:
@@ -319,11 +319,11 @@ def test_a_valid_token_without_the_permission_is_forbidden(
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Negotiate x"])
-def test_without_a_token_the_challenge_says_no_more_than_how(
+def test_without_a_token_the_challenge_has_no_error_code(
     check: Any,  # noqa: ANN401
     header: str | None,
 ) -> None:
-    """RFC 6750, section 3: no error code for who has tried nothing."""
+    """RFC 6750, section 3.1."""
     with pytest.raises(Unauthorized) as caught:
         check(header=header)
 
@@ -348,14 +348,14 @@ def hostile_check(transport: HttpClient) -> Iterator[SignIn]:
 
 
 @given(token=HOSTILE)
-def test_no_text_makes_it_fail_in_another_way(hostile_check: SignIn, token: str) -> None:
-    """Every malformed header ends in the one error."""
+def test_any_malformed_header_is_unauthorized(hostile_check: SignIn, token: str) -> None:
+    """No other exception is raised."""
     with pytest.raises(Unauthorized):
         hostile_check.check({"authorization": f"Bearer {token}"}, deadline=Deadline(seconds=5))
 
 
-def test_a_header_that_nests_deeply_is_one_more_invalid_token(check: Any) -> None:  # noqa: ANN401
-    """And one that is very long."""
+def test_a_deeply_nested_token_header_is_unauthorized(check: Any) -> None:  # noqa: ANN401
+    """And a very long one."""
     nested = base64.urlsafe_b64encode(b"[" * 9000).decode()
     for token in (f"{nested}.e30.AA", "a" * 20_000):
         with pytest.raises(Unauthorized):
@@ -363,7 +363,7 @@ def test_a_header_that_nests_deeply_is_one_more_invalid_token(check: Any) -> Non
 
 
 def test_an_error_never_quotes_the_token(check: Any, authority: Authority) -> None:  # noqa: ANN401
-    """Neither its text nor what it came from."""
+    """Neither in its text nor in its cause."""
     token = authority.issue_to_person(audience="other")
 
     with pytest.raises(Unauthorized) as caught:
@@ -377,7 +377,7 @@ def test_the_keys_are_fetched_once(
     entra: Entra,
     authority: Authority,
 ) -> None:
-    """However many callers there are at first."""
+    """For any number of callers at the start."""
     entra.order(Hang())
     tokens = [authority.issue_to_person(audience=CLIENT) for _ in range(8)]
 
@@ -400,7 +400,7 @@ def make_keys(entra: Entra, transport: HttpClient, clock: Clock) -> SigningKeys:
 def test_an_unknown_key_id_refreshes_the_keys_at_most_once_a_minute(
     entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
-    """A new key is found; made-up ids do not make the app call for each."""
+    """A new key is found. Made-up ids cannot cause a call each."""
     clock = Clock()
     keys = make_keys(entra, transport, clock)
     old, deadline = authority._key_id, Deadline(seconds=5)
@@ -419,7 +419,7 @@ def test_an_unknown_key_id_refreshes_the_keys_at_most_once_a_minute(
 def test_a_key_that_was_withdrawn_is_forgotten_within_a_day(
     entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
-    """Although its id is known."""
+    """Even while tokens name its id."""
     clock = Clock()
     keys = make_keys(entra, transport, clock)
     old, deadline = authority._key_id, Deadline(seconds=5)
@@ -432,10 +432,10 @@ def test_a_key_that_was_withdrawn_is_forgotten_within_a_day(
     assert keys.find(old, deadline=deadline) is None
 
 
-def test_known_keys_outlive_an_authority_that_does_not_answer(
+def test_known_keys_are_used_while_the_authority_does_not_answer(
     entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
-    """What was good stays good, and is not asked for again by each caller."""
+    """Callers do not each cause another fetch."""
     clock = Clock()
     keys = make_keys(entra, transport, clock)
     deadline = Deadline(seconds=5)
@@ -449,10 +449,10 @@ def test_known_keys_outlive_an_authority_that_does_not_answer(
     assert entra.count() == 2
 
 
-def test_a_refresh_of_known_keys_holds_up_nobody_else(
+def test_a_refresh_of_known_keys_delays_one_caller_only(
     entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
-    """One caller fetches; the others go on with what they have."""
+    """The others use the known keys."""
     clock = Clock()
     keys = make_keys(entra, transport, clock)
     keys.find(authority._key_id, deadline=Deadline(seconds=5))
@@ -473,12 +473,12 @@ def test_a_refresh_of_known_keys_holds_up_nobody_else(
     one.join()
 
 
-def test_callers_who_waited_for_a_fetch_that_failed_make_none_of_their_own(
+def test_callers_who_waited_for_a_failed_fetch_start_no_other(
     check: Any,  # noqa: ANN401
     entra: Entra,
     authority: Authority,
 ) -> None:
-    """One after the other they would wait for each other's."""
+    """Otherwise they would wait for one fetch after the other."""
     entra.always(Delay(0.5, then=Status(503)))
     tokens = [authority.issue_to_person(audience=CLIENT) for _ in range(8)]
 
@@ -504,13 +504,13 @@ NO_KEYS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", NO_KEYS)
-def test_without_keys_nobody_passes_and_nobody_is_refused(
+def test_without_keys_the_answer_is_503(
     check: Any,  # noqa: ANN401
     entra: Entra,
     authority: Authority,
     name: str,
 ) -> None:
-    """503: the same token may be good in a minute."""
+    """The same token may be accepted in a minute."""
     entra.always(NO_KEYS[name])
 
     with pytest.raises(IdentityUnavailable) as caught:
@@ -519,10 +519,10 @@ def test_without_keys_nobody_passes_and_nobody_is_refused(
     assert challenge(caught.value) is None
 
 
-def test_keys_that_could_not_be_fetched_are_asked_for_again_after_a_cool_down(
+def test_after_a_failed_fetch_the_keys_are_fetched_again_after_a_cool_down(
     entra: Entra, authority: Authority, transport: HttpClient
 ) -> None:
-    """By one caller, however many there are meanwhile."""
+    """By one caller, however many come meanwhile."""
     clock = Clock()
     keys = make_keys(entra, transport, clock)
     entra.order(Status(503))
@@ -540,12 +540,12 @@ def test_keys_that_could_not_be_fetched_are_asked_for_again_after_a_cool_down(
     assert entra.count() == 2
 
 
-def test_an_authority_that_hangs_costs_its_own_callers_their_time(
+def test_an_authority_that_hangs_delays_only_the_callers_that_wait_for_it(
     check: Any,  # noqa: ANN401
     entra: Entra,
     authority: Authority,
 ) -> None:
-    """The fetch that nobody waits for any more is dropped."""
+    """Later callers start a new fetch."""
     token = authority.issue_to_person(audience=CLIENT)
     entra.order(Hang())
     with pytest.raises(IdentityUnavailable):
@@ -556,12 +556,12 @@ def test_an_authority_that_hangs_costs_its_own_callers_their_time(
     assert entra.count() == 2
 
 
-def test_keys_are_waited_for_no_longer_than_there_is_time(
+def test_a_caller_waits_for_keys_until_its_deadline(
     check: Any,  # noqa: ANN401
     entra: Entra,
     authority: Authority,
 ) -> None:
-    """An authority that hangs takes the caller's time, not more."""
+    """Even if the authority hangs."""
     entra.always(Hang())
     started = time.monotonic()
 
@@ -572,13 +572,13 @@ def test_keys_are_waited_for_no_longer_than_there_is_time(
 
 
 @pytest.mark.parametrize("error", [IdentityUnavailable("x"), ServiceError])
-def test_only_a_refusal_is_a_challenge(error: Any) -> None:  # noqa: ANN401
-    """Nothing else asks for a token."""
+def test_only_a_refused_token_causes_a_challenge(error: Any) -> None:  # noqa: ANN401
+    """Other errors have no WWW-Authenticate header."""
     assert challenge(error) is None
 
 
 def test_the_permissions_are_those_of_the_app_registration() -> None:
-    """infra/graph/sign-in.bicep makes them."""
+    """As infra/graph/sign-in.bicep creates them."""
     assert (bearer_tokens.SCOPE, bearer_tokens.APP_ROLE) == ("JoinLink.Read", "JoinLink.Read.All")
 
 
@@ -608,7 +608,7 @@ UNUSABLE: dict[str, dict[str, object]] = {
 def test_a_key_that_cannot_be_used_is_left_out_and_the_others_stay(
     entra: Entra, transport: HttpClient, key: dict[str, object]
 ) -> None:
-    """A token that names it is refused like one of an unknown key, and not a fault of ours."""
+    """A token that names it is refused like one with an unknown key id."""
     good = as_jwk(PRIVATE.public_key(), kid="good")
     entra.order(Body(json.dumps({"keys": [key, good]}).encode()))
     keys = make_keys(entra, transport, Clock())

@@ -1,4 +1,4 @@
-"""Why a dependency gave no answer is told in the log, by the type of the innermost exception."""
+"""The log says why a dependency gave no response, by the type of the innermost exception."""
 
 import dataclasses
 import json
@@ -136,7 +136,7 @@ def test_the_event_says_why_graph_gave_no_answer(
     cause: str,
     code: str,
 ) -> None:
-    """In its note; the caller is told the code."""
+    """In its note. The caller sees only the code."""
     graph = GraphClient(
         root=graph_root(cause, files, closed, servers),
         version="v1.0",
@@ -162,7 +162,7 @@ def test_the_event_says_why_graph_gave_no_answer(
 
 
 def test_an_event_says_why_there_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As azure-identity met it."""
+    """By the exception inside azure-identity's."""
     with IdentityEndpoint(Authority(ID), client_id=ID, object_id=ID) as endpoint:
         for name, value in endpoint.environment.items():
             monkeypatch.setenv(name, value)
@@ -174,7 +174,7 @@ def test_an_event_says_why_there_is_no_token(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_event_says_that_a_token_took_too_long() -> None:
-    """Where the endpoint does not answer."""
+    """If the identity endpoint does not answer."""
 
     def hang() -> Any:  # noqa: ANN401 - makes no credential
         never.wait(1)
@@ -189,7 +189,7 @@ def test_an_event_says_that_a_token_took_too_long() -> None:
 
 
 def test_an_event_says_why_there_are_no_signing_keys(http: HttpClient, closed: str) -> None:
-    """Nobody's token can be checked then."""
+    """The app cannot check any token then."""
     keys = SigningKeys(url=f"https://{closed}/keys", http=http)
     with pytest.raises(IdentityUnavailable) as raised:
         keys.find("k", deadline=Deadline(seconds=5))
@@ -199,7 +199,7 @@ def test_an_event_says_why_there_are_no_signing_keys(http: HttpClient, closed: s
 def test_an_event_says_that_an_answer_held_no_signing_keys(
     http: HttpClient, servers: ExitStack
 ) -> None:
-    """There was an answer, and it was none."""
+    """The authority answered, but without keys."""
     server = servers.enter_context(ScriptedServer(answer(200, b"{}")))
     with pytest.raises(IdentityUnavailable) as raised:
         SigningKeys(url=server.url, http=http).find("k", deadline=Deadline(seconds=5))
@@ -209,7 +209,7 @@ def test_an_event_says_that_an_answer_held_no_signing_keys(
 def test_a_webhooks_event_says_why_there_is_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And so does the log, once for each read that failed."""
+    """The log does so as well, once for each failed read."""
     with vault_world(tmp_path) as world:
         for name, value in world.environment.items():
             monkeypatch.setenv(name, value)
@@ -238,7 +238,7 @@ def test_a_webhooks_event_says_why_there_is_no_secret(
 
 
 def test_an_event_says_why_there_is_no_secret_without_a_token(http: HttpClient) -> None:
-    """The cause is the token's."""
+    """The cause is that of the failed token request."""
 
     def fail() -> Any:  # noqa: ANN401 - makes no credential
         raise ConnectionRefusedError
@@ -255,7 +255,7 @@ def test_an_event_says_why_there_is_no_secret_without_a_token(http: HttpClient) 
 def test_an_event_says_why_a_queue_could_not_be_written(
     http: HttpClient, closed: str, servers: ExitStack, cause: str
 ) -> None:
-    """Nobody listens, or nobody answers."""
+    """The connection is refused, or there is no response."""
     silent = servers.enter_context(ScriptedServer(keep_silent))
     host = closed if cause == "ConnectionRefusedError" else f"127.0.0.1:{silent.port}"
     connection = (
@@ -273,7 +273,7 @@ def test_an_event_says_why_a_queue_could_not_be_written(
 
 
 def test_the_innermost_exception_is_found_however_it_is_wrapped(closed: str) -> None:
-    """As a cause, as an argument, or as azure-core does it."""
+    """As a cause, as an argument, or as azure-core wraps it."""
     with pytest.raises(requests.ConnectionError) as raised:
         requests.get(f"http://{closed}/canary", timeout=5)
     assert root_cause(raised.value) == "ConnectionRefusedError"
@@ -286,7 +286,7 @@ def test_the_innermost_exception_is_found_however_it_is_wrapped(closed: str) -> 
 def test_azure_identitys_warnings_are_not_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They quote what the endpoint answered, which may be a token that was cut in half."""
+    """They quote the endpoint's response, which may hold a part of a token."""
     logger = logging.getLogger("azure.identity")
     level = logger.level
     telemetry.configure_logging()

@@ -1,4 +1,4 @@
-"""What is not imported before it is needed: a cold start pays for every import."""
+"""Modules that the app imports only when they are needed, because imports slow the start."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def loaded() -> list[str]:
     return names
 
 
-def test_loading_the_app_imports_nothing_that_the_first_request_may_not_need() -> None:
-    """Cold start counts: these come when they are first needed."""
+def test_loading_the_app_does_not_import_what_the_first_request_may_not_need() -> None:
+    """These modules are imported when they are first needed."""
     assert "shared.meetings.resolver" in loaded()
     assert [name for name in loaded() if name.startswith(DEAR)] == []

@@ -1,4 +1,4 @@
-"""What becomes of a message that nobody can answer any more."""
+"""Messages that become dead letters, and what is written before."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ from tests.unit.memory_queues import (
 def test_an_undecodable_message_becomes_a_dead_letter_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It will never be decoded; and nobody can be answered."""
+    """Without a request id, no outcome is published."""
     queues = MemoryQueues()
 
     run(queues, delivery(b"hello"))
@@ -42,8 +42,8 @@ def test_an_undecodable_message_becomes_a_dead_letter_at_once(
     assert (event["event"], event["note"]) == ("join_link.dead_lettered", "undecodable")
 
 
-def test_an_undecodable_message_in_an_envelope_is_answered_too() -> None:
-    """The envelope's id is the request's."""
+def test_an_undecodable_message_in_an_envelope_gets_an_outcome_as_well() -> None:
+    """The envelope's id is the request's id."""
     queues = MemoryQueues()
 
     run(queues, delivery(as_bytes({"specversion": "1.0", "id": "event-1", "data": "hello"})))
@@ -69,10 +69,13 @@ def outlived() -> QueueMessage:
     return delivery(as_bytes(envelope))
 
 
-def test_what_outlived_its_time_is_answered_and_kept_and_then_completed(
+def test_after_the_retry_time_outcome_and_dead_letter_are_written_then_the_message_is_completed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The answer first: written twice, it is taken once; a dead letter would be replayed twice."""
+    """The outcome comes first, because readers drop a second one by its id.
+
+    A second dead letter would be replayed twice.
+    """
     queues = MemoryQueues()
 
     run(queues, outlived(), errors.PermissionMissing("No role.", fix="Grant it."))
@@ -89,8 +92,8 @@ def test_what_outlived_its_time_is_answered_and_kept_and_then_completed(
     ]
 
 
-def test_a_dead_letters_original_begins_anew() -> None:
-    """Put back, it has its hours before it again."""
+def test_a_replayed_dead_letter_has_all_its_retry_hours_again() -> None:
+    """Its history starts anew."""
     queues = MemoryQueues()
     run(queues, outlived(), errors.PermissionMissing("No role."))
     original = str(queues.on(DEAD_LETTERS)[0].json["original"])
@@ -102,8 +105,8 @@ def test_a_dead_letters_original_begins_anew() -> None:
     assert replayed.on(REQUESTS)[0].json["id"] == "booking-1"
 
 
-def test_on_the_last_delivery_a_fault_of_ours_is_answered_and_kept() -> None:
-    """The host would move it to a queue where no reason stands beside it."""
+def test_on_the_last_delivery_an_internal_error_becomes_an_outcome_and_a_dead_letter() -> None:
+    """The host would move the message to the poison queue, without a reason."""
     queues = MemoryQueues()
     last = delivery(as_bytes(make_request()), dequeue_count=MAX_DEQUEUE_COUNT)
 
@@ -116,8 +119,8 @@ def test_on_the_last_delivery_a_fault_of_ours_is_answered_and_kept() -> None:
 
 
 @pytest.mark.parametrize("away", [RESULTS, DEAD_LETTERS])
-def test_what_outlived_its_time_is_not_completed_until_both_are_written(away: str) -> None:
-    """Neither alone is enough while there is another delivery to come."""
+def test_a_message_is_not_completed_until_outcome_and_dead_letter_are_written(away: str) -> None:
+    """While another delivery follows, one of them is not enough."""
     queues = MemoryQueues(away)
 
     with pytest.raises(MessageNotCompleted):
@@ -128,15 +131,17 @@ def test_what_outlived_its_time_is_not_completed_until_both_are_written(away: st
 
 
 def test_without_its_dead_letter_even_the_last_delivery_is_not_completed() -> None:
-    """The host still has its poison queue."""
+    """The host then moves the message to the poison queue."""
     queues = MemoryQueues(RESULTS, REQUESTS, DEAD_LETTERS)
 
     with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
         run(queues, delivery(as_bytes(make_request()), dequeue_count=MAX_DEQUEUE_COUNT))
 
 
-def test_a_poison_message_is_answered_and_kept(caplog: pytest.LogCaptureFixture) -> None:
-    """It was given out five times before it came here."""
+def test_a_poison_message_becomes_an_outcome_and_a_dead_letter(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The host had given it out five times."""
     queues = MemoryQueues()
 
     resolver = run(queues, outlived(), action=process_poison)
@@ -149,8 +154,8 @@ def test_a_poison_message_is_answered_and_kept(caplog: pytest.LogCaptureFixture)
     assert emitted(caplog)[-1]["note"] == "host_gave_up"
 
 
-def test_a_poison_message_that_nobody_can_read_is_kept() -> None:
-    """There is nobody to answer."""
+def test_an_unreadable_poison_message_becomes_a_dead_letter() -> None:
+    """No outcome can be published."""
     queues = MemoryQueues()
 
     run(queues, delivery(b"\x00\xff"), action=process_poison)
@@ -194,8 +199,8 @@ BODIES = st.one_of(
 
 
 @given(BODIES)
-def test_nothing_about_a_message_makes_bringing_it_over_fail(body: bytes) -> None:
-    """A poison queue has no poison queue: it would come back for ever."""
+def test_no_content_makes_processing_a_poison_message_fail(body: bytes) -> None:
+    """The poison queue has no poison queue: the message would come back for ever."""
     queues = MemoryQueues()
 
     run(queues, delivery(body), action=process_poison)
@@ -204,8 +209,8 @@ def test_nothing_about_a_message_makes_bringing_it_over_fail(body: bytes) -> Non
 
 
 @given(BODIES)
-def test_every_message_has_an_outcome(body: bytes) -> None:
-    """An answer, another try or a dead letter, whatever was sent."""
+def test_each_message_leads_to_an_outcome_another_try_or_a_dead_letter(body: bytes) -> None:
+    """For any content."""
     queues = MemoryQueues()
 
     try:
@@ -217,8 +222,8 @@ def test_every_message_has_an_outcome(body: bytes) -> None:
     assert len(queues.journal) >= 2
 
 
-def test_what_a_later_version_wrote_is_left_to_it_and_then_kept_as_it_is() -> None:
-    """While a deployment is rolled out or back, both versions read the queue."""
+def test_a_later_versions_message_is_left_to_that_version_and_then_kept_unchanged() -> None:
+    """During a deployment or a rollback both versions read the queue."""
     body = as_bytes(
         {
             "specversion": "1.0",
@@ -246,7 +251,7 @@ def test_what_a_later_version_wrote_is_left_to_it_and_then_kept_as_it_is() -> No
 
 
 def test_while_nothing_can_be_written_a_poison_message_stays() -> None:
-    """It comes back when its lease ends; and from the fifth time on, without its answer."""
+    """It comes back when its lease ends. From the fifth time on, its outcome is not needed."""
     queues = MemoryQueues(RESULTS)
     body = as_bytes(make_request())
 
@@ -261,7 +266,7 @@ def test_while_nothing_can_be_written_a_poison_message_stays() -> None:
 def test_a_message_that_breaks_the_decoder_is_kept_and_not_quoted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault in the decoder would poison every message of its kind."""
+    """A bug in the decoder would affect each message of its kind."""
 
     def broken(_: bytes) -> Any:  # noqa: ANN401 - it never returns
         raise RecursionError("https://teams.example/secret")

@@ -1,4 +1,4 @@
-"""Dead letters: what they hold, and that they always fit into a message."""
+"""Dead letters: their members, and that they always fit into a queue message."""
 
 import base64
 import hashlib
@@ -67,8 +67,8 @@ def original(letter: dict[str, Any]) -> bytes:
     return base64.b64decode(letter["originalBase64"]) if text is None else text.encode()
 
 
-def test_a_dead_letter_says_what_and_why() -> None:
-    """All that is needed to fix it and to put it back."""
+def test_a_dead_letter_holds_the_reason_the_error_and_the_original() -> None:
+    """Everything that is needed to fix the cause and to replay the message."""
     body = as_bytes(make_request())
 
     assert written(dead_letter(body)) == {
@@ -95,8 +95,8 @@ def test_a_dead_letter_says_what_and_why() -> None:
     }
 
 
-def test_of_a_longer_original_the_beginning_is_kept() -> None:
-    """With the whole one's length and hash, so that nobody takes it for whole."""
+def test_of_an_original_that_is_too_long_the_beginning_is_kept() -> None:
+    """With the length and hash of the whole, so that it is not taken for complete."""
     body = b"x" * 60_000
 
     letter = written(dead_letter(body))
@@ -109,7 +109,7 @@ def test_of_a_longer_original_the_beginning_is_kept() -> None:
 
 @pytest.mark.parametrize("error", CODES.values())
 def test_a_dead_letter_fits_into_a_message(error: type[ServiceError]) -> None:
-    """Even one of the largest message, with texts far longer than any of ours."""
+    """Even for the largest message, with texts far longer than any of this app."""
     fault = error("x" * 2000, fix="ü" * 1000, graph_request_id="g" * 512, field_errors=[FAULT] * 20)
 
     text = dead_letter(b"\xff" * MESSAGE_BYTES, error=fault, request_id="x" * 128).to_message()
@@ -123,8 +123,10 @@ def test_a_dead_letter_does_not_show_its_original() -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff" * 30_000, b"\x01" * 30_000])
-def test_what_is_no_text_or_too_long_with_its_escapes_is_kept_in_base64(body: bytes) -> None:
-    """All of it, where it fits so."""
+def test_an_original_that_is_not_text_or_too_long_when_escaped_is_kept_in_base64(
+    body: bytes,
+) -> None:
+    """Complete, if it fits in that form."""
     letter = written(dead_letter(body))
 
     assert "original" not in letter
@@ -140,15 +142,15 @@ def test_what_is_no_text_or_too_long_with_its_escapes_is_kept_in_base64(body: by
     ],
 )
 def test_a_valid_request_is_kept_as_it_was_read(body: bytes) -> None:
-    """In one form, whatever it came in, and with the same id."""
+    """In the same form for each form of message, and with the same id."""
     again = decode(restorable(body, decode(body)))
 
     assert again.document.value == make_request()
     assert read(body).correlation == read(restorable(body, decode(body))).correlation
 
 
-def test_a_message_that_was_tried_before_is_kept_without_its_past() -> None:
-    """Put back, it begins anew, with the same id, source and trace."""
+def test_a_message_that_was_tried_before_is_kept_without_its_history() -> None:
+    """A replay starts anew, with the same id, source and trace."""
     body = as_bytes(RETRIED)
 
     again = decode(restorable(body, decode(body)))
@@ -162,8 +164,8 @@ def test_a_message_that_was_tried_before_is_kept_without_its_past() -> None:
     )
 
 
-def test_a_message_that_is_too_long_is_kept_compactly() -> None:
-    """60,000 blanks must not make a request irretrievable; its id stays what it was."""
+def test_a_message_with_many_blanks_is_kept_without_them() -> None:
+    """So that it can be replayed. Its id stays the same."""
     request = make_request()
     del request["requestId"]
     body = as_bytes(request) + b" " * 60_000
@@ -178,15 +180,15 @@ def test_a_message_that_is_too_long_is_kept_compactly() -> None:
 @pytest.mark.parametrize(
     "body", [b'{"userId":"a","userId":"b"}', b'{"specversion":"1.0","subject":"x","data":[]}']
 )
-def test_what_is_invalid_is_kept_as_it_was(body: bytes) -> None:
-    """Written anew, what is wrong with it could be gone."""
+def test_an_invalid_message_is_kept_unchanged(body: bytes) -> None:
+    """Written again, it could lose what is wrong with it."""
     body += b" " * 40_000
 
     assert restorable(body, decode(body)) == body
 
 
 def test_of_a_pasted_text_only_the_link_is_kept() -> None:
-    """Put back, it is the same request, with the same id."""
+    """A replay is the same request, with the same id."""
     short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
     request = {"userId": make_request()["userId"], "joinWebUrl": f"Zoë Canary\n<{short}>"}
     body = as_bytes(request)
@@ -198,8 +200,8 @@ def test_of_a_pasted_text_only_the_link_is_kept() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_what_nobody_could_read_is_kept_as_it_was(body: bytes) -> None:
-    """All bytes of it."""
+def test_an_unreadable_message_is_kept_unchanged(body: bytes) -> None:
+    """With all its bytes."""
     kept = restorable(body, read(body).incoming)
 
     letter = written(dead_letter(kept, request_id=None))

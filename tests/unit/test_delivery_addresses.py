@@ -1,4 +1,4 @@
-"""Where a delivery may go: to public addresses, and to private ones on purpose."""
+"""Which addresses a delivery may go to: public ones, and private ones for private destinations."""
 
 import ipaddress
 
@@ -57,13 +57,13 @@ NEVER = [
 @pytest.mark.parametrize("private", [False, True])
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_allowed(address: str, private: bool) -> None:
-    """As it stands, or inside an address that a translator makes of it."""
+    """By itself, or inside the address of a translator such as NAT64."""
     check_address(address, private=private)
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_private_address_is_allowed_on_purpose_alone(address: str) -> None:
-    """In each form that an IPv4 address has within IPv6, too."""
+def test_a_private_address_is_allowed_only_for_a_private_destination(address: str) -> None:
+    """In each form that an IPv4 address has inside IPv6 as well."""
     check_address(address, private=True)
 
     with pytest.raises(AddressNotAllowed):
@@ -73,7 +73,7 @@ def test_a_private_address_is_allowed_on_purpose_alone(address: str) -> None:
 @pytest.mark.parametrize("private", [False, True])
 @pytest.mark.parametrize("address", NEVER)
 def test_some_addresses_are_never_allowed(address: str, private: bool) -> None:
-    """Azure's agents and token endpoints, multicast, what is reserved, and what is no address."""
+    """Azure's agents and token endpoints, multicast, reserved addresses, and other texts."""
     with pytest.raises(AddressNotAllowed) as refused:
         check_address(address, private=private)
 
@@ -84,7 +84,7 @@ def test_some_addresses_are_never_allowed(address: str, private: bool) -> None:
 def test_nothing_is_public_that_the_standard_library_calls_private(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """What is allowed without `private` is at least global, or stands for what is."""
+    """An address that is allowed without `private` is global, or stands for a global one."""
     try:
         check_address(str(address), private=False)
     except AddressNotAllowed:
@@ -98,6 +98,6 @@ def test_nothing_is_public_that_the_standard_library_calls_private(
     ("address", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False)],
 )
-def test_this_machine_is_known(address: str, loopback: bool) -> None:
-    """For destinations without TLS."""
+def test_a_loopback_address_is_recognized(address: str, loopback: bool) -> None:
+    """Only these need no TLS."""
     assert is_loopback(address) is loopback
