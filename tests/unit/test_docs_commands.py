@@ -174,7 +174,7 @@ def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> Non
 
 def test_the_table_of_settings_names_every_parameter() -> None:
     """In docs/deploy.md, beside those that azd asks for by itself, and those of the hooks."""
-    told = {name for row in table("docs/deploy.md", "With azd") for name in spans(row[0])}
+    told = {name for row in table("docs/deploy.md", "What you can set") for name in spans(row[0])}
 
     assert told == (azd_variables() - {"AZURE_ENV_NAME", "AZURE_LOCATION"}) | HOOK_SETTINGS
 
