@@ -1,4 +1,4 @@
-"""What becomes of one message of the delivery queue."""
+"""What happens to one message of the delivery queue."""
 
 import json
 import logging
@@ -58,7 +58,7 @@ def queues() -> MemoryQueues:
 def test_an_outcome_is_posted_signed_and_its_message_completed(
     receiver: Receiver, queues: MemoryQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The receiver verifies it, and finds what the result queue has."""
+    """The receiver verifies it, and gets the same data as the result queue."""
     caplog.set_level(logging.INFO)
     services = services_for(queues, {"crm": destination(receiver.url)})
 
@@ -86,7 +86,7 @@ def test_an_outcome_is_posted_signed_and_its_message_completed(
 
 
 def test_a_problem_is_posted_as_a_failure(receiver: Receiver, queues: MemoryQueues) -> None:
-    """With the code and the fix."""
+    """With its code and fix."""
     services = services_for(queues, {"crm": destination(receiver.url)})
     failed = event(errors.AccessPolicyMissing("No policy.", fix="Grant it."), source="calcom")
 
@@ -99,10 +99,8 @@ def test_a_problem_is_posted_as_a_failure(receiver: Receiver, queues: MemoryQueu
 
 
 @pytest.mark.parametrize("known", [SECRET, OLD_SECRET])
-def test_while_a_secret_is_rotated_the_receiver_may_know_either(
-    queues: MemoryQueues, known: str
-) -> None:
-    """The vault's two newest versions sign."""
+def test_during_a_rotation_both_secrets_sign(queues: MemoryQueues, known: str) -> None:
+    """The vault's two newest versions."""
     secrets = Secrets({"delivery-crm": (SECRET, OLD_SECRET)})
     with Receiver(secret=known) as receiver:
         services = services_for(queues, {"crm": destination(receiver.url)}, secrets=secrets)
@@ -115,7 +113,7 @@ def test_while_a_secret_is_rotated_the_receiver_may_know_either(
 def test_a_url_that_is_a_secret_comes_from_the_vault(
     receiver: Receiver, queues: MemoryQueues
 ) -> None:
-    """Its newest version; a line's end after it does not count."""
+    """From its newest version. A line break at its end is ignored."""
     secrets = Secrets({"delivery-crm": (SECRET,), "flow-url": (f"{receiver.url}\n", "https://old")})
     entry = destination(None, urlSecret="flow-url")  # type: ignore[arg-type] # left out
     services = services_for(queues, {"crm": entry}, secrets=secrets)
@@ -138,10 +136,10 @@ FAILURES: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", FAILURES.values(), ids=FAILURES)
-def test_whatever_is_no_success_is_tried_again(
+def test_a_failed_delivery_is_tried_again(
     receiver: Receiver, queues: MemoryQueues, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Later, by a message that is the same but for its history; and the id stays the same."""
+    """By a delayed message that differs only in its history. The delivery's id stays the same."""
     receiver.order(fault)
     services = services_for(queues, {"crm": destination(receiver.url)})
 
@@ -161,10 +159,10 @@ def test_whatever_is_no_success_is_tried_again(
     assert [taken.id for taken in receiver.taken] == [first]
 
 
-def test_an_answer_that_breaks_off_after_its_head_is_an_answer(
+def test_a_response_that_breaks_off_after_its_headers_counts(
     receiver: Receiver, queues: MemoryQueues
 ) -> None:
-    """The receiver has taken the delivery."""
+    """The receiver has accepted the delivery."""
     receiver.order(CutBody())
     services = services_for(queues, {"crm": destination(receiver.url)})
 
@@ -180,7 +178,7 @@ def test_an_answer_that_breaks_off_after_its_head_is_an_answer(
 def test_retry_after_is_obeyed_for_a_day_at_most(
     receiver: Receiver, queues: MemoryQueues, header: str, least: float, most: float
 ) -> None:
-    """With whatever status it comes."""
+    """With any failing status."""
     receiver.order(Status(503, headers={"Retry-After": header}))
     services = services_for(queues, {"crm": destination(receiver.url)}, QUEUE_RETRY_HOURS="168")
 
@@ -199,7 +197,7 @@ def letter(queues: MemoryQueues) -> Any:  # noqa: ANN401 - JSON is anything
 def test_410_makes_this_outcome_a_dead_letter_at_once(
     receiver: Receiver, queues: MemoryQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the next outcome is posted all the same: nobody remembers."""
+    """The next outcome is posted again, because no state about a destination is kept."""
     receiver.order(Status(410))
     services = services_for(queues, {"crm": destination(receiver.url)})
 
@@ -229,10 +227,10 @@ def tried(error: str, *, attempts: int, age: float) -> bytes:
     )
 
 
-def test_what_fails_until_its_hours_are_over_becomes_a_dead_letter(
+def test_a_delivery_that_fails_for_its_retry_hours_becomes_a_dead_letter(
     receiver: Receiver, queues: MemoryQueues
 ) -> None:
-    """That can be put back, to begin anew, under the same id."""
+    """It can be replayed: it starts anew, with the same id."""
     receiver.order(Status(500))
     services = services_for(queues, {"crm": destination(receiver.url)})
 
@@ -268,13 +266,13 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("entries", "values"), INVALID.values(), ids=INVALID)
-def test_what_an_operator_can_correct_is_waited_for(
+def test_a_delivery_waits_for_what_an_operator_can_correct(
     queues: MemoryQueues,
     entries: dict[str, Any],
     values: dict[str, tuple[str, ...]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Every quarter of an hour, and a dead letter when the hours are over."""
+    """It is tried every 15 minutes, and becomes a dead letter after its retry hours."""
     secrets = Secrets({"delivery-crm": (SECRET,), **values})
     services = services_for(queues, {"other": destination(), **entries}, secrets=secrets)
 
@@ -290,8 +288,8 @@ def test_what_an_operator_can_correct_is_waited_for(
 
 
 @pytest.mark.parametrize("away", ["delivery-crm", "u"])
-def test_a_vault_that_does_not_answer_is_waited_for(queues: MemoryQueues, away: str) -> None:
-    """As whatever may pass by itself."""
+def test_a_delivery_waits_for_a_vault_that_does_not_answer(queues: MemoryQueues, away: str) -> None:
+    """As for other temporary errors."""
     secrets = Secrets({"delivery-crm": (SECRET,)})
     secrets.away = {away}
     entry = destination(None, urlSecret="u")  # type: ignore[arg-type]
@@ -305,10 +303,10 @@ def test_a_vault_that_does_not_answer_is_waited_for(queues: MemoryQueues, away: 
 @pytest.mark.parametrize(
     "members", [{"outcomes": ["failed"]}, {"sources": ["calcom"]}, {"sources": ["clinic", "x"]}]
 )
-def test_what_its_filter_does_not_take_any_more_is_not_sent(
+def test_an_outcome_that_the_filter_no_longer_takes_is_not_sent(
     receiver: Receiver, queues: MemoryQueues, members: dict[str, Any]
 ) -> None:
-    """A filter that was corrected counts for what waits, too."""
+    """A corrected filter applies to waiting deliveries as well."""
     services = services_for(queues, {"crm": destination(receiver.url, **members)})
 
     deliver(services, queues, message())
@@ -330,8 +328,10 @@ def test_what_its_filter_does_not_take_any_more_is_not_sent(
         message().replace(b'"source":null', b'"source":7'),
     ],
 )
-def test_what_is_no_delivery_becomes_a_dead_letter(queues: MemoryQueues, body: bytes) -> None:
-    """Somebody has put it on the queue."""
+def test_a_message_that_is_not_a_delivery_becomes_a_dead_letter(
+    queues: MemoryQueues, body: bytes
+) -> None:
+    """Somebody else has put it on the queue."""
     deliver(services_for(queues, {}), queues, body)
 
     dead = letter(queues)
@@ -339,8 +339,8 @@ def test_what_is_no_delivery_becomes_a_dead_letter(queues: MemoryQueues, body: b
     assert dead["original"].encode() == body
 
 
-def test_what_a_later_version_has_written_comes_again(queues: MemoryQueues) -> None:
-    """That version can read it; on its last delivery it becomes a dead letter."""
+def test_a_later_versions_delivery_comes_again(queues: MemoryQueues) -> None:
+    """That version can read it. On its last delivery the message becomes a dead letter."""
     newer = json.dumps({**json.loads(message()), "version": 2}).encode()
     services = services_for(queues, {"crm": destination()})
 
@@ -354,10 +354,10 @@ def test_what_a_later_version_has_written_comes_again(queues: MemoryQueues) -> N
 
 
 @pytest.mark.parametrize("away", [DELIVERIES, DEAD_LETTERS])
-def test_a_message_is_not_completed_until_what_follows_is_written(
+def test_a_message_is_not_completed_until_the_next_one_is_written(
     receiver: Receiver, away: str
 ) -> None:
-    """It comes again, and with it the delivery."""
+    """Otherwise the delivery would be lost."""
     queues = MemoryQueues(away)
     receiver.always(Status(410 if away == DEAD_LETTERS else 500))
     services = services_for(queues, {"crm": destination(receiver.url)})
@@ -369,7 +369,7 @@ def test_a_message_is_not_completed_until_what_follows_is_written(
 
 
 def test_on_its_last_delivery_a_message_becomes_a_dead_letter(receiver: Receiver) -> None:
-    """What could not be put back for the fifth time."""
+    """If it could not be put back five times."""
     queues = MemoryQueues(DELIVERIES)
     receiver.order(Status(500))
     services = services_for(queues, {"crm": destination(receiver.url)})
@@ -380,16 +380,16 @@ def test_on_its_last_delivery_a_message_becomes_a_dead_letter(receiver: Receiver
 
 
 @pytest.mark.parametrize("body", [message(), b"\x00\xff", b"{}"])
-def test_a_poison_message_is_kept(queues: MemoryQueues, body: bytes) -> None:
-    """Nothing about it makes that fail: a poison queue has no poison queue."""
+def test_a_poison_message_becomes_a_dead_letter(queues: MemoryQueues, body: bytes) -> None:
+    """No content makes this fail, because the poison queue has no poison queue."""
     deliver(services_for(queues, {}), queues, body, action=deliveries.process_poison)
 
     dead = letter(queues)
     assert (dead["reason"], dead["queue"]) == ("host_gave_up", DELIVERIES)
 
 
-def test_a_destination_that_hangs_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    """Of 32 messages for it a few wait for it; the others are put back, as if never tried."""
+def test_a_destination_that_hangs_delays_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Of 32 messages for it a few wait. The others are put back, which does not count as a try."""
     queues = MemoryQueues()
     caplog.set_level(logging.INFO)
     with (
@@ -422,8 +422,8 @@ def test_a_destination_that_hangs_holds_up_no_other(caplog: pytest.LogCaptureFix
             assert written.json["firstseen"] <= time.time()
 
 
-def test_what_was_put_back_for_others_keeps_its_hours(queues: MemoryQueues) -> None:
-    """They count from when it first came."""
+def test_a_delivery_that_was_put_back_keeps_its_retry_hours(queues: MemoryQueues) -> None:
+    """They count from its first arrival."""
     services = services_for(queues, {"crm": destination()})
     assert services.sender is not None
     with ExitStack() as turns:
@@ -444,7 +444,7 @@ def test_what_was_put_back_for_others_keeps_its_hours(queues: MemoryQueues) -> N
         (1, 168, 169 * HOUR, False),
     ],
 )
-def test_what_others_leave_no_room_for_is_not_put_back_for_ever(  # noqa: PLR0917 - a table
+def test_a_delivery_to_a_busy_destination_is_not_put_back_for_ever(  # noqa: PLR0917 - a table
     queues: MemoryQueues,
     caplog: pytest.LogCaptureFixture,
     days: int,
@@ -452,7 +452,7 @@ def test_what_others_leave_no_room_for_is_not_put_back_for_ever(  # noqa: PLR091
     age: float,
     again: bool,
 ) -> None:
-    """For the days of retention, and never less than its hours: then it is a dead letter."""
+    """After its retention or its retry hours, whichever is longer, it becomes a dead letter."""
     services = services_for(
         queues,
         {"crm": destination()},
@@ -472,7 +472,7 @@ def test_what_others_leave_no_room_for_is_not_put_back_for_ever(  # noqa: PLR091
 
 
 def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
-    """A request that was tried twice, since its process ended in between."""
+    """If the process ended after writing it, and the request was tried again."""
     first = Delivery(destination="crm", event=event(time=1.0, attempts=1), caller="queue")
     again = Delivery(destination="flow", event=event(time=2.0, attempts=3), caller="key")
 
@@ -491,7 +491,7 @@ def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
     ],
 )
 def test_another_outcome_has_another_id(other: dict[str, Any]) -> None:
-    """Of this request or another."""
+    """Of the same request or of another one."""
     first = Delivery(destination="crm", event=event(), caller="queue")
     second = Delivery(destination="crm", event=other, caller="queue")
 
@@ -525,7 +525,7 @@ CALLERS = {
     caller=st.sampled_from(sorted(CALLERS)),
 )
 def test_a_delivery_is_read_as_it_was_written(history: History, name: str, caller: str) -> None:
-    """However often it is put back; and it never says where its destination is."""
+    """Also after it was put back. It never holds its destination's URL."""
     made = event(source=CALLERS[caller])
     written = Delivery(destination=name, event=made, history=history, caller=caller)
 
@@ -553,6 +553,6 @@ def test_a_delivery_that_names_no_caller_is_the_queues_or_its_sources(
     ).map(lambda value: json.dumps(value).encode())
     | st.binary()
 )
-def test_nothing_on_the_queue_makes_reading_fail(body: bytes) -> None:
-    """There is a delivery, or a reason."""
+def test_any_message_is_read_as_a_delivery_or_an_error(body: bytes) -> None:
+    """Nothing is raised."""
     assert not isinstance(read_delivery(body), Delivery)

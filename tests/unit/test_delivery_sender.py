@@ -1,4 +1,4 @@
-"""Sending a delivery: where it may go, what reaches the wire, and how long it may take."""
+"""Sending a delivery: allowed addresses, the bytes that are sent, and the time limits."""
 
 import queue
 import socket
@@ -93,7 +93,7 @@ def post(
 def test_a_delivery_goes_out_as_it_was_written(
     servers: ExitStack, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """Target, host and headers, over TLS that knows the receiver by its name."""
+    """Target, host and headers, over TLS that verifies the receiver's name."""
     server = serve(servers, answer(204, b""), tls=tls)
 
     receipt = post(Sender(context=trusting), at(server))
@@ -113,10 +113,10 @@ def test_a_delivery_goes_out_as_it_was_written(
 
 
 @pytest.mark.parametrize("status", [200, 302, 307, 410, 429, 500])
-def test_whatever_is_answered_is_told_and_nothing_is_followed(
+def test_each_status_is_given_and_no_redirect_is_followed(
     servers: ExitStack, trusting: ssl.SSLContext, status: int
 ) -> None:
-    """A redirect would lead where no operator has said."""
+    """A redirect would lead to a place that no operator has named."""
     other = serve(servers, answer())
     headers = {"Location": f"{other.url}/", "Retry-After": "120"}
     server = serve(servers, answer(status, b"told to nobody", headers))
@@ -128,7 +128,7 @@ def test_whatever_is_answered_is_told_and_nothing_is_followed(
 def test_a_proxy_of_the_environment_is_not_used(
     servers: ExitStack, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would look the name up by itself, and nobody could judge where that leads."""
+    """The proxy would look up the name itself, so the address could not be checked."""
     proxy = servers.enter_context(ConnectProxy({}))
     for name, value in proxy.environment.items():
         monkeypatch.setenv(name, value)
@@ -144,7 +144,7 @@ def test_a_proxy_of_the_environment_is_not_used(
 def test_a_name_that_leads_to_a_private_address_gets_no_connection(
     servers: ExitStack, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """Unless the destination is private on purpose."""
+    """Unless the destination is private."""
     server = serve(servers, answer(), tls=tls)
 
     with pytest.raises(AddressNotAllowed):
@@ -153,10 +153,10 @@ def test_a_name_that_leads_to_a_private_address_gets_no_connection(
     assert server.connections == 0
 
 
-def test_a_name_with_one_address_that_is_not_allowed_is_refused_whole(
+def test_a_name_is_refused_if_one_of_its_addresses_is_not_allowed(
     servers: ExitStack, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """Which of them is taken would be up to whoever answers for the name."""
+    """Its name server could decide which address is used."""
     server = serve(servers, answer(), tls=tls)
     sender = Sender(context=trusting, resolve=lambda *_: [PUBLIC, "169.254.169.254"])
 
@@ -166,10 +166,10 @@ def test_a_name_with_one_address_that_is_not_allowed_is_refused_whole(
     assert server.connections == 0
 
 
-def test_where_a_connection_has_led_is_judged_before_anything_is_sent(
+def test_the_address_of_an_open_connection_is_checked_before_anything_is_sent(
     servers: ExitStack, trusting: ssl.SSLContext
 ) -> None:
-    """Whatever the name said: not even TLS has begun."""
+    """Even before TLS begins, and whatever the name server answered."""
     received: queue.Queue[bytes] = queue.Queue()
     listener = servers.enter_context(
         Listener(serve=lambda sock: received.put(sock.recv(1)), name="inside")
@@ -189,7 +189,7 @@ def test_where_a_connection_has_led_is_judged_before_anything_is_sent(
 def test_without_tls_the_name_has_to_lead_to_this_machine(
     servers: ExitStack, trusting: ssl.SSLContext
 ) -> None:
-    """`localhost` is but a name."""
+    """`localhost` is a name, and could lead elsewhere."""
     server = serve(servers, answer())
     sender = Sender(context=trusting, resolve=lambda *_: ["10.0.0.4"])
 
@@ -199,10 +199,10 @@ def test_without_tls_the_name_has_to_lead_to_this_machine(
     assert server.connections == 0
 
 
-def test_an_address_that_does_not_answer_leaves_the_next_one(
+def test_after_an_address_that_does_not_answer_the_next_one_is_tried(
     servers: ExitStack, trusting: ssl.SSLContext
 ) -> None:
-    """In the order in which the name gives them."""
+    """In the name server's order."""
     server = serve(servers, answer(200))
     asked: list[str] = []
 
@@ -220,10 +220,10 @@ def test_an_address_that_does_not_answer_leaves_the_next_one(
     assert asked == ["127.0.0.2", "127.0.0.1"]
 
 
-def test_a_certificate_for_another_name_gets_nothing(
+def test_nothing_is_sent_to_a_server_with_a_wrong_certificate(
     servers: ExitStack, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """Nor one that nobody knows has signed."""
+    """For another name, or by an unknown authority."""
     server = serve(servers, answer(), tls=tls)
     by_number = Endpoint.parse(f"{server.url}/", private=True)
 
@@ -246,10 +246,10 @@ def test_a_certificate_for_another_name_gets_nothing(
         (cut(b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000), "LineTooLong"),
     ],
 )
-def test_what_is_no_answer_is_a_failure_that_names_its_kind(
+def test_a_malformed_response_is_a_failure_that_names_its_kind(
     servers: ExitStack, trusting: ssl.SSLContext, reply: Reply, reason: str
 ) -> None:
-    """And neither the host nor the URL."""
+    """Neither the host nor the URL is in the error."""
     server = serve(servers, reply)
 
     with pytest.raises(ConnectionFailed) as failed:
@@ -260,8 +260,8 @@ def test_what_is_no_answer_is_a_failure_that_names_its_kind(
     assert failed.value.__cause__ is None
 
 
-def test_a_name_that_leads_nowhere_is_a_failure(trusting: ssl.SSLContext) -> None:
-    """Which may pass: a name server may be away."""
+def test_a_name_without_an_address_is_a_failure(trusting: ssl.SSLContext) -> None:
+    """It may pass: a name server may be unreachable."""
     endpoint = Endpoint.parse("https://nowhere.invalid/", private=False)
 
     with pytest.raises(ConnectionFailed) as failed:
@@ -270,8 +270,8 @@ def test_a_name_that_leads_nowhere_is_a_failure(trusting: ssl.SSLContext) -> Non
     assert failed.value.reason == "gaierror"
 
 
-def test_nobody_listening_is_a_failure(trusting: ssl.SSLContext) -> None:
-    """By its kind."""
+def test_a_refused_connection_is_a_failure(trusting: ssl.SSLContext) -> None:
+    """The error names its type."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     endpoint = Endpoint.parse(f"http://127.0.0.1:{port}/", private=True)
@@ -307,24 +307,24 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
         continue_for_ever,
     ],
 )
-def test_no_answer_in_time_is_a_failure_however_it_drips(
+def test_no_complete_response_by_the_deadline_is_a_failure(
     servers: ExitStack,
     tls: ssl.SSLContext,
     trusting: ssl.SSLContext,
     reply: Reply,
     secure: bool,
 ) -> None:
-    """With TLS and without."""
+    """Also if single bytes keep coming, with TLS and without."""
     server = serve(servers, reply, tls=tls if secure else None)
 
     with pytest.raises(DeadlineExceeded):
         post(Sender(context=trusting), at(server), seconds=0.5)
 
 
-def test_a_handshake_that_never_ends_is_cut_too(
+def test_a_tls_handshake_that_never_ends_ends_at_the_deadline(
     servers: ExitStack, trusting: ssl.SSLContext
 ) -> None:
-    """A server that takes the connection and says nothing."""
+    """The server accepts the connection and sends nothing."""
     server = serve(servers, stay_silent)
     url = at(server).authority
 
@@ -336,23 +336,23 @@ def test_a_handshake_that_never_ends_is_cut_too(
 @pytest.mark.parametrize(
     "reply", [drip(b"x" * 100_000, after=HEAD), cut(HEAD + b"x"), cut(HEAD[:-4] + b"\r\n\r\n")]
 )
-def test_an_answer_counts_as_soon_as_its_head_is_there(
+def test_a_response_counts_as_soon_as_its_headers_are_there(
     servers: ExitStack,
     tls: ssl.SSLContext,
     trusting: ssl.SSLContext,
     reply: Reply,
     secure: bool,
 ) -> None:
-    """The receiver has said yes; how its body ends changes nothing."""
+    """The status is known. The body does not matter."""
     server = serve(servers, reply, tls=tls if secure else None)
 
     assert post(Sender(context=trusting), at(server), seconds=1).status == 200
 
 
-def test_of_an_answer_no_more_is_read_than_makes_sense(
+def test_only_the_beginning_of_a_long_response_is_read(
     servers: ExitStack, trusting: ssl.SSLContext
 ) -> None:
-    """One without end is left."""
+    """A body may be endless."""
     left = threading.Event()
 
     def endless(connection: socket.socket) -> None:
@@ -372,7 +372,7 @@ def test_of_an_answer_no_more_is_read_than_makes_sense(
 def test_reaching_a_destination_sends_nothing(
     servers: ExitStack, tls: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """TLS is spoken, and no request."""
+    """It connects with TLS, and sends no request."""
     server = serve(servers, answer(), tls=tls)
 
     Sender(context=trusting).reach(at(server), private=True, deadline=Deadline(seconds=10))
@@ -381,10 +381,10 @@ def test_reaching_a_destination_sends_nothing(
     assert (server.connections, server.heads) == (1, [])
 
 
-def test_as_many_deliveries_to_one_destination_are_under_way_as_may_be(
+def test_deliveries_to_one_destination_at_once_are_limited(
     trusting: ssl.SSLContext,
 ) -> None:
-    """The next one is told so; another destination's is not."""
+    """The next one gets DestinationBusy. Other destinations are not affected."""
     sender = Sender(context=trusting)
     with ExitStack() as turns:
         for _ in range(MOST_AT_ONCE):
@@ -398,7 +398,7 @@ def test_as_many_deliveries_to_one_destination_are_under_way_as_may_be(
 
 
 def test_a_turn_is_given_back_when_a_delivery_fails(trusting: ssl.SSLContext) -> None:
-    """Else a destination that fails would be busy for ever."""
+    """Otherwise a failing destination would stay busy."""
     sender = Sender(context=trusting)
 
     def fail() -> None:
@@ -411,12 +411,12 @@ def test_a_turn_is_given_back_when_a_delivery_fails(trusting: ssl.SSLContext) ->
 
 
 def test_a_name_is_looked_up_as_the_system_does() -> None:
-    """In the system's order."""
+    """With the system's order of addresses."""
     assert set(resolve("localhost", 443)) <= {"127.0.0.1", "::1"}
 
 
 def test_a_sender_has_no_secrets_in_its_repr(trusting: ssl.SSLContext) -> None:
-    """Nor has what it is given."""
+    """Nor have its arguments."""
     endpoint = Endpoint.parse("https://crm.example/?sig=canary", private=False)
 
     assert "canary" not in repr(endpoint) + repr(Sender(context=trusting))

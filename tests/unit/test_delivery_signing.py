@@ -1,4 +1,4 @@
-"""A delivery's signature: other people's verifiers take it."""
+"""A delivery's signature: the receivers' libraries verify it."""
 
 import base64
 import json
@@ -34,14 +34,14 @@ def test_a_receivers_library_verifies_a_delivery() -> None:
 
 
 @pytest.mark.parametrize("known", [OLD, NEW])
-def test_while_a_secret_is_rotated_either_one_verifies(known: str) -> None:
-    """Both newest versions sign."""
+def test_during_a_rotation_both_secrets_verify(known: str) -> None:
+    """Both of the two newest versions sign."""
     verify(known, headers(NEW, OLD))
 
 
 @pytest.mark.parametrize("library", [standardwebhooks.Webhook, svix.webhooks.Webhook])
 def test_no_other_secret_and_no_other_body_verifies(library: type) -> None:
-    """The verifiers are not too easily pleased."""
+    """The libraries really check the signature."""
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         library(OLD).verify(BODY, headers(NEW))
     with pytest.raises(standardwebhooks.WebhookVerificationError):
@@ -50,7 +50,7 @@ def test_no_other_secret_and_no_other_body_verifies(library: type) -> None:
 
 @given(st.binary(min_size=24, max_size=64), st.text().map(lambda text: json.dumps(text).encode()))
 def test_every_secret_and_body_is_signed_as_the_library_signs(key: bytes, body: bytes) -> None:
-    """With `whsec_` before the secret, without it, and with a line's end behind it."""
+    """For secrets with and without `whsec_`, and with a line break at the end."""
     secret = base64.b64encode(key).decode()
     signed = headers(secret, body=body)
 
@@ -73,13 +73,13 @@ def test_every_secret_and_body_is_signed_as_the_library_signs(key: bytes, body: 
     ],
 )
 def test_without_a_secret_that_can_sign_nothing_is_signed(secrets: tuple[str, ...]) -> None:
-    """A short key guards nothing; and the error shows none."""
+    """A short key is not secure. The error does not show it."""
     with pytest.raises(NoUsableSecret) as refused:
         headers(*secrets)
 
     assert all(secret not in str(refused.value) for secret in secrets if len(secret) > 6)
 
 
-def test_a_version_that_cannot_sign_is_passed_over() -> None:
-    """The other one still does."""
+def test_a_secrets_version_that_cannot_sign_is_skipped() -> None:
+    """The other version still signs."""
     verify(OLD, headers("mistyped", OLD))

@@ -1,4 +1,4 @@
-"""Destinations: what DELIVERIES may say, and which outcomes each takes."""
+"""Destinations: what DELIVERIES may hold, and which outcomes each destination takes."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def destination(**members: Any) -> Destination:  # noqa: ANN401
 
 
 def places(value: object, name: str = "crm") -> list[str]:
-    """Give the places of an invalid destination's faults."""
+    """Give the pointers of an invalid destination's field errors."""
     destinations = read_destinations({name: value})
     assert destinations.valid == {}
     return sorted(field_error.pointer for field_error in destinations.invalid[shown_name(name, 1)])
 
 
 def test_a_destination_needs_a_url_and_a_secret() -> None:
-    """It then takes every outcome, at a public address."""
+    """By default it takes each outcome, and must have a public address."""
     crm = destination()
 
     assert crm.endpoint == Endpoint(
@@ -39,7 +39,7 @@ def test_a_destination_needs_a_url_and_a_secret() -> None:
 
 
 def test_a_url_that_is_a_secret_stays_in_the_vault() -> None:
-    """The settings name the secret that holds it."""
+    """The settings name only the secret."""
     (flow,) = read_destinations({"flow": {"urlSecret": "flow-url", "secret": "s"}}).valid.values()
 
     assert (flow.endpoint, flow.url_secret) == (None, "flow-url")
@@ -67,7 +67,7 @@ def test_a_url_is_never_shown() -> None:
 def test_a_url_is_taken_apart_and_its_target_kept_as_written(
     url: str, authority: str, target: str
 ) -> None:
-    """A key in it must arrive as its maker encoded it."""
+    """A key in it must arrive exactly as it was written."""
     endpoint = Endpoint.parse(url, private=False)
 
     assert (endpoint.authority, endpoint.target) == (authority, target)
@@ -103,8 +103,8 @@ BAD_URLS = [
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_url_that_no_delivery_may_go_to_is_a_fault(url: str) -> None:
-    """And is not quoted."""
+def test_a_url_that_is_not_allowed_is_a_field_error(url: str) -> None:
+    """The error does not quote it."""
     destinations = read_destinations({"crm": {**CRM, "url": url}})
 
     (fault,) = destinations.invalid["crm"]
@@ -114,7 +114,7 @@ def test_a_url_that_no_delivery_may_go_to_is_a_fault(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080/", "http://localhost/", "http://[::1]:1/"])
 def test_without_tls_a_destination_is_on_this_machine_and_private(url: str) -> None:
-    """For local runs."""
+    """Only for local runs."""
     assert destination(url=url, private=True).endpoint is not None
     assert places({**CRM, "url": url}) == ["/url"]
 
@@ -123,7 +123,7 @@ def test_without_tls_a_destination_is_on_this_machine_and_private(url: str) -> N
     "url", ["http://10.0.0.1/", "http://crm.example/", "http://localhost.example/"]
 )
 def test_a_private_destination_elsewhere_needs_tls(url: str) -> None:
-    """A link is a key to a meeting."""
+    """Because whoever has a link can join the meeting."""
     assert places({**CRM, "url": url, "private": True}) == ["/url"]
 
 
@@ -149,13 +149,13 @@ def test_a_private_destination_elsewhere_needs_tls(url: str) -> None:
         ({**CRM, "outcomes": [{}]}, ["/outcomes"]),
     ],
 )
-def test_a_mistake_is_told_with_its_place(value: object, expected: list[str]) -> None:
+def test_a_field_error_has_a_pointer(value: object, expected: list[str]) -> None:
     """Each disables its destination."""
     assert places(value) == expected
 
 
-def test_a_mistake_disables_its_destination_and_no_other() -> None:
-    """What is meant for it waits, by as much of its filter as can be read."""
+def test_a_field_error_disables_its_destination_and_no_other() -> None:
+    """Outcomes wait for it, by the valid part of its filter."""
     destinations = read_destinations(
         {"crm": CRM, "flow": {"url": "no URL", "secret": "s", "outcomes": ["failed"]}}
     )
@@ -187,7 +187,7 @@ def test_a_destination_without_a_valid_name_takes_nothing() -> None:
 def test_a_filter_says_which_outcomes_a_destination_takes(
     sources: object, outcomes: object, taken: set[tuple[str | None, str]]
 ) -> None:
-    """By the source, null for what came otherwise, and by how it ended."""
+    """By the source (null for HTTP and the queue), and by how the request ended."""
     crm = destination(sources=sources, outcomes=outcomes)
 
     assert taken == {
@@ -223,10 +223,10 @@ JSON = st.recursive(
         max_size=3,
     )
 )
-def test_whatever_the_setting_holds_each_destination_is_valid_or_told_faulty(
+def test_each_destination_is_either_valid_or_has_field_errors(
     configured: dict[str, object],
 ) -> None:
-    """Nothing raises, and nothing is both."""
+    """For any value of the setting. Nothing is raised."""
     destinations = read_destinations(configured)
 
     shown = {shown_name(name, place) for place, name in enumerate(configured, 1)}
@@ -235,8 +235,8 @@ def test_whatever_the_setting_holds_each_destination_is_valid_or_told_faulty(
 
 
 @given(st.text())
-def test_a_url_that_is_taken_goes_out_as_it_was_written(rest: str) -> None:
-    """Every character of its path and query."""
+def test_an_allowed_url_is_kept_as_it_was_written(rest: str) -> None:
+    """Each character of its path and query."""
     try:
         endpoint = Endpoint.parse(f"https://crm.example/{rest}", private=False)
     except ValueError:
@@ -251,7 +251,7 @@ def test_a_url_that_is_taken_goes_out_as_it_was_written(rest: str) -> None:
         {"crm": {"https://flows.example/invoke?sig=canary": True}},
     ],
 )
-def test_a_url_in_the_place_of_a_name_is_shown_to_nobody(configured: dict[str, object]) -> None:
+def test_a_url_in_the_place_of_a_name_is_never_shown(configured: dict[str, object]) -> None:
     """Health, the log and the diagnostics show names, and this one holds a key."""
     destinations = read_destinations(configured)
 
@@ -270,7 +270,7 @@ def test_a_url_in_the_place_of_a_name_is_shown_to_nobody(configured: dict[str, o
     ],
 )
 def test_a_filter_that_cannot_be_read_claims_no_outcome(entry: object, claims: bool) -> None:
-    """It may take less than it seems: what it does not take is looked for on the result queue."""
+    """The corrected filter may take less, so the outcome also goes to the result queue."""
     destinations = read_destinations({"crm": entry})
 
     taking = destinations.taking(source=None, outcome="resolved")

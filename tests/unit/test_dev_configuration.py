@@ -29,7 +29,7 @@ def test_an_empty_host_json_has_the_documented_defaults(tmp_path: Path) -> None:
 
 
 def test_app_settings_win_over_the_file(tmp_path: Path) -> None:
-    """By their names' parts, and without regard to case."""
+    """By the parts of their names, in any case."""
     queues = {"visibilityTimeout": "00:00:30", "messageEncoding": "none", "batchSize": 2}
 
     configuration = read(
@@ -62,8 +62,8 @@ def test_a_time_span_is_read_as_seconds(text: str, expected: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "30", "00:30", "a:b:c", "00:00:30s", "-00:00:01"])
-def test_anything_else_is_no_time_span(text: str) -> None:
-    """A bare number would mean days to .NET, which nobody wants."""
+def test_other_texts_are_not_time_spans(text: str) -> None:
+    """A bare number would mean days to .NET, which nobody intends."""
     with pytest.raises(ValueError, match="is not a time span"):
         seconds(text)
 
@@ -79,13 +79,13 @@ def test_anything_else_is_no_time_span(text: str) -> None:
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused(tmp_path: Path, queues: object) -> None:
-    """With the file's name, so that one knows where to look."""
+    """The error names the file."""
     with pytest.raises(HostError, match=r"host\.json"):
         read(tmp_path, {"extensions": {"queues": queues}})
 
 
 def test_names_between_percent_signs_are_settings() -> None:
-    """A binding can leave a name to the app settings."""
+    """A binding may take a name from the app settings."""
     assert resolve_names("%A%-%B%", {"A": "one", "B": "two"}) == "one-two"
     assert resolve_names("plain", {}) == "plain"
     with pytest.raises(HostError, match="no app setting A"):

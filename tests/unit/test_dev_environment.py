@@ -1,4 +1,4 @@
-"""dev.py finds its Python and makes its environment once."""
+"""dev.py finds a Python and makes its environment once."""
 
 import ast
 import os
@@ -34,7 +34,7 @@ def make_tool(folder: Path, name: str, answer: str) -> None:
 
 
 def test_dev_py_is_readable_for_an_old_python() -> None:
-    """An old one has to get as far as looking for a newer one."""
+    """An old Python must be able to run it up to the search for a newer one."""
     ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
@@ -53,10 +53,10 @@ def dev_py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_a_missing_python_is_told_with_the_one_that_is_needed(
+def test_the_error_for_a_missing_python_names_the_version_that_is_needed(
     dev_py: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A newer one will not do, and whoever has one is told so."""
+    """Also if only a newer version is installed."""
     code = dev_py.main()
 
     said = capsys.readouterr().err
@@ -65,8 +65,8 @@ def test_a_missing_python_is_told_with_the_one_that_is_needed(
     assert f"This is Python {sys.version_info[0]}.{sys.version_info[1]}, and" in said
 
 
-def test_the_python_of_a_venv_that_is_there_will_do(dev_py: ModuleType) -> None:
-    """It may be the only 3.13 on the machine."""
+def test_the_python_of_an_existing_venv_is_used(dev_py: ModuleType) -> None:
+    """It may be the only Python 3.13 on the machine."""
     bin_folder = dev_py.ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
     bin_folder.mkdir(parents=True)
     python = bin_folder / ("python.exe" if os.name == "nt" else "python")
@@ -76,7 +76,7 @@ def test_the_python_of_a_venv_that_is_there_will_do(dev_py: ModuleType) -> None:
 
 
 def test_a_folder_is_current_until_one_of_its_sources_changes(tmp_path: Path) -> None:
-    """And it is not current when it was never finished."""
+    """A folder that was not finished is not current."""
     source = tmp_path / "requirements.txt"
     source.write_text("one==1\n")
     stamp = Stamp(folder=tmp_path, sources=[source])
@@ -163,7 +163,7 @@ def calls(place: Path) -> list[str]:
 def test_a_finished_environment_is_left_alone(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither pip nor npm runs: the second time needs no network, and says nothing."""
+    """Neither pip nor npm runs, so a second run needs no network and prints nothing."""
     Environment(root=place).prepare()
     calls(place)
     capsys.readouterr()
@@ -175,7 +175,7 @@ def test_a_finished_environment_is_left_alone(
 
 
 def test_what_only_the_checks_need_is_installed_when_they_are_first_run(place: Path) -> None:
-    """By then the local run has its own; after that, both are there."""
+    """After the packages of the local run. Then both are installed."""
     run = f"-r {place}/requirements.txt -r {place}/dev/requirements-run.txt"
 
     Environment(root=place).prepare()
@@ -199,14 +199,14 @@ def test_what_only_the_checks_need_is_installed_when_they_are_first_run(place: P
     [("demo", False), ("serve", False), ("test", True), ("prepare", True), ("lock", True)],
 )
 def test_a_command_gets_what_it_needs(command: str, *, expected: bool) -> None:
-    """An editor, which has `prepare` run, runs the checks too."""
+    """`prepare`, which editors run, installs the packages of the checks as well."""
     assert cli.needs_checks(cli.parse([command])) is expected
 
 
 def test_a_venv_that_was_made_by_hand_is_added_to(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What somebody has put there stays."""
+    """Packages that are in it already stay."""
     (place / ".venv" / "mine").touch()
 
     Environment(root=place).prepare()
@@ -215,8 +215,8 @@ def test_a_venv_that_was_made_by_hand_is_added_to(
     assert capsys.readouterr().out.startswith("Setting up .venv (")
 
 
-def test_a_venv_of_another_python_made_by_hand_is_left_to_its_owner(place: Path) -> None:
-    """It says which one is there, which one is needed, and what to do."""
+def test_a_venv_of_another_python_made_by_hand_is_not_changed(place: Path) -> None:
+    """The error names its version, the one that is needed, and the next step."""
     write_down(place / ".venv" / "bin" / "python", place, version="3.12")
 
     with pytest.raises(SetUpError) as caught:
@@ -230,7 +230,7 @@ def test_a_venv_of_another_python_made_by_hand_is_left_to_its_owner(place: Path)
 def test_an_update_that_fails_says_why_and_is_made_anew(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who knows which half of it was done?"""
+    """Because a part of it may have been done."""
     environment = Environment(root=place)
     environment.prepare()
     (place / "requirements.txt").write_text("another==2")
@@ -248,8 +248,8 @@ def test_an_update_that_fails_says_why_and_is_made_anew(
     assert not environment._is_usable()
 
 
-def test_only_one_sets_up_at_a_time(tmp_path: Path) -> None:
-    """Another process waits until the first is done, or gone."""
+def test_only_one_process_at_a_time_makes_the_environment(tmp_path: Path) -> None:
+    """Another one waits until the first has ended."""
     lock = tmp_path / ".dev" / "environment.lock"
     code = (
         "import sys; from pathlib import Path; from dev.environment import _only_one\n"

@@ -1,4 +1,4 @@
-"""What the commands say fits the terminal, or the log, that it is said to."""
+"""What the commands print fits the terminal or the log."""
 
 import re
 import threading
@@ -32,7 +32,7 @@ print("done")
 def test_a_terminal_gets_colour_unless_somebody_wants_none(
     environment: dict[str, str], *, coloured: bool
 ) -> None:
-    """Any NO_COLOR that is not empty, and a terminal that knows none."""
+    """No colour if NO_COLOR is set, or the terminal has none."""
     assert show("-c", GREEN, **environment) == (
         0,
         "\033[32mwell\033[0m\n" if coloured else "well\n",
@@ -40,14 +40,14 @@ def test_a_terminal_gets_colour_unless_somebody_wants_none(
 
 
 def test_a_log_gets_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing but a terminal does."""
+    """Only a terminal does."""
     said = [terminal.green("well"), terminal.red("not"), terminal.dim("3 s")]
 
     assert said == ["well", "not", "3 s"]
 
 
-def test_on_a_terminal_one_line_counts_and_goes() -> None:
-    """It is written over itself, and blank in the end."""
+def test_on_a_terminal_one_line_shows_the_progress() -> None:
+    """It is overwritten, and cleared at the end."""
     code, shown = show("-c", TICKING, NO_COLOR="1")
 
     lines = shown.split("\n")
@@ -56,10 +56,10 @@ def test_on_a_terminal_one_line_counts_and_goes() -> None:
     assert re.fullmatch(r"(   \d s\r){2,} {6}\rdone", lines[1])
 
 
-def test_a_log_gets_no_line_that_counts(
+def test_a_log_gets_no_progress_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is being done is said once: whoever reads a log sees the time elsewhere."""
+    """Each step is printed once."""
     monkeypatch.setattr(terminal, "_COUNTING", 0.01)
 
     with terminal.working("Taking a while"):
@@ -69,7 +69,7 @@ def test_a_log_gets_no_line_that_counts(
 
 
 def test_long_lines_break_between_words() -> None:
-    """What is longer than a line stays whole: it is there to be copied."""
+    """A word that is longer than a line stays whole, so that it can be copied."""
     address = f"https://{'x' * 90}"
     lines = terminal.wrapped(f"{'word ' * 20}\n{address}", indent="  ").splitlines()
 
@@ -78,7 +78,7 @@ def test_long_lines_break_between_words() -> None:
     assert lines[2] == address
 
 
-def test_an_error_wraps_what_is_ours_and_leaves_what_is_a_tools(
+def test_an_error_is_wrapped_but_a_tools_output_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The first line is ours."""

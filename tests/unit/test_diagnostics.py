@@ -1,4 +1,4 @@
-"""The diagnostics: how checks run, what may be asked, and the page around them."""
+"""The diagnostics: how checks run, what a request may hold, and the page."""
 
 import re
 import threading
@@ -50,8 +50,8 @@ def statuses(report: Report) -> list[str]:
     return [str(result.finding.status) for result in report.results]
 
 
-def test_where_everything_holds_the_verdict_is_pass() -> None:
-    """In the order of the checks."""
+def test_if_all_checks_pass_the_verdict_is_pass() -> None:
+    """The results are in the order of the checks."""
     report = run(check("a"), check("b", passes, "a"))
 
     assert statuses(report) == ["pass", "pass"]
@@ -59,8 +59,8 @@ def test_where_everything_holds_the_verdict_is_pass() -> None:
     assert report.to_json()["summary"] == "Every check passed."
 
 
-def test_above_a_failed_check_nothing_is_reached_and_beside_it_everything() -> None:
-    """What was not reached was not tried either, and says why."""
+def test_checks_that_need_a_failed_check_are_not_reached_and_the_others_run() -> None:
+    """A check that is not reached does not run, and its result says why."""
     report = run(check("a", fails), check("b", passes, "a"), check("c", passes, "b"), check("d"))
 
     assert statuses(report) == ["fail", "not_reached", "not_reached", "pass"]
@@ -73,8 +73,8 @@ def test_above_a_failed_check_nothing_is_reached_and_beside_it_everything() -> N
     assert report.verdict is Verdict.FAIL
 
 
-def test_a_warning_stops_nobody() -> None:
-    """It shows in the verdict."""
+def test_a_warning_stops_no_other_check() -> None:
+    """The verdict shows it."""
 
     def warns(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         return Finding(status=Status.WARN, detail="Look at it.")
@@ -91,8 +91,8 @@ def unreached(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
     return Finding(status=Status.NOT_REACHED, detail="No meeting was named.")
 
 
-def test_what_was_not_reached_leaves_the_verdict_open() -> None:
-    """Nothing failed, and still nobody knows whether a link can be had."""
+def test_a_check_that_was_not_reached_makes_the_verdict_incomplete() -> None:
+    """Nothing failed, but it is not known whether a link can be had."""
     report = run(check("a"), check("b", unreached), check("c", passes, "b"))
 
     assert statuses(report) == ["pass", "not_reached", "not_reached"]
@@ -102,8 +102,8 @@ def test_what_was_not_reached_leaves_the_verdict_open() -> None:
     )
 
 
-def test_a_failure_counts_for_more_than_what_it_keeps_from_being_reached() -> None:
-    """And that for more than a warning."""
+def test_a_failure_counts_for_more_than_a_check_that_was_not_reached() -> None:
+    """And that counts for more than a warning."""
 
     def warns(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         return Finding(status=Status.WARN, detail="Look at it.")
@@ -117,7 +117,7 @@ def test_a_failure_counts_for_more_than_what_it_keeps_from_being_reached() -> No
 
 
 @pytest.mark.parametrize(("run_it", "verdict"), [(unreached, "pass"), (fails, "warn")])
-def test_what_is_only_information_decides_nothing(run_it: Run, verdict: str) -> None:
+def test_a_check_for_information_does_not_change_the_verdict(run_it: Run, verdict: str) -> None:
     """It need not be reached, and its failure is a warning."""
     told = Check(name="a", title="A", run=run_it, fix="Fix it.", informative=True)
 
@@ -127,7 +127,7 @@ def test_what_is_only_information_decides_nothing(run_it: Run, verdict: str) -> 
 
 
 def test_an_error_is_a_failure_with_its_own_fix() -> None:
-    """The same text as a problem carries, its code, and the id that Microsoft asks for."""
+    """With the text of the problem, its code, and the id that Microsoft's support asks for."""
     (result,) = run(check("a", fails)).results
     members = result.to_json()
 
@@ -136,7 +136,7 @@ def test_an_error_is_a_failure_with_its_own_fix() -> None:
 
 
 def test_a_failure_that_names_no_fix_has_the_checks() -> None:
-    """Nobody is left without a next step."""
+    """So each failure has a next step."""
 
     def fails_dumbly(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
         raise MeetingNotFound("Not there.")
@@ -146,7 +146,7 @@ def test_a_failure_that_names_no_fix_has_the_checks() -> None:
     assert result.finding.fix == "Fix it."
 
 
-def test_a_invalid_setting_keeps_its_checks_from_being_reached() -> None:
+def test_an_invalid_setting_keeps_its_checks_from_being_reached() -> None:
     """And no others."""
     needy = Check[list[str]](
         name="a", title="A", run=passes, fix="Fix it.", settings=("GRAPH_ROOT", "GRAPH_VERSION")
@@ -158,8 +158,8 @@ def test_a_invalid_setting_keeps_its_checks_from_being_reached() -> None:
     assert report.results[0].finding.detail == "The setting GRAPH_VERSION is invalid."
 
 
-def test_what_hangs_fails_its_own_check_in_its_own_time() -> None:
-    """And the others go on."""
+def test_a_check_that_hangs_fails_at_its_own_limit() -> None:
+    """The other checks run."""
     released = threading.Event()
 
     def hangs(_: list[str], __: Deadline, ___: RequestStats) -> Finding:
@@ -174,8 +174,8 @@ def test_what_hangs_fails_its_own_check_in_its_own_time() -> None:
     assert report.duration_ms < 1000
 
 
-def test_all_checks_together_keep_the_time_of_the_whole() -> None:
-    """A caller waits for 20 seconds at most."""
+def test_all_checks_together_end_at_the_limit_of_the_run() -> None:
+    """A caller waits at most 20 seconds."""
     limits: list[float] = []
 
     def notes(_: list[str], deadline: Deadline, ___: RequestStats) -> Finding:
@@ -189,7 +189,7 @@ def test_all_checks_together_keep_the_time_of_the_whole() -> None:
     assert SECONDS <= 18
 
 
-def test_a_fault_of_a_check_is_a_failure_and_its_text_is_not_told(
+def test_an_exception_in_a_check_is_a_failure_whose_text_is_not_shown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An exception's text may quote a link."""
@@ -205,8 +205,8 @@ def test_a_fault_of_a_check_is_a_failure_and_its_text_is_not_told(
     assert "ValueError at" in caplog.text
 
 
-def test_the_list_of_checks_is_the_designs() -> None:
-    """From the settings up, then what stands beside it, and last what is only information."""
+def test_the_checks_are_in_this_order() -> None:
+    """From the settings up to the link, then other services, then the checks for information."""
     assert [check.name for check in CHECKS] == [
         "settings",
         "identity",
@@ -227,7 +227,7 @@ def test_the_list_of_checks_is_the_designs() -> None:
 
 
 def test_a_check_needs_only_what_comes_before_it() -> None:
-    """Else it could never be reached."""
+    """Otherwise it could never be reached."""
     for number, entry in enumerate(CHECKS):
         assert set(entry.needs) <= {earlier.name for earlier in CHECKS[:number]}
     assert len({entry.title for entry in CHECKS}) == len(CHECKS)
@@ -244,8 +244,8 @@ def test_a_check_needs_only_what_comes_before_it() -> None:
         (b'{"joinMeetingId": "1", "onlineMeetingId": "2"}', ""),
     ],
 )
-def test_a_request_that_says_nothing_clear_is_refused(body: bytes, pointer: str) -> None:
-    """With a pointer to what is wrong."""
+def test_an_invalid_request_is_refused(body: bytes, pointer: str) -> None:
+    """With a pointer to each error."""
     with pytest.raises(InvalidRequest) as refused:
         Target.from_document(strict_json.read(body))
 
@@ -253,20 +253,20 @@ def test_a_request_that_says_nothing_clear_is_refused(body: bytes, pointer: str)
 
 
 def test_empty_texts_count_as_left_out() -> None:
-    """Here as in every request."""
+    """As in each request."""
     body = b'{"userId": "", "joinWebUrl": "", "joinMeetingId": "1"}'
     assert Target.from_document(strict_json.read(body)) == Target(references={"joinMeetingId": "1"})
 
 
 def test_the_link_is_read_as_in_every_request() -> None:
-    """In whatever it was pasted with."""
+    """Also in pasted text."""
     link = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
     target = Target(references={"joinWebUrl": f"Join: <{link}>\r\nMeeting ID: 234 567 890 123 4"})
     assert target.link == parse_teams_link(link)
 
 
-def test_whatever_the_ids_are_worth_the_checks_say_it() -> None:
-    """A wrong id is what somebody came to be told."""
+def test_wrong_ids_are_accepted_and_judged_by_the_checks() -> None:
+    """People run the diagnostics to find out about a wrong id."""
     target = Target.from_document(strict_json.read(b'{"userId": "?", "joinWebUrl": "no link"}'))
 
     assert target.user_id == "?"
@@ -275,7 +275,7 @@ def test_whatever_the_ids_are_worth_the_checks_say_it() -> None:
 
 
 def test_the_pages_policy_fits_its_script_and_style() -> None:
-    """One inline script and style, no attribute that would need more, nothing from elsewhere."""
+    """One inline script and style, no inline attributes, and nothing from elsewhere."""
     html = api.page().body.decode()
     policy = api.page().headers["Content-Security-Policy"]
 
@@ -289,7 +289,7 @@ def test_the_pages_policy_fits_its_script_and_style() -> None:
 
 
 def test_no_field_of_the_page_has_a_name() -> None:
-    """So that no browser can put one into the address bar, with or without the script."""
+    """So that no browser can put a value into the address bar."""
     html = api.page().body.decode()
 
     assert html.count("<input") == 3
@@ -297,6 +297,6 @@ def test_no_field_of_the_page_has_a_name() -> None:
 
 
 def test_the_page_names_the_function_whose_key_it_asks_for() -> None:
-    """As function_app.py names it."""
+    """By its name in function_app.py."""
     assert '@app.function_name("diagnostics")' in (ROOT / "function_app.py").read_text("utf-8")
     assert "<b>diagnostics</b>" in api.page().body.decode()

@@ -50,15 +50,15 @@ def target_of(page: str, link: str) -> Path:
 
 
 def test_the_pages_have_links_and_paths() -> None:
-    """Else nothing below would be looked at."""
+    """Otherwise the tests below would check nothing."""
     assert {"README.md", "SECURITY.md", "docs/setup.md"} <= {page for page, _ in LINKS}
     assert {"CONTRIBUTING.md", "docs/architecture.md"} <= {page for page, _ in PATHS}
     assert len(SOURCES) > 100
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
-def test_a_link_leads_somewhere(page: str, link: str) -> None:
-    """By its path from the page, and its anchor where it has one."""
+def test_a_link_leads_to_a_page_that_exists(page: str, link: str) -> None:
+    """By its path from the page, and its anchor if it has one."""
     there, anchor = target_of(page, link), link.partition("#")[2]
 
     assert there.exists()
@@ -66,8 +66,8 @@ def test_a_link_leads_somewhere(page: str, link: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "path"), PATHS)
-def test_a_path_that_is_named_is_there(page: str, path: str) -> None:
-    """From the root, or by a program's own name; a star stands for any name."""
+def test_a_path_that_is_named_exists(page: str, path: str) -> None:
+    """From the root, or by a program's name. A star stands for any name."""
     if "/" in path:
         assert any(ROOT.glob(path.rstrip("/"))), page
     else:
@@ -75,7 +75,7 @@ def test_a_path_that_is_named_is_there(page: str, path: str) -> None:
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
-    """By links from page to page; one to a folder leads to all in it."""
+    """By links from page to page. A link to a folder leads to all pages in it."""
     reached: set[Path] = set()
     waiting = [ROOT / "README.md"]
     while waiting:
@@ -90,7 +90,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert {ROOT / page for page in PAGES} - reached == {ROOT / "connector" / "readme.md"}
 
 
-def test_the_pages_that_the_code_names_are_there() -> None:
+def test_the_pages_that_the_code_names_exist() -> None:
     """In messages, docstrings and comments."""
     named = {
         path

@@ -1,4 +1,4 @@
-"""What the pages name is there: settings, routes, codes, events, queues; and their JSON is JSON."""
+"""Settings, routes, codes, events and queues on the pages exist, and their JSON is valid."""
 
 import ast
 import json
@@ -79,7 +79,7 @@ def test_a_setting_that_is_named_can_be_set(page: str) -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    """What no page names any more is no exception."""
+    """An exception that no page needs must go."""
     named = {name for page in PAGES for line in lines(page) for name in SETTING.findall(line)}
 
     assert NO_SETTINGS.keys() <= named
@@ -182,7 +182,7 @@ def test_json_is_json(page: str, code: str) -> None:
 
 
 def test_there_are_names_of_every_kind() -> None:
-    """Else nothing above would be looked at."""
+    """Otherwise the tests above would check nothing."""
     everything = " ".join(map(text, PAGES))
 
     assert {page for page, _ in JSON} >= {"README.md", "docs/api.md", "docs/webhooks.md"}

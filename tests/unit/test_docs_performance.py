@@ -30,13 +30,13 @@ def test_the_price_of_a_million_links_is_worked_out(at_once: int) -> None:
     assert large == f"${EXECUTIONS + 2 * active * GB_SECOND:.2f}"
 
 
-def test_a_call_by_itself_is_paid_for_a_second() -> None:
-    """The least that an instance is active."""
+def test_a_single_call_is_paid_for_one_second() -> None:
+    """The least time for which an instance is billed."""
     assert row("one by one")[1:] == ["1,000,000", "$13.40", "$52.40"]
 
 
 def test_the_figures_are_those_that_are_set() -> None:
-    """In the Bicep, host.json and the sample."""
+    """In the Bicep, host.json and the sample settings."""
     module = (ROOT / "infra" / "modules" / "function-app.bicep").read_text(encoding="utf-8")
     main = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
     queues = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))["extensions"]["queues"]
@@ -53,7 +53,7 @@ def test_the_figures_are_those_that_are_set() -> None:
 
 @pytest.mark.parametrize("name", BENCHES)
 def test_every_measurement_stands_on_the_page(name: str) -> None:
-    """Between its markers, from one run."""
+    """Between its markers, all from one run."""
     (held,) = re.findall(
         f"<!-- {name}: from here -->\n(.*?)<!-- {name}: to here -->", PAGE, re.DOTALL
     )

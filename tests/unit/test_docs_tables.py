@@ -1,4 +1,4 @@
-"""The tables of the pages hold what the code holds: every row, and no other."""
+"""The tables on the pages have exactly the rows that the code has."""
 
 import json
 import re
@@ -29,7 +29,7 @@ NEVER_ON_THE_QUEUE = {
 """Only an HTTP caller can meet these."""
 
 
-def test_the_contract_tells_every_route() -> None:
+def test_the_contract_lists_each_route() -> None:
     """With its method, and whether the host asks for a key."""
     told = {}
     for routes, key, _ in table("docs/api.md", "Routes"):
@@ -44,7 +44,7 @@ def test_the_contract_tells_every_route() -> None:
     }
 
 
-def test_the_contract_tells_every_code_with_its_status() -> None:
+def test_the_contract_lists_each_code_with_its_status() -> None:
     """Each once."""
     told: list[tuple[str, int]] = []
     for codes, statuses, _ in table("docs/api.md", "Codes"):
@@ -54,7 +54,7 @@ def test_the_contract_tells_every_code_with_its_status() -> None:
     assert sorted(told) == sorted((code, error.status) for code, error in CODES.items())
 
 
-def test_the_example_of_a_problem_is_one() -> None:
+def test_the_example_of_a_problem_is_a_valid_problem() -> None:
     """Its title, status and members are those of its code."""
     (example,) = (
         json.loads(block.text) for block in blocks("docs/api.md") if '"urn:' in block.text
@@ -68,7 +68,7 @@ def test_the_example_of_a_problem_is_one() -> None:
 
 
 def test_operations_says_of_every_code_when_the_queue_tries_again() -> None:
-    """Codes that stand together are tried again alike."""
+    """Codes in one row have the same retry rule."""
     rows = table("docs/operations.md", "What happens to a request on the queue")
     told = [set(spans(what)) for what, _, _ in rows if spans(what)]
 
@@ -106,23 +106,23 @@ def test_operations_describes_a_dead_letter() -> None:
     assert set(spans(rows[0][1])) == set(Reason)
 
 
-def test_diagnostics_tells_every_check_in_order() -> None:
+def test_diagnostics_lists_each_check_in_order() -> None:
     """By its name."""
     rows = table("docs/diagnostics.md", "The checks")
 
     assert [name for row in rows for name in spans(row[0])] == [check.name for check in CHECKS]
 
 
-def test_webhooks_tells_every_member_of_a_source() -> None:
-    """And every preset, in the row of that member."""
+def test_webhooks_lists_each_member_of_a_source() -> None:
+    """And each preset in that member's row."""
     rows = {spans(name)[0]: what for name, what in table("docs/webhooks.md", "Set up a source")}
 
     assert set(rows) == sources._MEMBERS
     assert set(spans(rows["preset"])) == set(PRESETS)
 
 
-def test_webhooks_tells_every_scheme_with_its_options() -> None:
-    """An option is named in its scheme's row."""
+def test_webhooks_lists_each_scheme_with_its_options() -> None:
+    """Each option is in its scheme's row."""
     text = prose("docs/webhooks.md")
     rows = re.findall(r'^\| `\{"type": "([\w-]+)"\}` \| (.*?) \|', text, re.MULTILINE)
     told = {kind: {one for one in spans(cell) if one in ALL_OPTIONS} for kind, cell in rows}
@@ -133,7 +133,7 @@ def test_webhooks_tells_every_scheme_with_its_options() -> None:
 ALL_OPTIONS = {option for options in sources._OPTIONS.values() for option in options}
 
 
-def test_webhooks_tells_every_expression_of_a_mapping() -> None:
+def test_webhooks_lists_each_expression_of_a_mapping() -> None:
     """In the table below that of the schemes."""
     text = prose("docs/webhooks.md")
     rows = text.partition("| Expression of `mapping` |")[2].partition("\n\n")[0].splitlines()[2:]

@@ -1,4 +1,4 @@
-"""What VS Code and dev containers are told names things that are there."""
+"""The files for VS Code and dev containers name things that exist."""
 
 import json
 import os
@@ -45,8 +45,8 @@ def test_a_file_is_strict_json(file: Path) -> None:
     assert load(str(file.relative_to(ROOT)))
 
 
-def test_the_files_are_these() -> None:
-    """A file of somebody's own taste would be everybody's."""
+def test_there_are_no_other_files() -> None:
+    """A file of one person's taste would apply to everybody."""
     names = {str(file.relative_to(ROOT)) for file in FILES}
 
     assert names == {
@@ -92,7 +92,7 @@ def test_f5_listens_where_test_http_sends_its_requests() -> None:
 
 
 def test_f5_works_from_a_fresh_clone() -> None:
-    """The environment whose Python it names is made first."""
+    """The environment whose Python it uses is made first."""
     first = load(".vscode/launch.json")["configurations"][0]
     before = tasks()[first["preLaunchTask"]]
     python = str(Environment(root=Path(FOLDER)).python)
@@ -116,7 +116,7 @@ def test_the_test_explorer_finds_the_tests() -> None:
         assert (ROOT / name).is_dir()
 
 
-def test_what_the_settings_lean_on_is_recommended() -> None:
+def test_the_extensions_that_the_settings_need_are_recommended() -> None:
     """The debugger, the formatter, and the client for test.http."""
     settings = load(".vscode/settings.json")
 

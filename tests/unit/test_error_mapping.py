@@ -1,4 +1,4 @@
-"""From an answer of Microsoft Graph to a code: every row, and each status without its text."""
+"""Graph's error responses and their codes: each row, and each status without a known text."""
 
 import json
 from email.utils import formatdate
@@ -116,10 +116,10 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("status", "graph_code", "message", "operation", "code"), ROWS)
-def test_each_known_answer_leads_to_its_code(
+def test_each_known_response_leads_to_its_code(
     status: int, graph_code: str, message: str, operation: Operation, code: str
 ) -> None:
-    """Status and code first, and the message where nothing else tells rows apart."""
+    """By status and error code, and by the message where nothing else differs."""
     assert code_of(status, graph_body(graph_code, message), operation=operation) == code
 
 
@@ -164,7 +164,7 @@ UNRECOGNIZED = [
 def test_the_plain_status_decides_where_the_text_is_not_recognized(
     status: int, operation: Operation, code: str, body: bytes
 ) -> None:
-    """New wording, no body, no JSON: the code is valid all the same."""
+    """For an unknown text, no body, or a body that is not JSON."""
     assert code_of(status, body, operation=operation) == code
 
 
@@ -172,13 +172,13 @@ def test_the_plain_status_decides_where_the_text_is_not_recognized(
     "role", ["VirtualAppointment.Read.All", "VirtualAppointment.ReadWrite.All"]
 )
 def test_a_403_for_a_token_with_the_role_is_a_refused_permission(role: str) -> None:
-    """Either role counts; a role for lookups does not."""
+    """With either role for links. A role for lookups does not count."""
     assert code_of(403, roles=frozenset({role})) == "permission_refused"
     assert code_of(403, roles=frozenset({"OnlineMeetings.Read.All"})) == "permission_missing"
 
 
 def test_a_policy_that_is_missing_wins_over_a_role_in_the_token() -> None:
-    """The first row that fits."""
+    """The first row that fits counts."""
     body = graph_body("Forbidden", NO_POLICY)
     roles = frozenset({"VirtualAppointment.Read.All"})
     assert code_of(403, body, roles=roles) == "access_policy_missing"
@@ -202,8 +202,10 @@ def test_3003_inside_an_id_is_not_the_error_3003(where: str) -> None:
         (None, None),
     ],
 )
-def test_retry_after_is_handed_on(status: int, header: str | None, seconds: float | None) -> None:
-    """In each of its forms, and with none."""
+def test_retry_after_is_kept_in_the_error(
+    status: int, header: str | None, seconds: float | None
+) -> None:
+    """In each of its forms, and without the header."""
     headers = {} if header is None else {"Retry-After": header}
     error = to_error(Refusal(operation=LINK, status=status, headers=headers, body=b"", now=NOW))
     assert error.retry_after == seconds
@@ -223,10 +225,10 @@ def test_retry_after_is_handed_on(status: int, header: str | None, seconds: floa
         (404, "", LINK, ["60 days"]),
     ],
 )
-def test_what_somebody_can_mend_has_the_exact_fix(
+def test_an_error_that_an_operator_can_fix_has_the_exact_command(
     status: int, message: str, operation: Operation, expected: list[str]
 ) -> None:
-    """The command, with this deployment's own ids filled in."""
+    """With this deployment's ids filled in."""
     error = to_error(
         Refusal(
             operation=operation,
@@ -250,14 +252,14 @@ def test_a_refused_permission_points_to_the_policy_and_then_to_the_diagnostics()
 
 
 def test_a_meeting_that_is_not_found_may_have_expired_or_been_deleted() -> None:
-    """The same words for a 404 and for an empty lookup."""
+    """A 404 and an empty lookup have the same text."""
     detail = meeting_not_found().detail
     assert "expired" in detail
     assert "deleted" in detail
 
 
 def test_both_names_that_were_tried_are_named() -> None:
-    """Whether the second look-up found nobody or was refused."""
+    """If the second lookup found nobody, and if Graph refused it."""
     refused = to_error(Refusal(operation=MAILBOX, status=403, headers={}, body=b""))
     for error in (refused, user_not_found_by_mail()):
         assert "sign-in name" in error.detail
@@ -265,14 +267,14 @@ def test_both_names_that_were_tried_are_named() -> None:
 
 
 def test_a_user_who_is_not_found_may_have_no_licence() -> None:
-    """Graph does not tell the two apart."""
+    """Graph answers the same in both cases."""
     error = to_error(Refusal(operation=PERSON, status=404, headers={}, body=b""))
     assert "without a Teams licence" in error.detail
 
 
 @given(status=st.integers(300, 599), text=st.text(), operation=st.sampled_from(Operation))
-def test_no_answer_is_quoted(status: int, text: str, operation: Operation) -> None:
-    """What Graph says may hold an id, an address or a link."""
+def test_no_error_quotes_graphs_text(status: int, text: str, operation: Operation) -> None:
+    """It may hold an id, an address or a link."""
     canary = f"canary {text}"
     error = to_error(
         Refusal(operation=operation, status=status, headers={}, body=graph_body("x", canary))
@@ -282,7 +284,7 @@ def test_no_answer_is_quoted(status: int, text: str, operation: Operation) -> No
 
 
 def test_a_refusal_does_not_show_its_body() -> None:
-    """Not even in a debugger's list of variables."""
+    """Not even in a debugger."""
     refusal = Refusal(operation=LINK, status=403, headers={"x": "canary"}, body=b"canary")
     assert "canary" not in repr(refusal)
 
@@ -318,14 +320,14 @@ TO_PERSONS = [
     ("status", "error", "operation", "scopes", "code"),
     [(status, (error, message), *row) for status, error, message, *row in TO_PERSONS],
 )
-def test_what_graph_says_to_a_person_leads_to_its_code(
+def test_a_403_on_behalf_of_a_person_leads_to_its_code(
     status: int,
     error: tuple[str, str],
     operation: Operation,
     scopes: frozenset[str],
     code: str,
 ) -> None:
-    """No app role and no access policy has a part in it, and no fix speaks of either's grant."""
+    """No fix is about app roles or the access policy."""
     refusal = Refusal(
         operation=operation,
         status=status,

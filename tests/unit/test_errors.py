@@ -1,4 +1,4 @@
-"""The error tree: every code, with what HTTP and the queue make of it."""
+"""The tree of errors: each code, with its HTTP status and its rule on the queue."""
 
 import pytest
 
@@ -42,25 +42,25 @@ CONTRACT = {
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    """With their HTTP status and what a queue message does after them."""
+    """With their HTTP status and retry rule."""
     assert {code: (kind.status, kind.retry) for code, kind in CODES.items()} == CONTRACT
 
 
 @pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())
-def test_waiting_is_offered_exactly_where_it_helps(kind: type[ServiceError]) -> None:
-    """Retry-After goes with 429, 503 and 504."""
+def test_retry_after_is_sent_exactly_where_waiting_helps(kind: type[ServiceError]) -> None:
+    """With 429, 503 and 504."""
     assert (kind.default_retry_after is not None) == (kind.status in (429, 503, 504))
 
 
 @pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())
-def test_every_code_has_a_title_that_is_its_own(kind: type[ServiceError]) -> None:
-    """A title says the kind of problem, never the case."""
+def test_each_code_has_its_own_title(kind: type[ServiceError]) -> None:
+    """A title names the kind of problem, not the single case."""
     assert kind.title
     assert [other.title for other in CODES.values()].count(kind.title) == 1
 
 
-def test_an_error_says_its_code_and_detail_and_nothing_else() -> None:
-    """The fix, and the faults, are for those who asked."""
+def test_the_text_of_an_error_holds_only_code_and_detail() -> None:
+    """The fix and the field errors are for the caller."""
     error = InvalidRequest(
         "Two things.", fix="Send it again.", field_errors=[FieldError("/a", "Wrong.")]
     )

@@ -1,4 +1,4 @@
-"""From a refusal of Entra's token endpoint to a code: every row, and what is left without it."""
+"""Errors of Entra's token endpoint and their codes: each row, and unknown errors."""
 
 import base64
 import json
@@ -127,7 +127,7 @@ ROWS: list[tuple[int, bytes, str]] = [
 
 @pytest.mark.parametrize(("status", "body", "code"), ROWS)
 def test_each_known_refusal_leads_to_its_code(status: int, body: bytes, code: str) -> None:
-    """By Entra's numbers; no name that stands in a description gets out."""
+    """By Entra's error numbers. No name from a description is shown."""
     error = judge(body, status=status)
 
     assert error.code == code
@@ -151,18 +151,18 @@ UNKNOWN: list[tuple[int, str, str]] = [
 def test_an_unknown_number_falls_back_to_the_error_and_the_status(
     status: int, error: str, code: str
 ) -> None:
-    """Entra says that its numbers may change."""
+    """Entra's numbers may change."""
     assert judge(entra_body(error, 99999999), status=status).code == code
     assert judge(json.dumps({"error": error}).encode(), status=status).code == code
 
 
-def test_consent_is_asked_for_by_what_kind_of_interaction_would_help() -> None:
-    """Whatever its number."""
+def test_a_missing_consent_is_recognized_by_entras_suberror() -> None:
+    """With any error number."""
     assert judge(entra_body(GRANT, 1, suberror="consent_required")).code == "consent_missing"
 
 
-def test_the_fixes_can_be_run_as_they_stand() -> None:
-    """Every id is filled in."""
+def test_the_commands_in_fixes_can_be_run_unchanged() -> None:
+    """Each id is filled in."""
     consent = judge(entra_body(GRANT, 65001)).fix or ""
     credential = judge(entra_body(CLIENT_ERROR, 700213)).fix or ""
 
@@ -203,8 +203,10 @@ def test_a_claims_challenge_is_relayed_unchanged() -> None:
 
 
 @pytest.mark.parametrize("claims", [None, CLAIMS, "", "x" * 5000])
-def test_a_client_that_takes_no_challenge_is_told_whom_to_ask(claims: str | None) -> None:
-    """The administrator puts the registration into the policy."""
+def test_a_client_that_cannot_handle_challenges_is_told_to_ask_an_administrator(
+    claims: str | None,
+) -> None:
+    """Who puts the registration into the policy."""
     error = judge(entra_body(GRANT, 50076, claims=claims))
 
     assert type(error) is Unauthorized
@@ -212,7 +214,7 @@ def test_a_client_that_takes_no_challenge_is_told_whom_to_ask(claims: str | None
     assert f"puts this service's app registration ({CLIENT}) into the policy" in (error.fix or "")
 
 
-def test_entras_wait_is_the_callers() -> None:
+def test_entras_retry_after_is_kept_in_the_error() -> None:
     """In seconds or as a date."""
     assert judge(b"", status=429, retry_after="7").retry_after == 7
     date = formatdate(NOW + 9, usegmt=True)
@@ -233,19 +235,19 @@ def test_entras_wait_is_the_callers() -> None:
         max_leaves=6,
     ).map(lambda value: json.dumps(value).encode()),
 )
-def test_no_answer_makes_it_fail_in_another_way(status: int, body: bytes) -> None:
-    """Whatever the token endpoint says, there is one error for it."""
+def test_any_response_of_the_token_endpoint_becomes_one_error(status: int, body: bytes) -> None:
+    """No other exception is raised."""
     assert isinstance(judge(body, status=status), ServiceError)
 
 
-def test_an_answer_that_makes_no_sense_is_no_refusal_of_the_caller() -> None:
-    """Nor does one that nests deeply."""
+def test_a_malformed_response_is_not_the_callers_fault() -> None:
+    """Also a deeply nested one."""
     for body in (b"", b"[]", b"{", b"[" * 200_000, b'{"error_codes": "65001"}'):
         assert isinstance(judge(body), IdentityUnavailable)
 
 
-def test_numbers_are_read_only_where_they_are_numbers() -> None:
-    """Texts and truths are none."""
+def test_error_numbers_must_be_json_integers() -> None:
+    """Texts and booleans are ignored."""
     refusal = ExchangeRefusal(
         status=400,
         headers={},

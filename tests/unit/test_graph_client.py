@@ -1,4 +1,4 @@
-"""The calls to Microsoft Graph: what goes out, when it is tried again, what may come back."""
+"""Calls to Microsoft Graph: what is sent, when it is tried again, and how responses are read."""
 
 import json
 import re
@@ -139,7 +139,7 @@ def scripted(credentials: Credentials) -> Iterator[Scripted]:
 
 
 def test_one_get_asks_for_the_join_link(scripted: Scripted) -> None:
-    """With the token, a fresh id, and what language the caller wants."""
+    """With the token, a new client request id, and the caller's language."""
     bench = scripted(GOOD)
     assert bench.join_link(language="pt-BR") == LINK
     headers = bench.server.headers()
@@ -158,21 +158,21 @@ def test_one_get_asks_for_the_join_link(scripted: Scripted) -> None:
 
 
 def test_beta_is_asked_where_the_setting_says_so(scripted: Scripted) -> None:
-    """It is a segment of the path."""
+    """The version is a segment of the path."""
     bench = scripted(GOOD, version="beta")
     bench.join_link()
     assert bench.server.targets[0].startswith("/beta/users/")
 
 
-def test_no_language_is_asked_for_by_itself(scripted: Scripted) -> None:
-    """The caller's or none."""
+def test_without_a_language_no_accept_language_is_sent(scripted: Scripted) -> None:
+    """Only the caller's language is sent."""
     bench = scripted(GOOD)
     bench.join_link()
     assert "accept-language" not in bench.server.headers()
 
 
 def test_every_call_has_an_id_of_its_own(scripted: Scripted) -> None:
-    """A GUID, that of the last call for the event."""
+    """A GUID. The event holds the id of the last call."""
     bench = scripted(AWAY, GOOD)
     stats = RequestStats()
     bench.join_link(stats=stats)
@@ -188,7 +188,7 @@ def test_every_call_has_an_id_of_its_own(scripted: Scripted) -> None:
     "meeting_id", ["a/b+c=", "MSo1*N2/../x", "19:meeting_x@thread.v2", "a b?c#d%2f", "ü", "'"]
 )
 def test_an_id_is_one_segment_of_the_path(scripted: Scripted, meeting_id: str) -> None:
-    """Ids are base64, and may hold what separates segments."""
+    """Ids are base64 and may hold slashes."""
     bench = scripted(GOOD)
     bench.ask(graph_requests.join_link(user_id=USER, meeting_id=meeting_id, language=None))
     segments = bench.server.targets[0].split("/")
@@ -210,7 +210,7 @@ def test_an_id_is_one_segment_of_the_path(scripted: Scripted, meeting_id: str) -
 def test_a_teams_link_stands_verbatim_in_the_filter_and_is_encoded_once(
     scripted: Scripted, link: str
 ) -> None:
-    """Each quote doubled; a stored %3a becomes %253a."""
+    """Quotes are doubled, and a stored %3a becomes %253a."""
     bench = scripted(as_json(200, {"value": [{"id": "M1"}]}))
     found = bench.ask(graph_requests.meeting_by_join_web_url(user_id=USER, join_web_url=link))
     assert found == "M1"
@@ -236,7 +236,7 @@ def test_a_join_meeting_id_has_a_filter_of_its_own(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("upn", ["anna@clinic.example", "x_y.com#EXT#@z.example", "o'neil+a@x.ie"])
 def test_a_user_is_found_by_name_and_only_the_id_is_asked_for(scripted: Scripted, upn: str) -> None:
-    """We need no more, so we read no more."""
+    """The app needs no other data."""
     bench = scripted(as_json(200, {"id": USER}))
     found = bench.ask(graph_requests.user(user_principal_name=upn))
     assert found == USER
@@ -249,7 +249,7 @@ def test_a_user_is_found_by_name_and_only_the_id_is_asked_for(scripted: Scripted
 def test_a_name_that_begins_with_a_dollar_sign_stands_in_parentheses(
     scripted: Scripted, upn: str
 ) -> None:
-    """As a segment of the path Graph takes it for an option."""
+    """As a path segment, Graph would read it as an option."""
     bench = scripted(as_json(200, {"id": USER}))
     assert bench.ask(graph_requests.user(user_principal_name=upn)) == USER
     path, query = bench.server.targets[0].split("?")
@@ -261,7 +261,7 @@ def test_a_name_that_begins_with_a_dollar_sign_stands_in_parentheses(
 
 @pytest.mark.parametrize("mail", ["anna@clinic.example", "o'neil+a&b=c@x.ie", "$dr@clinic.example"])
 def test_a_user_is_found_by_mail_address(scripted: Scripted, mail: str) -> None:
-    """One is asked for, and a second to know of others."""
+    """Two users are requested, to see whether the address is ambiguous."""
     bench = scripted(as_json(200, {"value": [{"id": USER}]}))
     assert bench.ask(graph_requests.user_by_mail(mail=mail)) == USER
     path, query = bench.server.targets[0].split("?")
@@ -291,7 +291,7 @@ def test_a_user_is_found_by_mail_address(scripted: Scripted, mail: str) -> None:
 def test_only_one_user_with_a_mail_address_is_an_answer(
     scripted: Scripted, value: object, error: type[errors.ServiceError]
 ) -> None:
-    """None is not found, two are a guess, anything else makes no sense."""
+    """None is not found, two are ambiguous, anything else is unexpected."""
     bench = scripted(as_json(200, {"value": value}))
     with pytest.raises(error):
         bench.ask(graph_requests.user_by_mail(mail="a@b.c"))
@@ -307,7 +307,7 @@ def test_only_one_user_with_a_mail_address_is_an_answer(
     ],
 )
 def test_an_empty_lookup_is_a_meeting_that_is_not_found(scripted: Scripted, empty: bytes) -> None:
-    """Graph says it in two ways."""
+    """Graph says it by 404 or by an empty list."""
     bench = scripted(empty)
     with pytest.raises(errors.MeetingNotFound):
         bench.ask(graph_requests.meeting_by_join_web_url(user_id=USER, join_web_url="x"))
@@ -316,16 +316,16 @@ def test_an_empty_lookup_is_a_meeting_that_is_not_found(scripted: Scripted, empt
 @pytest.mark.parametrize(
     "value", [None, {}, "x", 1, [None], [{}], ["x"], [{"id": None}], [{"id": ""}], [[]]]
 )
-def test_a_lookup_without_an_id_makes_no_sense(scripted: Scripted, value: object) -> None:
-    """And ends in no other exception."""
+def test_a_meeting_without_an_id_is_unexpected(scripted: Scripted, value: object) -> None:
+    """No other exception is raised."""
     bench = scripted(as_json(200, {"value": value}))
     with pytest.raises(errors.GraphUnexpected):
         bench.ask(graph_requests.meeting_by_join_meeting_id(user_id=USER, join_meeting_id="1"))
 
 
 @pytest.mark.parametrize("user", [{}, {"id": None}, {"id": 1}, {"id": ""}])
-def test_a_user_without_an_id_makes_no_sense(scripted: Scripted, user: object) -> None:
-    """Nor does this."""
+def test_a_user_without_an_id_is_unexpected(scripted: Scripted, user: object) -> None:
+    """As for a meeting."""
     bench = scripted(as_json(200, user))
     with pytest.raises(errors.GraphUnexpected):
         bench.ask(graph_requests.user(user_principal_name="a@b.c"))
@@ -355,7 +355,7 @@ UNEXPECTED = [
 
 
 @pytest.mark.parametrize("reply", UNEXPECTED, ids=range(len(UNEXPECTED)))
-def test_an_answer_that_makes_no_sense_is_unexpected(scripted: Scripted, reply: bytes) -> None:
+def test_a_response_of_another_shape_is_unexpected(scripted: Scripted, reply: bytes) -> None:
     """It is not tried again, not followed, and not quoted."""
     bench = scripted(reply)
     error = bench.error()
@@ -365,7 +365,7 @@ def test_an_answer_that_makes_no_sense_is_unexpected(scripted: Scripted, reply: 
 
 
 def test_the_token_goes_to_graphs_host_only(scripted: Scripted) -> None:
-    """A redirect is not followed, not even within the machine."""
+    """A redirect is not followed, not even on the same machine."""
     elsewhere = scripted(GOOD).server
     bench = scripted(answer(307, b"", {"Location": f"{elsewhere.url}/v1.0/x"}))
     assert bench.error().code == "graph_unexpected"
@@ -376,8 +376,8 @@ def test_the_token_goes_to_graphs_host_only(scripted: Scripted) -> None:
     "fault",
     [BUSY, AWAY, answer(504, b""), answer(500, b"x"), answer(408), answer(425), hang_up],
 )
-def test_what_may_pass_is_tried_again(scripted: Scripted, fault: Reply) -> None:
-    """Throttling, outages and lost connections, with growing delays and full jitter."""
+def test_temporary_errors_are_tried_again(scripted: Scripted, fault: Reply) -> None:
+    """Throttling, 5xx and lost connections, with growing delays and full jitter."""
     bench = scripted(fault, fault, fault, GOOD)
     assert bench.join_link() == LINK
     assert bench.waits == pytest.approx([0.25, 0.5, 1.0], abs=0.1)
@@ -387,7 +387,7 @@ def test_what_may_pass_is_tried_again(scripted: Scripted, fault: Reply) -> None:
     "fault", [BUSY, AWAY, cut(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")]
 )
 def test_a_call_is_made_four_times_at_most(scripted: Scripted, fault: Reply) -> None:
-    """Then the caller is told to come back."""
+    """Then the caller gets the error with Retry-After."""
     bench = scripted(fault)
     error = bench.error()
     assert error.code == ("graph_throttled" if fault == BUSY else "graph_unavailable")
@@ -403,7 +403,7 @@ def test_a_call_is_made_four_times_at_most(scripted: Scripted, fault: Reply) -> 
 def test_retry_after_is_honoured_in_each_form(
     scripted: Scripted, status: int, header: str, least: float
 ) -> None:
-    """From the answer on, with a little jitter on top."""
+    """Counted from the response on, with a little jitter."""
     bench = scripted(answer(status, b"", {"Retry-After": header}), GOOD)
     assert bench.join_link() == LINK
     (wait,) = bench.waits
@@ -413,7 +413,7 @@ def test_retry_after_is_honoured_in_each_form(
 def test_a_retry_after_that_does_not_fit_the_deadline_is_handed_to_the_caller(
     scripted: Scripted,
 ) -> None:
-    """At once: waiting would be in vain."""
+    """At once, because waiting would not help."""
     bench = scripted(answer(429, b"", {"Retry-After": "30", "request-id": "g-9"}))
     error = bench.error()
     assert (error.code, error.retry_after) == ("graph_throttled", 30.0)
@@ -424,7 +424,7 @@ def test_a_retry_after_that_does_not_fit_the_deadline_is_handed_to_the_caller(
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 410])
 def test_a_refusal_is_not_tried_again(scripted: Scripted, status: int) -> None:
-    """It would be the same."""
+    """The response would be the same."""
     bench = scripted(answer(status, b""))
     bench.error()
     assert len(bench.server.heads) == 1
@@ -433,7 +433,7 @@ def test_a_refusal_is_not_tried_again(scripted: Scripted, status: int) -> None:
 def test_a_token_that_is_rejected_is_renewed_once(
     scripted: Scripted, credentials: Credentials
 ) -> None:
-    """The second call carries the new one."""
+    """The second call has the new token."""
     bench = scripted(REJECTED, GOOD)
     assert bench.join_link() == LINK
     first, second = (bench.server.headers(index)["authorization"] for index in (0, 1))
@@ -442,8 +442,8 @@ def test_a_token_that_is_rejected_is_renewed_once(
     assert credentials.made == 2
 
 
-def test_a_new_token_that_is_rejected_too_is_the_identitys_fault(scripted: Scripted) -> None:
-    """No third call."""
+def test_a_second_rejected_token_is_identity_unavailable(scripted: Scripted) -> None:
+    """There is no third call."""
     bench = scripted(REJECTED)
     assert bench.error().code == "identity_unavailable"
     assert len(bench.server.heads) == 2
@@ -452,7 +452,7 @@ def test_a_new_token_that_is_rejected_too_is_the_identitys_fault(scripted: Scrip
 def test_a_token_is_renewed_once_however_long_the_calls_take(
     credentials: Credentials,
 ) -> None:
-    """The identity would give another one each minute, and Graph reject each."""
+    """The identity could give a new token each minute, and Graph reject each one."""
     with SlowlyRejecting() as server:
         bench = Bench(server, credentials)
         server.clock = bench.clock
@@ -461,7 +461,7 @@ def test_a_token_is_renewed_once_however_long_the_calls_take(
 
 
 def test_an_unchanged_token_is_not_sent_again(scripted: Scripted, credentials: Credentials) -> None:
-    """The same one would be rejected again."""
+    """Graph would reject it again."""
     credentials.unchanged = True
     bench = scripted(REJECTED)
     assert bench.error().code == "identity_unavailable"
@@ -469,7 +469,7 @@ def test_an_unchanged_token_is_not_sent_again(scripted: Scripted, credentials: C
 
 
 def test_without_a_token_graph_is_not_called(scripted: Scripted, credentials: Credentials) -> None:
-    """And the deadline says so."""
+    """The error is the identity's."""
     credentials.failure = OSError("away")
     bench = scripted(GOOD)
     stats = RequestStats()
@@ -486,14 +486,14 @@ def test_a_silent_graph_is_a_timeout_when_the_time_is_spent(scripted: Scripted) 
     assert 250 <= deadline.elapsed_ms() <= 2000
 
 
-def test_the_roles_of_the_token_tell_two_refusals_apart(scripted: Scripted) -> None:
-    """This one carries the role."""
+def test_a_403_depends_on_the_roles_in_the_token(scripted: Scripted) -> None:
+    """This token has the role."""
     bench = scripted(answer(403, b""))
     assert bench.error().code == "permission_refused"
 
 
 def test_a_fix_names_the_client_id_that_the_token_names(scripted: Scripted) -> None:
-    """A system-assigned identity has no setting that would say it."""
+    """For a system-assigned identity no setting holds it."""
     policy = {"error": {"code": "Forbidden", "message": "No Application Access Policy found"}}
     error = scripted(as_json(403, policy)).error()
     assert '-AppIds "20000000-0000-4000-8000-000000000002"' in (error.fix or "")
@@ -501,7 +501,7 @@ def test_a_fix_names_the_client_id_that_the_token_names(scripted: Scripted) -> N
 
 
 def test_graphs_own_ids_are_kept_for_its_support(scripted: Scripted) -> None:
-    """Its request id always, its diagnostic for a call that failed."""
+    """Its request id always, and its diagnostic header for a failed call."""
     failed = answer(404, b"", {"request-id": "g-2", "x-ms-ags-diagnostic": '{"a":1}'})
     stats = RequestStats()
     error = scripted(failed).error(stats=stats)
@@ -514,8 +514,8 @@ def test_graphs_own_ids_are_kept_for_its_support(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("odd", ["x" * 513, "a\tb", "\xe9", ""])
-def test_an_odd_id_of_graphs_is_left_out(scripted: Scripted, odd: str) -> None:
-    """It would reach the log and an answer."""
+def test_a_malformed_request_id_of_graph_is_left_out(scripted: Scripted, odd: str) -> None:
+    """It would reach the log and a response."""
     stats = RequestStats()
     scripted(answer(404, b"", {"request-id": odd})).error(stats=stats)
     assert stats.graph_request_id is None
