@@ -144,3 +144,19 @@ def test_the_container_has_what_the_commands_and_the_set_up_need() -> None:
     assert cli.parse(arguments).command == "prepare"
     assert container["customizations"]["vscode"]["extensions"] == extensions()
     assert not {"forwardPorts", "appPort"} & container.keys()
+
+
+def test_the_container_has_every_program_that_the_scripts_start() -> None:
+    """By the feature that installs it, or the image."""
+    installed = {"az": "azure-cli", "azd": "azd", "pwsh": "powershell"}
+    scripts = [file.read_text(encoding="utf-8") for file in (ROOT / "scripts").glob("*.py")]
+    named = r'(?:which\(|(?<!")\[)"([a-z]+)"[,)]'
+
+    started = {program for script in scripts for program in re.findall(named, script)}
+
+    features = {
+        name.rpartition("/")[2].partition(":")[0]
+        for name in load(".devcontainer/devcontainer.json")["features"]
+    }
+    assert {"az", "azd", "pwsh"} <= started
+    assert {installed.get(program) for program in started} <= features
