@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.core.errors import SettingsInvalid
-from shared.core.field_errors import FieldError
 from shared.core.http_client import HttpClient
 from shared.core.settings import Settings
+from shared.core.strict_json import FieldError
 from shared.core.telemetry import Event, Reports
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from shared.core.field_errors import FieldErrors
 from shared.core.identifiers import is_secret_name, is_source_name
+from shared.core.strict_json import FieldErrors
 
 
 def shown_name(name: str, place: int) -> str:

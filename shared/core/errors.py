@@ -30,7 +30,7 @@ import traceback
 from collections.abc import Iterable
 from typing import ClassVar
 
-from shared.core.field_errors import FieldError
+from shared.core.strict_json import FieldError
 
 _logger = logging.getLogger("virtual_appointment")
 

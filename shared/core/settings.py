@@ -8,8 +8,8 @@ from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from shared.core.errors import SettingsInvalid
-from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import is_guid
+from shared.core.strict_json import FieldError, FieldErrors
 
 NAMES = (
     "GRAPH_VERSION",

@@ -1,23 +1,25 @@
-"""JSON from strangers: what the standard parser accepts without a word is an error here.
+"""Reads JSON from outside strictly, and collects its field errors.
 
-Duplicate members, numbers that a receiver could not hand back (RFC 8259 §6, RFC 7493), lone
-surrogates and deep nesting. All errors are told at once, each with its place. Reading takes time
-in proportion to the text, whatever is in it: a place is worked out only for an error that is told.
+The standard parser accepts texts that are errors here: duplicate members, numbers that a receiver
+could not return unchanged (RFC 8259 §6, RFC 7493), lone surrogates and deep nesting. All errors are
+collected, each with a JSON pointer (RFC 6901). The time for any text is proportional to its length.
+So a pointer is computed only for an error that is shown.
 """
 
 import codecs
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-from shared.core.field_errors import FieldError, FieldErrors
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 MAX_DEPTH = 64
-"""Room for a request, which has a limit of its own, in an envelope or two."""
+"""How deep a text may be nested. A request in an envelope has its own, lower limit."""
+MOST_FIELD_ERRORS = 20
+"""How many field errors are kept. More are only counted."""
+_MAX_POINTER = 100
 _MAX_INTEGER = 2**53 - 1
 _MAX_DIGITS = 17
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -25,27 +27,104 @@ _NUMBER = "The number is not finite or needs more than 53 bits; send it as a str
 
 
 class NotJson(ValueError):
-    """These bytes are no JSON text in UTF-8. The message says where, and quotes nothing."""
+    """The bytes are not a JSON text in UTF-8. The message says where, and quotes nothing."""
 
 
 class TooManyValues(NotJson):
-    """This text holds more values than its reader takes."""
+    """The text holds more values than its reader accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One invalid field of what a caller sent, or of a setting.
+
+    Attributes:
+        pointer: The field's JSON pointer (RFC 6901), or the name of a setting. Empty: the whole.
+        detail: What is wrong with it. It does not quote the value.
+    """
+
+    pointer: str
+    detail: str
+
+
+class FieldErrors:
+    """Collects field errors, so that all of them are shown at once.
+
+    After MOST_FIELD_ERRORS they are only counted, so that an attack cannot make the work grow.
+
+    Args:
+        found: the field errors to begin with.
+    """
+
+    def __init__(self, found: Iterable[FieldError] = ()) -> None:
+        self._found: list[FieldError] = []
+        self.count = 0
+        for error in found:
+            self.append(error)
+
+    def are_enough(self) -> bool:
+        """Say whether further errors are only counted."""
+        return len(self._found) >= MOST_FIELD_ERRORS
+
+    def add(self, detail: str, *place: str | int) -> None:
+        """Add an error, by the names and indexes that lead to its field."""
+        self.count += 1
+        if not self.are_enough():
+            self._found.append(FieldError(pointer(*place), detail))
+
+    def append(self, error: FieldError) -> None:
+        """Add an error that is already made."""
+        self.count += 1
+        if not self.are_enough():
+            self._found.append(error)
+
+    def __iter__(self) -> Iterator[FieldError]:
+        return iter(sorted(self._found, key=lambda error: error.pointer))
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def summary(self, subject: str) -> str:
+        """Say how many errors there are, and the first one.
+
+        Args:
+            subject: what they are about, such as "the request".
+        """
+        count = "One thing is" if self.count == 1 else f"{self.count} things are"
+        first = next(iter(self))
+        return f"{count} wrong with {subject}. {first.pointer or 'The whole'}: {first.detail}"
+
+
+def pointer(*names: str | int) -> str:
+    """Make a JSON pointer (RFC 6901) from names and indexes, of at most 100 characters."""
+    text = ""
+    for name in names:
+        # A name may be as long as the whole body, so only its visible beginning is read.
+        shown = str(name)[:_MAX_POINTER]
+        text += "/" + shown.replace("~", "~0").replace("/", "~1")
+        if len(text) > _MAX_POINTER:
+            break
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _MAX_POINTER else text[: _MAX_POINTER - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was read: the value, without its invalid parts, and what is wrong with those."""
+    """A text that was read: its value without the invalid parts, and their field errors."""
 
     value: Json
     field_errors: tuple[FieldError, ...] = ()
 
 
 type _Place = tuple[_Place, str | int] | None
-"""Where a value stands: the place around it, and the name or index in there. None: the whole."""
+"""A value's place: its container's place, and its name or index there. None: the whole."""
 
 
 class _RepeatedMembers(list[tuple[str, object]]):
-    """The members of an object that names one of them twice, as they stood."""
+    """The members of an object with a duplicate name, in their order."""
 
 
 def read(data: bytes, *, control_characters: bool = False, most: int | None = None) -> Document:
@@ -53,13 +132,13 @@ def read(data: bytes, *, control_characters: bool = False, most: int | None = No
 
     Args:
         data: the text.
-        control_characters: whether texts may hold these as they are, such as a line feed. RFC 8259
-            asks for escapes, which templates forget.
-        most: how many values it may hold, if there is a limit. They are counted first.
+        control_characters: whether strings may hold control characters, such as a line feed. RFC
+            8259 requires escapes, but templates often lack them.
+        most: the most values that the text may hold, if there is a limit. They are counted first.
 
     Raises:
-        NotJson: if it is none; everything milder is in the document's field errors.
-        TooManyValues: if it holds more than `most`.
+        NotJson: if the text is not JSON. All other errors are the document's field errors.
+        TooManyValues: if it holds more than `most` values.
     """
     parsed = _parsed(data, control_characters=control_characters)
     if isinstance(parsed, Document):
@@ -72,22 +151,20 @@ def read(data: bytes, *, control_characters: bool = False, most: int | None = No
 def read_parts(
     data: bytes, *, member: str, control_characters: bool = False
 ) -> tuple[Document, list[object] | None]:
-    """Parse a JSON text that lists documents, each to be judged by itself.
-
-    The list is the whole, or a member of an object.
+    """Parse a JSON text with a list of documents: the whole text, or a member of an object.
 
     Args:
         data: the text.
-        member: whose list it is, in an object.
-        control_characters: as `read` takes it.
+        member: the name of the member that holds the list.
+        control_characters: as in `read`.
 
     Returns:
-        The whole, with an empty list in that one's place, and what the list holds: nothing of it is
-        looked at yet, so that its caller can count first, and then `check` each. Where there is
-        no list: the whole as it came, and None.
+        The whole with an empty list in place of that one, and the items of the list. The items are
+        not checked yet, so that the caller can count them before it calls `check` for each. Without
+        a list: the whole, and None.
 
     Raises:
-        NotJson: if it is none.
+        NotJson: if the text is not JSON.
     """
     parsed = _parsed(data, control_characters=control_characters)
     if isinstance(parsed, Document):
@@ -107,10 +184,9 @@ def read_parts(
 
 
 def extent(value: object, *, most: int) -> tuple[int, int]:
-    """Count the values that a value is made of, itself included, and the levels it is nested.
+    """Count the values in a value, including itself, and its nested levels.
 
-    Counting ends with the level by which there are more than `most`, before any of those values is
-    looked at.
+    Counting ends at the level where there are more than `most` values, before those are read.
     """
     count, depth, level = 1, 0, [value]
     while containers := [one for one in level if isinstance(one, (dict, list))]:
@@ -129,14 +205,14 @@ def _inside(container: dict[str, object] | list[object]) -> Iterable[object]:
 
 
 def check(parsed: object) -> Document:
-    """Hold a value that something else has made, such as a mapping, to the same rules."""
+    """Check a value that was not read from a text, such as the result of a mapping."""
     errors = FieldErrors()
     value = _checked(parsed, None, 0, errors)
     return Document(value, tuple(errors))
 
 
 def _parsed(data: bytes, *, control_characters: bool) -> object:
-    """Parse, keeping what the checks have to see; a Document where that is not possible."""
+    """Parse a text so that `check` sees duplicate members. Where that fails, give a Document."""
     decode = _lenient if control_characters else _strict
     try:
         return decode(data.removeprefix(codecs.BOM_UTF8).decode())
@@ -148,7 +224,7 @@ def _parsed(data: bytes, *, control_characters: bool) -> object:
         ) from None
     except RecursionError:
         return Document(None, (FieldError("", f"Nested more than {MAX_DEPTH} deep."),))
-    except ValueError:  # an integer of thousands of digits: Python does not read it
+    except ValueError:  # Python does not read an integer of thousands of digits
         return json.loads(
             data.removeprefix(codecs.BOM_UTF8).decode(),
             object_pairs_hook=_object_of,
@@ -175,23 +251,23 @@ def _has_lone_surrogate(text: str) -> bool:
 
 
 def _checked(value: object, place: _Place, depth: int, errors: FieldErrors) -> Json:
-    """Check a value and everything in it; what is invalid becomes None, or is left out.
+    """Check a value and everything in it. An invalid part becomes None, or is left out.
 
-    What there can be most of comes first: half a million numbers fit into the longest body.
+    The types that a body can hold most of come first: it may have half a million numbers.
     """
     if isinstance(value, str):
         if not _has_lone_surrogate(value):
             return value
         detail = "The text holds half of a surrogate pair."
     elif isinstance(value, (int, float)):
-        if -_MAX_INTEGER <= value <= _MAX_INTEGER:  # not so for NaN either
+        if -_MAX_INTEGER <= value <= _MAX_INTEGER:  # also false for NaN
             return value
         detail = _NUMBER
     elif value is None:
         return None
     elif not isinstance(value, (dict, list)):
-        # The parser makes nothing else, but JMESPath has values of its own.
-        detail = "This is no JSON value."
+        # The parser makes no other values, but JMESPath does.
+        detail = "This is not a JSON value."
     elif depth >= MAX_DEPTH:
         detail = f"Nested more than {MAX_DEPTH} deep."
     elif isinstance(value, (dict, _RepeatedMembers)):
@@ -220,7 +296,7 @@ def _checked_members(
 
 
 def _complain(errors: FieldErrors, detail: str, place: _Place) -> None:
-    if errors.are_enough():  # the place would not be told
+    if errors.are_enough():  # the pointer would not be shown
         errors.count += 1
         return
     names: list[str | int] = []

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import CODES, NotFound, Refused, ServiceError
-from shared.core.field_errors import FieldError
 from shared.core.identifiers import loggable_id
+from shared.core.strict_json import FieldError
 
 Trigger = Literal["http", "queue", "webhook", "delivery"]
 

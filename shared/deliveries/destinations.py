@@ -12,8 +12,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from shared.core.configuration import ConfigurationReader, shown_name
-from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_source_name
+from shared.core.strict_json import FieldError
 
 OUTCOMES = ("resolved", "failed")
 _FILTER_PLACES = ("/sources", "/outcomes")

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from shared.app import Application, Services
 from shared.core import errors
 from shared.core.errors import InvalidRequest, ServiceError
-from shared.core.field_errors import FieldError, FieldErrors
-from shared.core.strict_json import Document
+from shared.core.strict_json import Document, FieldError, FieldErrors
 from shared.graph.client import GraphClient
 from shared.identity.managed_identity import Token
 from shared.meetings.models import MEETING_REFERENCES, JoinRequest

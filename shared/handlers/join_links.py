@@ -13,9 +13,8 @@ from shared.core.errors import (
     UnsupportedMediaType,
     to_service_error,
 )
-from shared.core.field_errors import FieldError, FieldErrors
 from shared.core.identifiers import make_request_id
-from shared.core.strict_json import Document, Json, NotJson
+from shared.core.strict_json import Document, FieldError, FieldErrors, Json, NotJson
 from shared.core.telemetry import Event
 from shared.handlers.responses import (
     JSON,

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest, ServiceError, to_service_error
-from shared.core.field_errors import FieldErrors, pointer
 from shared.core.identifiers import is_guid, is_language_tag, is_request_id, is_user_principal_name
 from shared.core.problem_details import to_problem
-from shared.core.strict_json import Document, Json
+from shared.core.strict_json import Document, FieldErrors, Json, pointer
 from shared.identity.bearer_tokens import Caller
 from shared.meetings import teams_links
 from shared.meetings.teams_links import (

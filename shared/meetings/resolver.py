@@ -25,9 +25,8 @@ from cachetools import TTLCache
 from shared.core import errors, remediation
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import Retry
-from shared.core.field_errors import FieldError
 from shared.core.identifiers import classify_non_meeting_id, is_guid
-from shared.core.strict_json import Document
+from shared.core.strict_json import Document, FieldError
 from shared.graph import error_mapping
 from shared.graph import requests as graph_requests
 from shared.graph.client import MAX_TRIES, GraphClient, PendingRequest

@@ -19,9 +19,8 @@ from datetime import UTC, datetime
 
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
-from shared.core.field_errors import FieldError
 from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
-from shared.core.strict_json import Document, Json, NotJson
+from shared.core.strict_json import Document, FieldError, Json, NotJson
 from shared.meetings.models import Alternatives, Correlation, Outcome, reduce_link
 from shared.queues.retry_policy import History
 

@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
 from shared.core.configuration import ConfigurationReader, shown_name
-from shared.core.field_errors import FieldError
 from shared.core.identifiers import (
     is_guid,
     is_header_name,
     is_source_name,
     is_user_principal_name,
 )
+from shared.core.strict_json import FieldError
 from shared.meetings.models import MEETING_REFERENCES
 from shared.webhooks.mapping import FIELDS, Mapper, compile_expression
 from shared.webhooks.presets import PRESETS

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import CODES, GraphUnavailable, ServiceError
-from shared.core.field_errors import FieldError
+from shared.core.strict_json import FieldError
 from shared.queues.dead_letters import MOST_ORIGINAL, DeadLetter, Reason, restorable
 from shared.queues.messages import decode, read
 from tests.unit.memory_queues import as_bytes, make_request

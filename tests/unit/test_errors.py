@@ -3,7 +3,7 @@
 import pytest
 
 from shared.core.errors import CODES, InvalidRequest, Retry, ServiceError
-from shared.core.field_errors import FieldError
+from shared.core.strict_json import FieldError
 
 CONTRACT = {
     "invalid_request": (400, Retry.NEVER),

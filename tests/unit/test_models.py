@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest
-from shared.core.field_errors import MOST
-from shared.core.strict_json import Document, Json
+from shared.core.strict_json import MOST_FIELD_ERRORS, Document, Json
 from shared.meetings.models import (
     MAX_CONTEXT_BYTES,
     Correlation,
@@ -322,7 +321,7 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_pointers() -> None:
 
 def test_the_number_of_faults_is_bounded() -> None:
     """However much nonsense was sent."""
-    assert len(faults({f"x{number}": 1 for number in range(1000)})) == MOST
+    assert len(faults({f"x{number}": 1 for number in range(1000)})) == MOST_FIELD_ERRORS
 
 
 def test_the_detail_says_how_many_faults_there_are_and_the_first() -> None:

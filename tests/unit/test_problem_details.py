@@ -5,8 +5,8 @@ import json
 import pytest
 
 from shared.core import errors
-from shared.core.field_errors import FieldError
 from shared.core.problem_details import MEDIA_TYPE, retry_after_header, to_problem
+from shared.core.strict_json import FieldError
 
 
 def test_a_problem_has_the_members_of_the_contract() -> None:

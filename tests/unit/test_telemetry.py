@@ -11,7 +11,7 @@ import pytest
 from shared.core import telemetry
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import InvalidRequest, MeetingNotFound
-from shared.core.field_errors import FieldError
+from shared.core.strict_json import FieldError
 from shared.core.telemetry import (
     EVENTS,
     FIELDS,
