@@ -187,8 +187,8 @@ def _parser() -> argparse.ArgumentParser:
         "soak",
         help="send thousands of messages while everything fails, and count the answers",
         **_told(
-            "Send messages while Graph misbehaves, services go away and workers are killed. All "
-            "is well if every request is accounted for.",
+            "Send messages while Graph misbehaves, services go away or fall silent, and workers "
+            "are killed. All is well if every request is accounted for.",
             takes="about ten minutes for 10,000 messages, a minute or two for 600",
             examples=["soak", "soak --messages 600 --seconds 480"],
         ),

@@ -1,7 +1,8 @@
 """`python dev.py soak`: is every request accounted for while everything around it fails?
 
 Messages come in steadily while Graph throttles, fails, resets, hangs and cuts bodies (a fifth of
-all calls), the identity endpoint and the queue service go away for a while, and workers are killed.
+all calls), the identity endpoint, the queue service and the name server go away or fall silent, one
+after the other, and workers are killed.
 Then the world heals, and whatever waits has to come to its end.
 """
 
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +22,11 @@ from dev.terminal import green, red, working, wrapped
 
 SEED = 20
 RATE = 25.0  # messages a second, at most; the emulator does little more
-LEAST_SENDING = 45.0  # seconds; outages and kills need some time to lie in
+LEAST_SENDING = 75.0  # seconds; outages and kills need some time to lie in
 LEAST_KILLS, MESSAGES_PER_KILL = 12, 250
 SPARED_FROM = 0.5  # share of the messages after which the first host's worker is left alone
-IDENTITY_AWAY, QUEUES_AWAY = 0.15, 0.35  # when, as shares of the messages
-AWAY = 8.0  # seconds
+FIRST_OUTAGE, BETWEEN_OUTAGES = 0.1, 0.17  # as shares of the messages
+OUTAGE = 8.0  # seconds
 MOST_OPEN = 1_000  # messages; more are not sent until some are answered
 PROGRESS = 5.0  # seconds between two lines
 MOST_GROWTH = 1.15  # of a worker's memory, from the first to the last third of its samples
@@ -42,7 +43,8 @@ class Course:
     over: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
     kills: int = 0
-    away: set[str] = field(default_factory=set)
+    outages: list[str] = field(default_factory=list)
+    outage: str = ""
     memory: list[float] = field(default_factory=list)
 
     @property
@@ -91,7 +93,7 @@ def soak(*, messages: int, seconds: float) -> int:
 
 @contextmanager
 def _trouble(course: Course, world: World, ledger: Ledger) -> Iterator[None]:
-    """Send messages, take services away and kill workers, each in a thread of its own."""
+    """Send messages, trouble one service after the other and kill workers, each in a thread."""
 
     def kill() -> None:
         for number in range(1, course.kills_planned + 1):
@@ -103,21 +105,21 @@ def _trouble(course: Course, world: World, ledger: Ledger) -> Iterator[None]:
             victims[number % len(victims)].kill_worker()
             course.kills += 1
 
-    def take_away(
-        name: str, start: float, outage: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        if course.reaches(start):
+    def trouble() -> None:
+        for number, (name, outage) in enumerate(world.outages().items()):
+            if not course.reaches(FIRST_OUTAGE + number * BETWEEN_OUTAGES):
+                return
             with outage():
-                course.away.add(name)
-                course.over.wait(AWAY)
-                course.away.discard(name)
+                course.outage = name
+                course.over.wait(OUTAGE)
+            course.outage = ""
+            course.outages.append(name)
 
-    with ThreadPoolExecutor(4, thread_name_prefix="soak") as threads:
+    with ThreadPoolExecutor(3, thread_name_prefix="soak") as threads:
         running = [
             threads.submit(_send, course, world, ledger),
             threads.submit(kill),
-            threads.submit(take_away, "identity", IDENTITY_AWAY, world.without_identity),
-            threads.submit(take_away, "queues", QUEUES_AWAY, world.without_queues),
+            threads.submit(trouble),
         ]
         try:
             yield
@@ -159,10 +161,10 @@ def _waiting(world: World) -> int:
 
 
 def _progress(course: Course, world: World, ledger: Ledger) -> str:
-    away = f"  away: {', '.join(sorted(course.away))}" if course.away else ""
+    outage = f"  {course.outage}" if course.outage else ""
     return (
         f"{course.elapsed:4.0f} s  sent {course.sent:6,}  open {ledger.open:5,}  "
-        f"queued {_waiting(world):5,}  killed {course.kills:2}{away}"
+        f"queued {_waiting(world):5,}  killed {course.kills:2}{outage}"
     )
 
 
@@ -180,6 +182,11 @@ def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> 
     calls = world.graph.count()
     attempts = ledger.attempts()
     print(f"\n{course.sent:,} messages in {course.elapsed:.0f} s; {course.kills} workers killed")
+    print(f"  outages: {', '.join(course.outages)}")
+    if world.names is None:
+        print("  names silent: not tried, since that takes Linux, and root")
+    else:
+        print(f"  questions for a name without an answer: {world.names.unanswered:,}")
     for outcome, count in sorted(ledger.outcomes().items()):
         print(f"  {outcome}: {count:,}")
     print(f"  answered more than once: {ledger.duplicates():,} further answers")
@@ -194,6 +201,7 @@ def _report(course: Course, world: World, ledger: Ledger, *, finished: bool) -> 
         faults.append(f"not finished: {ledger.open:,} open, {_waiting(world):,} on the queue")
     if course.kills < course.kills_planned:
         faults.append(f"only {course.kills} of {course.kills_planned} workers were killed")
+    faults += [f"not tried: {name}" for name in world.outages() if name not in course.outages]
     faults += _growth(course.memory)
     for fault in faults[:20]:
         print(wrapped(f"  {fault}", indent="    "))

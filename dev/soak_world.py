@@ -1,8 +1,9 @@
 """What a soak run runs: two hosts on one set of queues, and a world that keeps failing them."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -30,6 +31,7 @@ from dev.stand_ins.graph_data import Meeting
 from dev.stand_ins.graph_faults import throttle, unavailable
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
 from dev.stand_ins.key_vault import KeyVault
+from dev.stand_ins.name_server import NameServer
 from dev.stand_ins.proxy import ConnectProxy
 from dev.stand_ins.receiver import Receiver
 from dev.stand_ins.tcp_proxy import TcpProxy
@@ -44,7 +46,8 @@ _TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
 _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
 _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
-RECEIVERS = ("steady", "flaky")
+_NAME = "soak.example"
+"""Of this machine, where there is a name server to say so."""
 _SECRET_NAME = "delivery-soak"  # noqa: S105 - a name
 _SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHNvYWsncyBkZWxpdmVyaWVz"  # noqa: S105 - made up
 _RECEIVER_FAULTS = (
@@ -62,13 +65,15 @@ _RECEIVER_FAULTS = (
 class World:
     """The queue service and the identity endpoint, each behind a proxy, Graph, and two hosts.
 
-    A context manager.
+    The identity endpoint and the steady receiver are found by name, where this user may run a name
+    server. A context manager.
 
     Args:
         seed: Of the faults of Graph.
 
     Attributes:
         graph: Microsoft Graph.
+        names: The name server, if there is one.
         meetings: Those it knows.
         hosts: The app, twice.
         receivers: Where outcomes are delivered: one that works, and one that often does not.
@@ -80,6 +85,7 @@ class World:
         self._queue_proxy: TcpProxy
         self._identity_proxy: TcpProxy
         self._queues: Mapping[str, QueueClient] = {}
+        self.names: NameServer | None = None
         self.graph: Graph
         self.meetings: list[Meeting] = []
         self.hosts: list[Host] = []
@@ -94,6 +100,9 @@ class World:
             )
             identity.lifetime = TOKEN_LIFETIME
             self._identity_proxy = parts.enter_context(TcpProxy(identity.port))
+            with suppress(OSError):  # it takes Linux, and root
+                self.names = parts.enter_context(NameServer(folder))
+            name = _NAME if self.names else "localhost"
             self.graph = parts.enter_context(Graph(authority))
             organizers = [
                 self.graph.data.add_user(f"dr.{number}@clinic.example")
@@ -103,12 +112,17 @@ class World:
                 self.graph.data.add_meeting(organizers[number % ORGANIZERS])
                 for number in range(MEETINGS)
             ]
-            tls = make_certificates("*.vault.azure.net", folder=folder)
+            tls = make_certificates("*.vault.azure.net", name, folder=folder)
             vault = parts.enter_context(KeyVault(authority, tls=tls))
             vault.set_secret(_SECRET_NAME, _SECRET)
             proxy = parts.enter_context(ConnectProxy({vault.host: vault.port}))
             self.receivers = {
-                name: parts.enter_context(Receiver(secret=_SECRET)) for name in RECEIVERS
+                "steady": parts.enter_context(Receiver(secret=_SECRET, tls=tls)),
+                "flaky": parts.enter_context(Receiver(secret=_SECRET)),
+            }
+            urls = {
+                "steady": self.receivers["steady"].url.replace("localhost", name),
+                "flaky": self.receivers["flaky"].url,
             }
             azurite = parts.enter_context(Azurite(folder=folder))
             self._queue_proxy = parts.enter_context(TcpProxy(azurite.port))
@@ -117,14 +131,15 @@ class World:
             )
             self._queues = {name: storage.create_queue(name) for name in QUEUES}
             environment = {
-                **self._environment(identity, azurite),
+                **self._environment(identity, azurite, name=name),
                 **proxy.environment,
+                "NO_PROXY": f"{proxy.environment['NO_PROXY']},{name}",
                 "REQUESTS_CA_BUNDLE": str(tls.ca),
                 "KEY_VAULT_URI": vault.url,
                 "DELIVERIES": json.dumps(
                     {
-                        name: {"url": there.url, "secret": _SECRET_NAME, "private": True}
-                        for name, there in self.receivers.items()
+                        receiver: {"url": url, "secret": _SECRET_NAME, "private": True}
+                        for receiver, url in urls.items()
                     }
                 ),
             }
@@ -136,6 +151,7 @@ class World:
                         lease=LEASE,
                         function_key=FUNCTION_KEY,
                         master_key=MASTER_KEY,
+                        python=self.names.python if self.names else sys.executable,
                     )
                 )
                 for _ in range(WORKERS)
@@ -179,23 +195,26 @@ class World:
             self.receivers["flaky"].clear_orders()
             self.receivers["flaky"].release()
 
-    @contextmanager
-    def without_identity(self) -> Iterator[None]:
-        """Take the identity endpoint away until the context ends."""
-        with self._identity_proxy.down():
-            yield
+    def outages(self) -> dict[str, Callable[[], AbstractContextManager[None]]]:
+        """What can befall the services, each until a context ends.
 
-    @contextmanager
-    def without_queues(self) -> Iterator[None]:
-        """Take the queue service away from the hosts and the app until the context ends."""
-        with self._queue_proxy.down():
-            yield
+        One that is away resets connections, one that is silent takes them and never answers.
+        """
+        outages: dict[str, Callable[[], AbstractContextManager[None]]] = {
+            "identity away": self._identity_proxy.down,
+            "queues away": self._queue_proxy.down,
+            "identity silent": self._identity_proxy.stalled,
+            "queues silent": self._queue_proxy.stalled,
+        }
+        return outages if self.names is None else {**outages, "names silent": self.names.silent}
 
-    def _environment(self, identity: IdentityEndpoint, azurite: Azurite) -> dict[str, str]:
+    def _environment(
+        self, identity: IdentityEndpoint, azurite: Azurite, *, name: str
+    ) -> dict[str, str]:
         connection = azurite.connection_string.replace(
             f":{azurite.port}/", f":{self._queue_proxy.port}/"
         )
-        endpoint = f"http://127.0.0.1:{self._identity_proxy.port}/msi/token"
+        endpoint = f"http://{name}:{self._identity_proxy.port}/msi/token"
         return {
             **sample_settings(),
             **identity.environment,

@@ -1,8 +1,6 @@
 """A name server that does not answer costs a request some seconds, by the resolver's options."""
 
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,44 +11,28 @@ import requests
 from dev.host.host import Host
 from dev.host.logs import LogLine
 from dev.local_run import FUNCTION_KEY, MASTER_KEY, ROOT, LocalAzure
+from dev.stand_ins.name_server import NameServer
 from tests.integration.app_under_test import eventually
 from tests.integration.conftest import QUICK_QUEUES
 
-SERVER = "127.53.53.53"
 REQUEST = {"userId": "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65", "onlineMeetingId": "M1"}
 
 
 @pytest.fixture
-def silent_server() -> Iterator[socket.socket]:
-    """A name server that takes questions and answers none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+def names(tmp_path: Path) -> Iterator[NameServer]:
+    """A name server of one's own."""
+    with ExitStack() as parts:
         try:
-            server.bind((SERVER, 53))
-        except OSError:
-            pytest.skip("this user may not listen on port 53")
-        yield server
+            names = parts.enter_context(NameServer(tmp_path))
+        except OSError as error:
+            pytest.skip(f"this user may not run a name server: {error}")
+        yield names
 
 
 @pytest.fixture
-def python(silent_server: socket.socket, tmp_path: Path) -> str:
-    """An interpreter that asks that name server, and no other."""
-    configuration = tmp_path / "resolv.conf"
-    configuration.write_text(f"nameserver {SERVER}\n", encoding="ascii")
-    program = tmp_path / "python"
-    mount = f"mount --bind {configuration} /etc/resolv.conf"
-    run = f'{mount} && exec {sys.executable} "$@"'
-    program.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{run}' sh \"$@\"\n", "ascii")
-    program.chmod(0o755)
-    tried = subprocess.run([program, "-c", ""], capture_output=True, check=False)  # noqa: S603 - ours
-    if tried.returncode:
-        pytest.skip("this user may not mount")
-    return str(program)
-
-
-@pytest.fixture
-def ask(python: str) -> Iterator[Callable[..., tuple[requests.Response, list[LogLine]]]]:
+def ask(names: NameServer) -> Iterator[Callable[..., tuple[requests.Response, list[LogLine]]]]:
     """Ask an app for a link that has to find Graph by its name."""
-    with ExitStack() as apps:
+    with names.silent(), ExitStack() as apps:
 
         def ask(**settings: str | None) -> tuple[requests.Response, list[LogLine]]:
             azure = LocalAzure(
@@ -69,7 +51,7 @@ def ask(python: str) -> Iterator[Callable[..., tuple[requests.Response, list[Log
                 function_key=FUNCTION_KEY,
                 master_key=MASTER_KEY,
                 on_log=lines.append,
-                python=python,
+                python=names.python,
             )
             apps.enter_context(host)
             key = {"x-functions-key": FUNCTION_KEY}
@@ -90,3 +72,21 @@ def test_a_request_ends_in_seconds_where_the_name_server_is_silent(
     assert without.status_code == 504
     assert answer.elapsed < without.elapsed / 2
     eventually(lambda: any('"note":"gaierror"' in line.message for line in lines))
+
+
+def test_a_name_is_found_until_the_name_server_falls_silent(names: NameServer) -> None:
+    """By the address of this machine; a question without an answer is counted."""
+    look_up = "import socket; print(socket.getaddrinfo('graph.soak.example', 443)[0][4][0])"
+
+    def found() -> str:
+        environment = {"RES_OPTIONS": "timeout:1 attempts:1"}
+        command = [names.python, "-c", look_up]
+        return subprocess.run(  # noqa: S603 - ours
+            command, env=environment, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    assert found() == "127.0.0.1"
+    with names.silent():
+        assert found() == ""
+    assert names.unanswered
+    assert found() == "127.0.0.1"
