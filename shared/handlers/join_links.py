@@ -26,7 +26,7 @@ from shared.handlers.responses import (
     read_traceparent,
     with_claims_challenge,
 )
-from shared.identity.bearer_tokens import Caller
+from shared.identity.bearer_tokens import Caller, CallerForbidden
 from shared.meetings.authorization import authorize_for_later
 from shared.meetings.models import ME, Correlation, JoinRequest, Outcome
 from shared.meetings.resolver import Attempt
@@ -236,6 +236,8 @@ def _emit(
     caller: str | None,
     client_request_id: str | None,
 ) -> None:
+    if isinstance(outcome.error, CallerForbidden):
+        caller = outcome.error.caller
     event = telemetry.outcome_event(
         "http",
         outcome.error,

@@ -51,7 +51,21 @@ class ClaimsChallenge(Unauthorized):
         )
 
 
-class _PermissionAbsent(Forbidden):
+class CallerForbidden(Forbidden):
+    """The token is valid, and its owner may not call this service at all.
+
+    Args:
+        detail: what is missing.
+        fix: what the caller or an administrator can do.
+        caller: the caller's name in events.
+    """
+
+    def __init__(self, detail: str, *, fix: str, caller: str) -> None:
+        super().__init__(detail, fix=fix)
+        self.caller = caller
+
+
+class _PermissionAbsent(CallerForbidden):
     """The token lacks scope and app role. RFC 6750 (section 3.1): the challenge names the scope."""
 
 
@@ -169,20 +183,8 @@ def _caller(claims: Mapping[str, Any], token: str) -> Caller:
         raise _invalid_token()
     holds_scope = isinstance(scopes, str) and SCOPE in scopes.split()
     holds_app_role = isinstance(roles, list) and APP_ROLE in roles
-    if not (holds_scope if is_person else holds_app_role):
-        raise _PermissionAbsent(
-            f"The token holds neither the scope {SCOPE}, as a person's, nor the app role "
-            f"{APP_ROLE}, as an application's.",
-            fix=f"Consent to the scope {SCOPE} of this service's app registration, or assign "
-            f"the app role {APP_ROLE} to the application that calls; then get a new token.",
-        )
-    if is_person and _is_a_guests(claims):
-        raise Forbidden(
-            "Guest accounts cannot get join links.",
-            fix="Sign in with an account of this organization itself.",
-        )
     capabilities = claims.get("xms_cc")
-    return Caller(
+    caller = Caller(
         object_id=claims["oid"],
         client_id=_client_id(claims),
         is_person=is_person,
@@ -191,6 +193,21 @@ def _caller(claims: Mapping[str, Any], token: str) -> Caller:
         takes_claims_challenges=isinstance(capabilities, list) and "cp1" in capabilities,
         token=token,
     )
+    if not (holds_scope if is_person else holds_app_role):
+        raise _PermissionAbsent(
+            f"The token holds neither the scope {SCOPE}, as a person's, nor the app role "
+            f"{APP_ROLE}, as an application's.",
+            fix=f"Consent to the scope {SCOPE} of this service's app registration, or assign "
+            f"the app role {APP_ROLE} to the application that calls; then get a new token.",
+            caller=caller.name,
+        )
+    if is_person and _is_a_guests(claims):
+        raise CallerForbidden(
+            "Guest accounts cannot get join links.",
+            fix="Sign in with an account of this organization itself.",
+            caller=caller.name,
+        )
+    return caller
 
 
 def _is_an_applications(claims: Mapping[str, Any]) -> bool:

@@ -112,6 +112,15 @@ def test_callers_with_a_token_are_named_by_their_ids(
     own = app.request(app.meeting(person), userId="me")
     post(app, "join-link", own, Authorization=f"Bearer {token(app, person, **says)}")
 
+    guest = token(app, person, acct=1, **says)
+    without_role = application_token(app, azp=CLIENT, roles=[])
+    refused = {"Authorization": f"Bearer {guest}"}, {"Authorization": f"Bearer {without_role}"}
+    answers = [app.post(app.request(), headers={**key, "x-functions-key": None}) for key in refused]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    ids = [answer.json()["requestId"] for answer in answers]
+    assert told(app, ids[0], "join_link.failed") == {f"user:{person.object_id}"}
+    assert told(app, ids[1], "join_link.failed") == {f"app:{CLIENT}"}
     assert applications == {f"app:{CLIENT}"}
     assert persons == {f"user:{person.object_id}"}
     assert told(app, own["requestId"], "join_link.resolved") == {f"user:{person.object_id}"}
