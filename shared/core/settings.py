@@ -1,4 +1,4 @@
-"""The app's settings, read once from its environment and checked all together."""
+"""The app's settings. They are read once from its environment, and checked together."""
 
 import json
 import math
@@ -29,7 +29,7 @@ NAMES = (
     "QUEUE_RETRY_HOURS",
     "DERIVE_MEETING_ID",
 )
-"""Every setting the app reads; AzureWebJobsStorage also in its identity-based form."""
+"""Each setting that the app reads. AzureWebJobsStorage also has an identity-based form."""
 
 GRAPH_ROOT = "https://graph.microsoft.com"
 ENTRA_AUTHORITY = "https://login.microsoftonline.com"
@@ -38,7 +38,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSettings:
-    """How the queues are reached, in the same two forms as the queue trigger reads."""
+    """The connection to the queues, in the same two forms as the queue trigger reads."""
 
     connection_string: str | None = field(default=None, repr=False)
     queue_service_uri: str | None = None
@@ -47,7 +47,7 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Checked settings. Times are in the unit that their names say."""
+    """The checked settings. Times are in the units of their names."""
 
     storage: StorageSettings
     graph_version: Literal["v1.0", "beta"] = "v1.0"
@@ -71,7 +71,7 @@ class Settings:
         """Read the settings from a mapping such as `os.environ`.
 
         Raises:
-            SettingsInvalid: with one field error for each invalid setting; none holds a value.
+            SettingsInvalid: with one field error for each invalid setting. None quotes a value.
         """
         settings, field_errors = cls.read(environment)
         if field_errors:
@@ -88,7 +88,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "tuple[Settings, Sequence[FieldError]]":
-        """Read the settings, invalid ones as if absent, and what is wrong with those."""
+        """Read the settings, and their field errors. Invalid settings count as absent."""
         reader = _SettingsReader(environment)
         settings = cls(
             storage=reader.storage(),
@@ -121,7 +121,7 @@ class Settings:
 
 
 class _SettingsReader:
-    """Reads settings one by one, and collects what is wrong with them."""
+    """Reads single settings, and collects their field errors."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.field_errors = FieldErrors()
@@ -130,7 +130,7 @@ class _SettingsReader:
     def read[Value, Default](
         self, name: str, parse: Callable[[str], Value], default: Default
     ) -> Value | Default:
-        """Parse one setting; absent and blank both mean its default."""
+        """Parse one setting. An absent or blank one has its default."""
         text = self._text(name)
         if text is None:
             return default
@@ -163,7 +163,7 @@ class _SettingsReader:
         )
 
     def require(self, *names: str, where: str) -> None:
-        """Complain about settings that are absent where another makes them needed."""
+        """Add a field error for each of these settings that is absent although another needs it."""
         for name in names:
             if self._text(name) is None:
                 self.field_errors.append(FieldError(name, f"Is needed where {where}."))
@@ -196,11 +196,11 @@ def _is_loopback(url: str) -> bool:
 
 
 def _root_or_loopback(root: str) -> Callable[[str], str]:
-    """Only this root or a loopback address: whoever gets a call gets a token with it."""
+    """Allow only this root or a loopback address, because each call there carries a token."""
 
     def parse(text: str) -> str:
         text = text.rstrip("/")
-        parts = urlsplit(text)  # ValueError for what is no URL at all
+        parts = urlsplit(text)  # ValueError for a text that is not a URL
         plain = not (parts.path or parts.query or parts.fragment or parts.username)
         if text != root and not (plain and _is_loopback(text)):
             raise ValueError(f"Must be {root} (or a loopback address, for a local run).")
@@ -210,7 +210,7 @@ def _root_or_loopback(root: str) -> Callable[[str], str]:
 
 
 def _with_message[Value](parse: Callable[[str], Value], message: str) -> Callable[[str], Value]:
-    """Replace whatever a parser of the standard library says, since it may quote the value."""
+    """Replace the text of a standard library's parser, because it may quote the value."""
 
     def checked(text: str) -> Value:
         try:

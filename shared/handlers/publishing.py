@@ -1,4 +1,4 @@
-"""Where an outcome goes: to each destination that takes it, and to the result queue."""
+"""Writes an outcome to the result queue, and to the delivery queue for each destination."""
 
 from collections.abc import Callable
 
@@ -19,24 +19,24 @@ def publish_outcome(
     caller: str,
     traceparent: str | None,
 ) -> None:
-    """Put an outcome on the queues. When this returns, they have it.
+    """Put an outcome on the queues. When this returns, it is written.
 
-    On the result queue always, or, with RESULTS_QUEUE=unclaimed, where no destination takes it. On
-    the delivery queue once for each destination that takes it.
+    It goes to the result queue always, or with RESULTS_QUEUE=unclaimed only if no destination takes
+    it. It goes to the delivery queue once for each destination that takes it.
 
     Args:
-        services: what it takes.
-        outcome: of the request.
+        services: the app's services.
+        outcome: the request's outcome.
         write: puts a message on a queue.
-        time: of the outcome, in seconds since the epoch.
+        time: the time of the outcome, in seconds since the epoch.
         attempts: how often the request was tried.
-        source: the webhook source's name, if it came from one.
-        caller: who asked, as events name it.
-        traceparent: of the request, where known.
+        source: the webhook source's name, if the request came from one.
+        caller: the caller's name in events.
+        traceparent: the request's trace context, where known.
 
     Raises:
-        QueueUnavailable: if one could not be written. Others may have been: do it all again, since
-            whoever reads takes each outcome once.
+        QueueUnavailable: if a queue could not be written. Others may have been written. So the
+            caller publishes the outcome again, and readers drop duplicates by the request id.
     """
     event = messages.to_event(
         outcome, time=time, attempts=attempts, source=source, traceparent=traceparent

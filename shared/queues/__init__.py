@@ -1,1 +1,1 @@
-"""The storage queues: the client, the messages, the dead letters, the retry policy."""
+"""The storage queues: the client, the messages, dead letters and the retry policy."""

@@ -1,4 +1,4 @@
-"""Writing to the storage queues, now or later, by the same connection as the trigger's."""
+"""Writes to the storage queues, at once or delayed, with the queue trigger's connection."""
 
 import math
 import threading
@@ -27,7 +27,7 @@ _DAY = 24 * 60 * 60
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 3
 _MOST_WRITERS = 64
-"""As many as the worker has threads, so that none waits for another's write."""
+"""How many writes may run at once: one for each of the worker's threads."""
 _FIX = (
     "Check that the queue exists and that the app's identity is Storage Queue Data Contributor on "
     "it."
@@ -35,13 +35,13 @@ _FIX = (
 
 
 class Queues:
-    """The queues of the contract.
+    """The app's queues.
 
     Args:
-        storage: a connection string, or an address that the identity may write to.
-        identity: for a connection without a key.
+        storage: a connection string, or the address of the queue service.
+        identity: the identity for a connection without a key.
         http: the process's HTTP client.
-        retention_days: for how long results, dead letters and deliveries are kept.
+        retention_days: how long results, dead letters and deliveries are kept, in days.
     """
 
     def __init__(
@@ -63,31 +63,33 @@ class Queues:
     def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
         """Write a message. When this returns, the queue has it.
 
-        A request never expires: it was accepted. Every other message does, when it has been there
-        to be read for the days of retention: its delay comes on top, so that a retry is never lost.
+        A request never expires, because the app has accepted it. Any other message expires after
+        its delay and the days of retention, so that a delayed retry is never lost.
 
-        A thread of its own writes, so that whatever hangs holds up nobody past the deadline.
+        A separate thread writes, so that a storage service that hangs delays no caller past its
+        deadline.
 
         Args:
-            queue: its name.
+            queue: the queue's name.
             message: the text, at most 64 KiB.
             deadline: how long the caller can wait.
-            delay: seconds for which nobody sees it; a week at most.
+            delay: how long the message is hidden, in seconds, at most a week.
 
         Raises:
-            QueueUnavailable: if it could not be written; it may have been, so send it again.
+            QueueUnavailable: if the message is not known to be written. It may have been, so the
+                caller sends it again.
         """
         writing = self._writers.submit(copy_context().run, self._write, queue, message, delay)
         try:
             writing.result(timeout=deadline.remaining())
         except TimeoutError as error:
-            writing.cancel()  # if it has not begun
+            writing.cancel()  # stops a write that has not begun
             raise QueueUnavailable(
                 f"The queue {queue} does not answer.", fix=_FIX, cause=root_cause(error)
             ) from None
 
     def _write(self, queue: str, message: str, delay: float) -> None:
-        from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, and not for HTTP
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, which HTTP requests do not need
 
         hidden = math.ceil(delay)
         lifetime = _NEVER if queue == REQUESTS else hidden + self._retention_seconds
@@ -101,10 +103,11 @@ class Queues:
             ) from None
 
     def length(self, queue: str, *, deadline: Deadline) -> int:
-        """Count a queue's messages, hidden ones too, as storage estimates it.
+        """Give storage's estimate of the number of messages in a queue, including hidden ones.
 
         Raises:
-            QueueUnavailable: if it is not there, may not be read, or does not answer in time.
+            QueueUnavailable: if the queue does not exist, may not be read, or does not answer by
+                the deadline.
         """
         from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415 - as above
 
@@ -136,7 +139,7 @@ class Queues:
             "transport": self._http.azure_transport(
                 connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS
             ),
-            # The library's own waits, of 15 seconds and more, would hold a thread for them.
+            # The library's own retries would occupy the thread for 15 seconds and more.
             "retry_policy": LinearRetry(backoff=1, random_jitter_range=1, retry_total=2),
         }
         if self._storage.connection_string is not None:

@@ -1,4 +1,4 @@
-"""Dead letters: requests that are not tried any more, with what is needed to replay them."""
+"""Dead letters: requests and deliveries that are not tried again, in a form to replay them."""
 
 import base64
 import enum
@@ -16,14 +16,14 @@ from shared.queues.client import REQUESTS
 from shared.queues.messages import Incoming
 
 MOST_ORIGINAL = 54_000
-"""ASCII characters for the original: with the rest of the dead letter it fits into a message."""
+"""How many ASCII characters the original may have, so that the dead letter fits into a message."""
 
 _LEFT_OUT = frozenset({"message", "errors"})
-"""Of the problem: what is said twice, and what could be long; the original shows it as well."""
+"""Members of the problem that are left out: they repeat others, or may be long."""
 
 
 class Reason(enum.StrEnum):
-    """Why a request was given up on, or the delivery of its outcome."""
+    """Why a request or delivery is not tried again."""
 
     UNDECODABLE = "undecodable"
     RETRY_TIME_SPENT = "retry_time_spent"
@@ -35,20 +35,20 @@ class Reason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """One message that was given up on.
+    """A request or delivery that is not tried again.
 
     Attributes:
-        reason: Why.
-        error: What went wrong the last time.
-        request_id: The request's, where it could be read.
-        original: The message that would try anew.
-        queue: Where that message belongs.
-        destination: Whom a delivery was for.
-        message_id: The queue's id of the message that was given up on.
+        reason: Why it is not tried again.
+        error: The error of the last try.
+        request_id: The request's id, where it could be read.
+        original: The message to put back for a replay.
+        queue: The queue of that message.
+        destination: The destination's name, for a delivery.
+        message_id: The queue's id of the last message.
         dequeue_count: How often the host had given out that message.
         first_seen: When the request first arrived, in seconds since the epoch.
         attempts: How often it was tried.
-        traceparent: Of the request, where known.
+        traceparent: The request's trace context, where known.
     """
 
     reason: Reason
@@ -64,10 +64,10 @@ class DeadLetter:
     destination: str | None = None
 
     def to_message(self) -> str:
-        """Write it as a queue message (ASCII JSON).
+        """Write the queue message (ASCII JSON).
 
-        The original is a text; in base64 where it is none, or is too long with its escapes. Of one
-        that is too long even so, only the beginning is kept.
+        The original is written as a text. It is written in base64 if it is not a text, or is too
+        long with its escapes. If it is too long even then, only its beginning is kept.
         """
         problem = to_problem(self.error, request_id=self.request_id)
         members: dict[str, Json] = {
@@ -98,14 +98,14 @@ def _written(original: bytes) -> dict[str, Json]:
 
 
 def restorable(body: bytes, incoming: Incoming) -> bytes:
-    """Give the message that would try a request anew, from the start.
+    """Give the message that replays a request from the start.
 
-    It holds the request as it was read, with no blanks around it, no more of a pasted text than the
-    Teams link, and no earlier tries. Where there is no valid request, it is the message itself.
+    It holds the request as it was read: without blanks around it, with only the Teams link of a
+    pasted text, and without earlier tries. If there is no valid request, it is the message itself.
 
     Args:
         body: the message.
-        incoming: what was read in it.
+        incoming: what was read from it.
     """
     try:
         JoinRequest.from_document(incoming.document, request_id=incoming.default_request_id)

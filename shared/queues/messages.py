@@ -1,9 +1,8 @@
-"""Queue messages: what workflows put in, in each of its forms, and what this app writes.
+"""Reads the messages of the request queue in each of their forms, and writes the app's messages.
 
-The app puts requests on the request queue in an envelope of its own: CloudEvents 1.0 (structured
-JSON, ASCII) with what a request has been through as extension attributes, and with a version, since
-messages outlive a deployment by days. It is read back like any other envelope. Outcomes are
-CloudEvents, too.
+The app writes requests in its own envelope: CloudEvents 1.0 (structured JSON, ASCII), with the
+request's history as extension attributes. The envelope has a version, because messages can be older
+than a deployment. It is read like any other envelope. Outcomes are CloudEvents as well.
 """
 
 import base64
@@ -25,22 +24,22 @@ from shared.meetings.models import Alternatives, Correlation, Outcome, reduce_li
 from shared.queues.retry_policy import History
 
 MAX_DEQUEUE_COUNT = 5
-"""How often the host gives out a message: the figure of host.json."""
+"""How often the host gives out a message (maxDequeueCount in host.json)."""
 
 _TYPE = "virtual-appointment.join-link"
 REQUESTED = f"{_TYPE}.requested"
 RESOLVED = f"{_TYPE}.resolved"
 FAILED = f"{_TYPE}.failed"
 VERSION = 1
-"""Of the app's own envelope: another one for what an earlier app would misread."""
+"""The version of the app's envelope. A change that an earlier app would misread needs a new one."""
 QUEUE = "queue"
-"""Stands in events for whoever may write to the queue."""
+"""The caller's name in events for a message that somebody else has put on the queue."""
 _QUEUE = "/virtual-appointment/queue"
 _WEBHOOKS = "/virtual-appointment/webhooks/"
 _MOST_ALTERNATIVES = 4096
-"""Characters for alternatives beside the request, as they are escaped in a dead letter."""
+"""How many characters the alternatives may have, with the escapes of a dead letter."""
 _MOST_ITEMS = 1000
-"""More requests that could be answered do not fit into a message."""
+"""How many requests a list may have. No more valid ones fit into a message."""
 _MOST_QUOTES = 3
 """How often a JSON text may be quoted as a JSON string."""
 _REQUEST_ID = re.compile(rb'"requestId\\*"\s*:\s*\\*"([!\x23-\x5b\x5d-\x7e]{1,128})\\*"')
@@ -54,8 +53,8 @@ class QueueMessage:
 
     Attributes:
         body: Its text.
-        message_id: The queue's id of it.
-        dequeue_count: How often it was given out, this time included.
+        message_id: Its id on the queue.
+        dequeue_count: How often it was given out, including this time.
         inserted_on: When it was put on the queue, in seconds since the epoch.
     """
 
@@ -66,16 +65,16 @@ class QueueMessage:
 
     @property
     def is_last(self) -> bool:
-        """Whether the host gives up on the message if this time fails."""
+        """Whether this is the last time that the host gives out the message."""
         return self.dequeue_count >= MAX_DEQUEUE_COUNT
 
 
 class MessageUndecodable(ValueError):
-    """The message holds no JSON in any form. The message of this error quotes nothing of it.
+    """The queue message holds no JSON in any form. The error's text does not quote it.
 
     Attributes:
-        request_id: The envelope's id, where only what is in the envelope cannot be read; or the
-            request's own, where that is all that can be read.
+        request_id: The envelope's id, if only the envelope can be read; or the request's own id, if
+            nothing else can be read.
     """
 
     def __init__(self, detail: str, *, request_id: str | None = None) -> None:
@@ -84,15 +83,15 @@ class MessageUndecodable(ValueError):
 
 
 class VersionUnknown(MessageUndecodable):
-    """A later version of the app has written this message: that one can read it."""
+    """A later version of the app has written this message. This version cannot read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """A decoded message: the request's document, and what the envelope says beside it.
+    """A decoded message: the request's document, and what the envelope says about it.
 
-    `source`, a webhook source's name, `caller`, who asked over HTTP, `history` and `alternatives`
-    come from envelopes of ours alone. `items` are the requests of a message that holds a list.
+    `source` (a webhook source's name), `caller` (who asked over HTTP), `history` and `alternatives`
+    are read only from the app's own envelopes. `items` are the requests of a list.
     """
 
     document: Document = field(repr=False)
@@ -112,12 +111,12 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What can be read of a message.
+    """The readable part of a message.
 
     Attributes:
-        incoming: What was decoded; without a request where nothing could be.
-        correlation: The request's id and context. The id is empty where none can be found.
-        error: Why nothing could be decoded.
+        incoming: What was decoded. It has no request if nothing could be.
+        correlation: The request's id and context. The id is empty if there is none.
+        error: Why the message could not be decoded; None if it could.
     """
 
     incoming: Incoming
@@ -126,7 +125,7 @@ class Reading:
 
 
 def read(body: bytes) -> Reading:
-    """Read a message as far as it goes. Raises nothing."""
+    """Read a message as far as it can be read. This raises nothing."""
     error: ServiceError
     try:
         incoming = decode(body)
@@ -137,7 +136,7 @@ def read(body: bytes) -> Reading:
         )
     except MessageUndecodable as undecodable:
         request_id, error = undecodable.request_id or "", InvalidRequest(str(undecodable))
-    except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter all the same
+    except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter as well
         _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - a traceback may quote it
         request_id, error = "", InvalidRequest("The message could not be read; the log says where.")
     else:
@@ -152,13 +151,13 @@ def read(body: bytes) -> Reading:
 def decode(body: bytes) -> Incoming:
     """Read a request or a list of them, bare or as the `data` of a CloudEvents or Event Grid event.
 
-    The text may be plain JSON or its base64, and JSON in a JSON string is read as well. Without a
-    request id of its own, a request gets the envelope's, else the hash of the message's bytes, or
-    in a list the hash of its content: the same one if the message comes again.
+    The text may be JSON, base64 of JSON, or JSON in a JSON string. A request without an id gets the
+    envelope's id, else a hash of the message's bytes, or in a list a hash of its content. So it has
+    the same id if the message comes again.
 
     Raises:
-        MessageUndecodable: if there is no JSON to be found.
-        VersionUnknown: if the envelope is ours, and of another version.
+        MessageUndecodable: if the message holds no JSON.
+        VersionUnknown: if it has the app's own envelope, in another version.
     """
     text = body
     try:
@@ -170,7 +169,7 @@ def decode(body: bytes) -> Incoming:
 
 
 def digest(body: bytes) -> str:
-    """Give a request id for a message that has none: the same one if it comes again."""
+    """Give a request id for a message without one. It is the same if the message comes again."""
     return hashlib.sha256(body).hexdigest()
 
 
@@ -180,9 +179,9 @@ def _single(
     """Read a request, a list of them, or the event around either.
 
     Args:
-        document: what was read.
-        parts: what its list holds, if it or its `data` is one; a list in a list is none.
-        default_request_id: the request's, unless it or the event has one.
+        document: the document that was read.
+        parts: the items of the list, if the document or its `data` is a list.
+        default_request_id: the request's id, if neither it nor the event has one.
     """
     value = document.value
     if not isinstance(value, dict):
@@ -216,7 +215,7 @@ def _single(
 
 
 def _list(document: Document, parts: Sequence[object], *, default_request_id: str) -> Incoming:
-    """Read a list of requests: what is wrong with one of them is no matter of the others."""
+    """Read a list of requests. An invalid one does not affect the others."""
     if len(parts) > _MOST_ITEMS:
         raise NotJson(f"The list holds {len(parts):,} items; at most {_MOST_ITEMS:,} fit.")
     items = []
@@ -243,7 +242,7 @@ def _data(
     *,
     request_id: str,
 ) -> Incoming:
-    """Read what is in an envelope."""
+    """Read the request or the list of requests in an envelope."""
     data, encoded = value.get("data"), value.get("data_base64")
     if isinstance(encoded, str) or (isinstance(data, str) and not envelope.field_errors):
         inner = _from_base64(encoded.encode()) if isinstance(encoded, str) else str(data).encode()
@@ -265,7 +264,7 @@ def _json_text(body: bytes) -> bytes:
 
 
 def _from_base64(text: bytes) -> bytes:
-    """Decode base64, in lines and without its padding if need be."""
+    """Decode base64, which may have line breaks and lack its padding."""
     joined = b"".join(text.split())
     try:
         return base64.b64decode(joined + b"=" * (-len(joined) % 4), validate=True)
@@ -274,7 +273,7 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
-    """Read JSON, in a JSON string if need be, and what it lists: itself or as its `data`."""
+    """Read JSON, which may be quoted as a JSON string, and the items of its list, if any."""
     document, parts = strict_json.read_parts(text, member="data", control_characters=True)
     for _ in range(_MOST_QUOTES):
         if not isinstance(document.value, str) or document.field_errors:
@@ -285,7 +284,7 @@ def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
 
 
 def _find_request_id(text: bytes) -> str | None:
-    """Find the request's id in a text that is not JSON, if there is exactly one."""
+    """Find the request's id in a text that is not JSON. None if there is not exactly one."""
     found = set(_REQUEST_ID.findall(text))
     return found.pop().decode() if len(found) == 1 else None
 
@@ -304,14 +303,16 @@ def to_event(
     source: str | None = None,
     traceparent: str | None = None,
 ) -> dict[str, Json]:
-    """Give an outcome as CloudEvents 1.0.
+    """Make the event of an outcome (CloudEvents 1.0).
+
+    Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
     Args:
-        outcome: of the request.
-        time: of the outcome, in seconds since the epoch.
+        outcome: the request's outcome.
+        time: the time of the outcome, in seconds since the epoch.
         attempts: how often the request was tried.
-        source: the webhook source's name, if it came from one.
-        traceparent: of the request, where known.
+        source: the webhook source's name, if the request came from one.
+        traceparent: the request's trace context, where known.
     """
     event: dict[str, Json] = {
         "specversion": "1.0",
@@ -333,7 +334,7 @@ def to_event(
 
 
 def write_event(event: Mapping[str, Json]) -> str:
-    """Write an outcome's event as a message (structured JSON, ASCII)."""
+    """Write an outcome's event as a queue message (structured JSON, ASCII)."""
     return json.dumps(event, separators=(",", ":"))
 
 
@@ -347,18 +348,17 @@ def write_request(
     history: History | None = None,
     alternatives: Alternatives = (),
 ) -> str:
-    """Write a request as a message.
+    """Write a request as a queue message.
 
-    One that is valid fits, however its characters are escaped. Of a text that was pasted only the
-    Teams link is written.
+    A valid request always fits into a message. Only the Teams link of a pasted text is written.
 
     Args:
         value: the request's JSON.
-        request_id: of the request; the envelope's id, for a request that does not hold its own.
+        request_id: the request's id. It is also the envelope's, for a request without its own.
         source: the webhook source's name, if it came from one.
         caller: who asked, as events name it; one of the queue or a source need not be written.
-        traceparent: of the request, where known.
-        history: what it has been through; None for one that is to be tried from the start.
+        traceparent: the request's trace context, where known.
+        history: its earlier tries; None for a request that starts from the beginning.
         alternatives: what to try in place of the request's own members. As many are written as
             there is room for.
     """
@@ -383,7 +383,7 @@ def write_request(
 
 
 def _source_uri(source: str | None) -> str:
-    """Say where a request came from, as CloudEvents do: a webhook source, or the queue."""
+    """Give the CloudEvents `source` of a request: a webhook source, or the queue."""
     return _QUEUE if source is None else _WEBHOOKS + source
 
 
@@ -392,7 +392,7 @@ def _is_ours(envelope: Mapping[str, Json]) -> bool:
 
 
 def _read_source(envelope: Mapping[str, Json]) -> str | None:
-    """Find the webhook source's name in an envelope; in one of ours only."""
+    """Read the webhook source's name from the app's own envelope."""
     uri = envelope.get("source")
     if not _is_ours(envelope) or not isinstance(uri, str):
         return None
@@ -401,14 +401,14 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
 
 
 def _read_caller(envelope: Mapping[str, Json]) -> str | None:
-    """Find who asked over HTTP; in an envelope of ours only."""
+    """Read the caller over HTTP from the app's own envelope."""
     caller = envelope.get("caller")
     valid = _is_ours(envelope) and isinstance(caller, str) and is_caller(caller)
     return str(caller) if valid else None
 
 
 def _write_alternatives(alternatives: Alternatives) -> str:
-    """Write them as JSON in a string, since CloudEvents have no attributes that are lists."""
+    """Write alternatives as JSON in a string, because CloudEvents attributes cannot be lists."""
     reduced = [reduce_link(dict(each)) for each in alternatives]
     for count in range(len(reduced), 0, -1):
         text = json.dumps(reduced[:count], ensure_ascii=False, separators=(",", ":"))
@@ -418,7 +418,7 @@ def _write_alternatives(alternatives: Alternatives) -> str:
 
 
 def _read_alternatives(envelope: Mapping[str, Json]) -> Alternatives:
-    """Find what to try in place of a request's own members; in one of our envelopes only."""
+    """Read a request's alternatives from the app's own envelope."""
     text = envelope.get("alternatives")
     if envelope.get("type") != REQUESTED or not isinstance(text, str):
         return ()
@@ -432,5 +432,5 @@ def _read_alternatives(envelope: Mapping[str, Json]) -> Alternatives:
 
 
 def _read_history(envelope: Mapping[str, Json]) -> History:
-    """Find what a request has been through; in an envelope of ours only."""
+    """Read a request's history from the app's own envelope."""
     return History.from_members(envelope) if _is_ours(envelope) else History()

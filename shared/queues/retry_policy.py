@@ -1,6 +1,6 @@
-"""When a request is tried again: pure decisions, from an error and what went before it.
+"""Decides when a request or delivery is tried again, from its error and its history.
 
-Nothing waits in here: a delayed retry is a hidden queue message.
+Nothing waits here: a delayed retry is a hidden queue message.
 """
 
 import enum
@@ -17,15 +17,15 @@ SHORTEST_DELAY = 5.0
 LONGEST_DELAY = 15 * 60.0
 OPERATOR_DELAY = 15 * 60.0
 FEW_DELAYS = (30.0, 120.0, 300.0)
-"""Between a few tries, within ten minutes: a new meeting is known everywhere by then."""
+"""The delays for `Retry.FEW` in seconds, ten minutes in all: by then Graph finds a new meeting."""
 LEAST_TRIES = 5
-"""Had even by a message that came while the app was stopped, so that its time is spent."""
+"""How often a message is tried at least, even if its hours passed while the app was stopped."""
 _MOST_ATTEMPTS = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a request has been through. It travels with each message that tries it again.
+    """The earlier tries of a request or delivery. Each message that tries it again holds it.
 
     Attributes:
         attempts: How often it was tried.
@@ -41,7 +41,7 @@ class History:
 
     @classmethod
     def from_members(cls, members: Mapping[str, Json]) -> Self:
-        """Read it from a message; what makes no sense was never written, and counts for nothing."""
+        """Read the history from a message's members. Invalid members give an empty history."""
         match members:
             case {
                 "attempts": int(attempts),
@@ -60,7 +60,7 @@ class History:
         return cls()
 
     def to_members(self) -> dict[str, Json]:
-        """Write it, as members of a message."""
+        """Give the history as members of a message."""
         return {
             "attempts": self.attempts,
             "repeats": self.repeats,
@@ -69,19 +69,19 @@ class History:
         }
 
     def arrived(self, inserted_on: float) -> float:
-        """Say when the request first arrived, given when this message was put on the queue.
+        """Give the time when the request first arrived, in seconds since the epoch.
 
-        The earlier of the two: no message can claim to be younger than it is.
+        It is never later than `inserted_on`, the time when this message was put on the queue.
         """
         return inserted_on if self.first_seen is None else min(self.first_seen, inserted_on)
 
     def after(self, error: ServiceError, *, deliveries: int, inserted_on: float) -> "History":
-        """Add the try that has just ended in an error.
+        """Give the history with the try that has just failed.
 
         Args:
-            error: of this try.
-            deliveries: how often the host has given out this message; tries that were cut off
-                count as well.
+            error: the error of this try.
+            deliveries: how often the host has given out this message. Tries that ended with the
+                process count as well.
             inserted_on: when this message was put on the queue, in seconds since the epoch.
         """
         return History(
@@ -93,7 +93,7 @@ class History:
 
 
 class End(enum.Enum):
-    """Why there is no further try."""
+    """Why a request is not tried again."""
 
     FINAL = "another try would say the same"
     TIME_SPENT = "the time for retries is over"
@@ -107,17 +107,17 @@ def plan(
     retry_seconds: float,
     draw: Callable[[float, float], float],
 ) -> float | End:
-    """Decide what becomes of a request whose try has ended in an error.
+    """Decide when a request or delivery is tried again after an error.
 
     Args:
-        error: one that the queue tries again: its `retry` is FEW, OPERATOR or BACK_OFF.
-        history: this try included.
+        error: the error, whose `retry` is FEW, OPERATOR or BACK_OFF.
+        history: the history, including this try.
         now: seconds since the epoch.
-        retry_seconds: for how long after its arrival a request is tried.
-        draw: draws a number between two bounds.
+        retry_seconds: how long after its arrival a request is tried (QUEUE_RETRY_HOURS).
+        draw: draws a random number between two bounds.
 
     Returns:
-        Seconds until the next try, at most retry_after.MAX_SECONDS, or why there is none.
+        The seconds until the next try, at most retry_after.MAX_SECONDS; or why there is none.
     """
     match error.retry:
         case Retry.FEW:
@@ -137,11 +137,13 @@ def plan(
 
 
 def _back_off(error: ServiceError, attempts: int, draw: Callable[[float, float], float]) -> float:
-    """Exponential with full jitter; never sooner than Retry-After, and then spread by a tenth.
+    """Give the back-off in seconds: exponential with full jitter, but not less than Retry-After.
+
+    A Retry-After is made up to a tenth longer, so that messages do not come back together.
 
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    doublings = min(attempts, 10)  # beyond it the longest delay is reached anyway
+    doublings = min(attempts, 10)  # with more, the longest delay is reached anyway
     delay = draw(SHORTEST_DELAY, min(LONGEST_DELAY, SHORTEST_DELAY * 2**doublings))
     if error.retry_after is None:
         return delay

@@ -1,7 +1,7 @@
-"""From what a booking system posted to a request for a join link, by JMESPath.
+"""Makes a request for a join link from a booking event, by JMESPath expressions.
 
-Payloads are hostile: they come bounded in size and depth, and an expression that does not fit one
-finds nothing there, whatever jmespath raises.
+Anybody may have written the event. Its size and depth are limited before, and an expression for
+which jmespath raises any exception finds nothing.
 """
 
 import json
@@ -31,9 +31,9 @@ FIELDS = frozenset(
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
 _MOST_VALUES = 5_000
-"""Of one body. Events have hundreds, and an expression may take microseconds for each."""
+"""How many values one body may hold. Events have hundreds, and each costs an expression time."""
 _MOST_TEXTS = 6
-"""Of one member: no more than these could be tried."""
+"""How many values of one member are kept: no more would be tried."""
 
 
 _MOST_QUOTES = 3
@@ -43,23 +43,23 @@ _TOO_MANY = f"holds more than {_MOST_VALUES:,} values"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
 _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
-"""A valid request, to judge one optional member by."""
+"""A valid request, to check one optional member with."""
 
 
 class BodyUndecodable(ValueError):
-    """The body is of no use. The message goes on from "It", and quotes nothing."""
+    """The body cannot be read. The message continues a sentence after "It", and quotes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
-    """What an event says.
+    """What an event says about the meeting.
 
     Attributes:
-        delivery_id: What names this delivery among others, if anything does.
-        members: Of the request, its id excepted.
+        delivery_id: The event's own id, if it has one.
+        members: The request's members, without its id.
         alternatives: Members to try in place of the request's own, the best first.
-        missing: `meeting` or `organizer`, where there is none.
-        left_out: Optional members of which there were invalid ones, such as `language`.
+        missing: `meeting` or `organizer`, if the event does not name one.
+        left_out: The optional members whose values were invalid, such as `language`.
         sent_at: When the event was sent, in seconds since the epoch, if it says so.
     """
 
@@ -73,13 +73,13 @@ class Booking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapper:
-    """The expressions of one source, and what helps to find the organizer.
+    """The expressions of one source, and its ways to find the organizer.
 
     Attributes:
-        expressions: By the field's name.
-        conditions: Those of `when`, by their names; all of them have to hold.
-        organizers: Object ids by e-mail address in lower case.
-        default_user_id: The organizer where an event names none.
+        expressions: The expressions, by the name of the field that they find.
+        conditions: The conditions of `when`, by name. All of them must be true.
+        organizers: Object ids, by mail address in lower case.
+        default_user_id: The organizer of events that name none.
     """
 
     expressions: "Mapping[str, ParsedResult]" = field(repr=False)
@@ -88,9 +88,9 @@ class Mapper:
     default_user_id: str | None = None
 
     def failed_condition(self, payload: Json) -> str | None:
-        """Name the first condition that this event does not meet; None if it is to be taken up.
+        """Name the first condition that is not true for this event. None: all are true.
 
-        A blank text counts as an empty one here, as it does where the members are read.
+        A blank text counts as an empty one, as in `read`.
         """
         payload = _without_blanks(payload) if self.conditions else payload
         for name, condition in self.conditions.items():
@@ -99,7 +99,7 @@ class Mapper:
         return None
 
     def read(self, payload: Json) -> Booking:
-        """Find the meeting, its organizer, and what goes with them."""
+        """Find the meeting, its organizer and the optional members in an event."""
         references = self._references(payload)
         organizers = self._organizers(payload, references)
         optional = {
@@ -121,9 +121,10 @@ class Mapper:
         )
 
     def _references(self, payload: Json) -> list[dict[str, Json]]:
-        """Find what names the meeting, the best first. Of what is not valid, one is kept to tell.
+        """Find the meeting references, the best first.
 
-        The order is that of MEETING_REFERENCES, and within one of them that of the mapping.
+        If none is valid, one invalid reference is kept, so that its error can be reported. The
+        order is that of MEETING_REFERENCES, then that of the mapping.
         """
         found = [
             {name: value} for name in MEETING_REFERENCES for value in self._texts(name, payload)
@@ -134,10 +135,10 @@ class Mapper:
     def _organizers(
         self, payload: Json, references: Sequence[Mapping[str, Json]]
     ) -> list[dict[str, Json]]:
-        """Take the first of: mapped, the link's own, those of the addresses, the default.
+        """Find the organizers: the mapped id, else the link's, else by address, else the default.
 
-        An address is looked up here, else by Graph. One that Graph could not even look up counts
-        only where there is no default.
+        An address is looked up in `organizers`, else later by Graph. A malformed address is kept
+        only if there is no default.
         """
         if user_id := self._text("userId", payload):
             return [{"userId": user_id}]
@@ -155,11 +156,11 @@ class Mapper:
         return _unique([{"userId": user_id} for user_id in known or others])
 
     def _text(self, name: str, payload: Json) -> Json:
-        """Find a member that should be a text; what is none is left for the request's checks."""
+        """Find a member that should be a text. The request's checks refuse another value."""
         return _as_text(self._find(name, payload))
 
     def _texts(self, name: str, payload: Json) -> list[Json]:
-        """Find a member that may be several texts, the best first."""
+        """Find a member that may have several texts, the best first."""
         value = self._find(name, payload)
         values: list[Json] = value if isinstance(value, list) else [value]
         texts: list[Json] = [text for text in map(_as_text, values) if text is not None]
@@ -171,10 +172,10 @@ class Mapper:
 
 
 def compile_expression(text: str) -> "ParsedResult":
-    """Compile an expression, and see that its functions exist and get what they need.
+    """Compile an expression, and check the names and arguments of its functions.
 
     Raises:
-        ValueError: saying where it is wrong, and quoting nothing.
+        ValueError: if it is not valid. The text says where, and quotes nothing.
     """
     import jmespath  # noqa: PLC0415 - 20 ms, and only where there are sources
     from jmespath.functions import Functions  # noqa: PLC0415 - as above
@@ -198,18 +199,17 @@ def compile_expression(text: str) -> "ParsedResult":
 
 
 def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
-    """Read a body as a flat object of texts, if it is a form, else as a JSON object or list.
+    """Read a body: a form as a flat object of texts, else a JSON object or list.
 
-    JSON that is quoted as a JSON string is read as well, the whole or an item of the list, and so
-    are control characters inside strings: flows write both. Parts of a JSON text that are invalid
-    (see `strict_json`) are left out: what a booking system posts beside the meeting is not for us
-    to judge.
+    JSON that is quoted as a JSON string is read as well, the whole or an item of the list. So are
+    control characters in strings. Flows write both. Invalid parts of a JSON text (see
+    `strict_json`) are left out, because they need not concern the meeting.
 
     Raises:
-        BodyUndecodable: if it is none of them, or holds too many values.
+        BodyUndecodable: if the body is none of these, or holds too many values.
     """
     form = content_type.partition(";")[0].strip().lower() == _FORM
-    if form and body.lstrip()[:1] not in (b"{", b"["):  # some announce JSON as a form
+    if form and body.lstrip()[:1] not in (b"{", b"["):  # some systems call JSON a form
         return _decode_form(body)
     value = _decode_json(body)
     if isinstance(value, list):
@@ -222,10 +222,10 @@ def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
 
 
 def _decode_json(text: bytes) -> Json:
-    """Read JSON, in a JSON string if need be.
+    """Read JSON, which may be quoted as a JSON string.
 
     Raises:
-        BodyUndecodable: if it is none, or holds too many values. They are counted first.
+        BodyUndecodable: if it is not JSON, or holds too many values. They are counted first.
     """
     try:
         value = strict_json.read(text, control_characters=True, most=_MOST_VALUES).value
@@ -242,7 +242,7 @@ def _decode_json(text: bytes) -> Json:
 
 
 def _unquoted(item: Json) -> Json:
-    """Read an item of a list that may be quoted; what is no JSON stays the text that it is."""
+    """Read an item of a list that may be quoted JSON. Another text is kept."""
     try:
         return _decode_json(item.encode()) if isinstance(item, str) else item
     except BodyUndecodable:
@@ -259,7 +259,7 @@ def _decode_form(body: bytes) -> dict[str, Json]:
         )
     except ValueError:
         raise BodyUndecodable(_UNREADABLE) from None
-    return dict(reversed(pairs))  # of a repeated field, the first counts
+    return dict(reversed(pairs))  # the first of repeated fields counts
 
 
 def _calls(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - jmespath's tree
@@ -272,7 +272,7 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - jmespath's
 
 
 def _time(value: Json) -> float | None:
-    """Read a moment: ISO 8601 with its offset, or seconds or milliseconds since the epoch."""
+    """Read a time as seconds since the epoch: ISO 8601 with an offset, seconds or milliseconds."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -285,7 +285,7 @@ def _time(value: Json) -> float | None:
 
 
 def _delivery_id(value: Json) -> str | None:
-    """Write one value, or several that name a delivery together; one missing makes it none."""
+    """Make a delivery's id of one value or several. None if one of them is missing."""
     if isinstance(value, list):
         complete = bool(value) and not any(_is_nothing(part) for part in value)
         return json.dumps(value) if complete else None
@@ -320,9 +320,9 @@ def _link_organizer(join_web_url: Json) -> str | None:
 def _search(expression: "ParsedResult", payload: Json) -> Json:
     try:
         found = expression.search(payload)
-    except Exception:  # noqa: BLE001 - TypeError and others escape it on odd payloads
+    except Exception:  # noqa: BLE001 - jmespath raises TypeError and others for some payloads
         return None
-    # It makes values that JSON does not have, such as to_number of "nan".
+    # jmespath can give values that JSON does not have, such as to_number of "nan".
     return strict_json.check(found).value
 
 
@@ -342,7 +342,7 @@ def _is_valid(optional: Mapping[str, Json]) -> bool:
 
 
 def _without_blanks(value: Json) -> Json:
-    """Give the value with an empty text in place of each that is blank."""
+    """Give the value with each blank text replaced by an empty one."""
     match value:
         case str():
             return value if value.strip() else ""
@@ -355,5 +355,5 @@ def _without_blanks(value: Json) -> Json:
 
 
 def _is_nothing(value: Json) -> bool:
-    """Say whether JMESPath takes this for false."""
+    """Say whether this value is false in JMESPath."""
     return value is None or value is False or value in ("", [], {})
