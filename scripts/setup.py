@@ -106,10 +106,14 @@ class Azd:
         return [str(each.get("Name", "")) for each in found]
 
     def use(self, name: str) -> None:
-        """Take an environment, made where it is not there yet."""
+        """Take an environment, made where it is not there yet.
+
+        Raises:
+            SetUpError: azd could not make it.
+        """
         self.environment = name
-        if name not in self.names():
-            self.run(["azd", "env", "new", name, "--no-prompt"])
+        if name not in self.names() and self.run(["azd", "env", "new", name, "--no-prompt"]):
+            raise SetUpError(f"azd could not make the environment {name}; its last lines say why.")
         self.reload()
 
     def reload(self) -> None:
@@ -126,9 +130,14 @@ class Azd:
         return self._values.get(name, "")
 
     def set(self, name: str, value: str) -> None:
-        """Keep a value."""
+        """Keep a value.
+
+        Raises:
+            SetUpError: azd could not, so that the next run would ask for it again.
+        """
         self._values[name] = value
-        self.run(["azd", "env", "set", name, value, *self._option()], quiet=True)
+        if self.run(["azd", "env", "set", name, value, *self._option()], quiet=True):
+            raise SetUpError(f"azd could not keep {name}; its last lines say why.")
 
     def run(self, command: Sequence[str], *, quiet: bool = False) -> int:
         """Run a command that changes something, and give its exit code."""
@@ -544,6 +553,11 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
             "tsv",
         ]
     ).strip()
+    if not key:
+        raise SetUpError(
+            "The key of the app could not be read, which takes the role Website Contributor on it. "
+            "docs/setup.md, step 5, has the commands for whoever holds that role."
+        )
     body = json.dumps({"userId": target.organizer, "joinWebUrl": target.link}).encode()
     request = urllib.request.Request(  # noqa: S310 - the deployment's own address
         f"{url}/api/join-link",

@@ -30,7 +30,8 @@ case "$*" in
     echo '{{"name":"Clinic","id":"1","tenantId":"2","user":{{"name":"a@clinic.example"}}}}' ;;
   "ad signed-in-user"*) echo {operator} ;;
   "deployment group show"*) echo '{{"entrA_CLIENT_ID":{{"value":"{registration}"}}}}' ;;
-  "functionapp keys list"*) echo a-key ;;
+  "functionapp keys list"*) [ -e {folder}/no-key ] && exit 1
+    read -r key < {folder}/key; echo "$key" ;;
 esac
 """
 # In the place of Python, for the project's own scripts: notes them, and fails by order.
@@ -88,6 +89,7 @@ class Setter(Administrator):
         stub = ROOT / "tests" / "integration" / "azd_stub.py"
         self.command("azd", f'#!/bin/sh\nexec "{sys.executable}" "{stub}" "$@"\n')
         self.environment["AZD_STUB"] = str(folder)
+        (folder / "key").write_text("a-key\n", encoding="utf-8")
         self.scripts = folder / "project" / "scripts"
         self.scripts.mkdir(parents=True)
         for name in ("setup.py", "command_line.py"):
@@ -271,7 +273,9 @@ def test_a_grant_that_is_missing_stops_it_before_the_code(setter: Setter) -> Non
 @pytest.mark.parametrize(
     ("order", "text", "says"),
     [
+        ("fails", "env new", "azd could not make the environment clinic"),
         ("fails", "provision", "azd could not make the resources"),
+        ("no-key", "", "takes the role Website Contributor"),
         ("exit-retry_deployment.py", "1", "The code could not be deployed"),
         ("exit-diagnose.py", "1", "A check fails"),
         ("exit-diagnose.py", "2", "The diagnostics gave no answer"),
@@ -287,7 +291,40 @@ def test_a_step_that_fails_ends_it_and_says_what_to_do(
     assert says in done.complained
 
     setter.withdraw(order)
-    assert setter.set_up(typed=MEETING).code == 0
+    answers = [] if (setter.folder / "environments" / "clinic").exists() else ANSWERS
+    assert setter.set_up(typed=[*answers, *MEETING]).code == 0
+
+
+def test_an_answer_that_cannot_be_kept_ends_it(setter: Setter) -> None:
+    """Else the next run would ask for it again, and this one would go on without."""
+    setter.order("fails", "env set ORGANIZERS")
+
+    done = setter.set_up(typed=ANSWERS)
+
+    assert done.code == 1
+    assert "azd could not keep ORGANIZERS" in done.complained
+    assert "azd provision" not in setter.changes()
+
+
+def test_an_app_that_refuses_ends_it_with_what_the_app_said(setter: Setter) -> None:
+    """Here for a key that it does not know."""
+    (setter.folder / "key").write_text("another-key\n", encoding="utf-8")
+
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    assert done.code == 1
+    assert "The app answered 401" in done.complained
+
+
+def test_an_app_that_does_not_answer_ends_it(setter: Setter) -> None:
+    """Nobody listens at its address."""
+    outputs = json.loads((setter.folder / "outputs").read_text(encoding="utf-8"))
+    setter.order("outputs", json.dumps({**outputs, "FUNCTION_APP_URL": "http://127.0.0.1:9"}))
+
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    assert done.code == 1
+    assert "The app did not answer" in done.complained
 
 
 def test_what_is_missing_is_said_all_at_once(setter: Setter) -> None:
