@@ -304,7 +304,7 @@ STEPS = (
         ),
     ),
     Step(
-        "HTTP: several at once, one of which is gone; one trip to Graph for all",
+        "HTTP: several at once, one of which is gone; one batch to Graph for all",
         _many,
         lambda _, answer: (
             [result["status"] for result in answer["results"]] == [200, 200, 404]

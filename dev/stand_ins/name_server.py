@@ -87,11 +87,11 @@ class NameServer:
 
     def _serve(self) -> None:
         while True:
-            question, asker = self._socket.recvfrom(512)
+            question, client = self._socket.recvfrom(512)
             if self._stopping.is_set():
                 return
             if self._answering.is_set():
-                self._socket.sendto(_answer(question), asker)
+                self._socket.sendto(_answer(question), client)
             else:
                 self._unanswered += 1
 

@@ -1,8 +1,8 @@
-"""The webhook route, in plain values: what a booking system posted in, an answer out.
+"""The webhook route, without azure.functions: a booking system's request in, a response out.
 
-Size, signature over the raw bytes, decode, is it for us, map, queue. After a valid signature there
-is no 4xx any more: senders switch a webhook off for less. What cannot be used is accepted, and told
-to those who read the results.
+The steps: check the size, check the signature of the raw bytes, decode, check the source's
+conditions, map, queue. After a valid signature there is no 4xx, because some senders switch off a
+webhook after one. An event that cannot be used is accepted, and its error goes to the result queue.
 """
 
 import hashlib
@@ -44,16 +44,16 @@ from shared.webhooks.signatures import SECRET_MAY_BE_NEWER
 from shared.webhooks.sources import Source, Sources
 
 ANSWER_SECONDS = 9.0
-"""Of the ten that senders wait, whatever hangs."""
+"""The limit for the response in seconds: senders wait ten."""
 VAULT_SECONDS = 5.0
 QUEUE_SECONDS = 2.0
-"""Kept for the queue, where an inline reply takes too long."""
+"""The seconds that an inline reply leaves for writing to the queue."""
 
 MOST_EVENTS = 100
-"""Of one list: as many as can be put on the queue while a sender waits."""
+"""How many events a list may hold: these can be queued while the sender waits."""
 
 _LEFT_OUT = {"language": "language_left_out", "context": "context_left_out"}
-"""What the event says of an optional member that was not valid."""
+"""The log event's note for an invalid optional member."""
 _REFUSED = "webhook.refused"
 _UNKNOWN_SOURCE = "unknown_source"
 _NOT_RECENT = "inline_not_recent"
@@ -61,7 +61,7 @@ _NOT_RECENT = "inline_not_recent"
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What the sender is told, and the events that tell the operator."""
+    """The response to the sender, and the events for the log."""
 
     answer: HttpResponse
     events: tuple[Event, ...]
@@ -69,7 +69,7 @@ class _Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What a booking event asks for."""
+    """The request that a booking event makes."""
 
     document: Document
     correlation: Correlation
@@ -79,14 +79,14 @@ class _Request:
 
     @property
     def event(self) -> Event:
-        """The event that tells of it."""
+        """Its event for the log."""
         note = " ".join(self.notes) or None
         return Event(event="webhook.accepted", request_id=self.correlation.request_id, note=note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ignored:
-    """Why a booking event asks for nothing. The id is that of what the result queue got."""
+    """Why a booking event makes no request. The id is that of the outcome on the result queue."""
 
     reason: str
     detail: str
@@ -95,13 +95,13 @@ class _Ignored:
 
     @property
     def event(self) -> Event:
-        """The event that tells of it."""
+        """Its event for the log."""
         note = " ".join([self.reason, *self.notes])
         return Event(event="webhook.ignored", request_id=self.request_id, note=note)
 
     @property
     def members(self) -> dict[str, Json]:
-        """What its sender is told. It always learns that the signature was right."""
+        """The members of the response. They say that the signature was valid."""
         members: dict[str, Json] = {
             "status": "ignored",
             "reason": self.reason,
@@ -112,7 +112,7 @@ class _Ignored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WebhookRequest:
-    """What was posted, with header names in lower case."""
+    """The HTTP request, with header names in lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -129,13 +129,13 @@ def receive(
     *,
     now: Callable[[], float] = time.time,
 ) -> HttpResponse:
-    """Answer `POST /api/webhooks/{source}`. Raises nothing.
+    """Answer `POST /api/webhooks/{source}`. This raises nothing.
 
     Args:
-        application: the app, valid or with invalid settings.
-        source: the name in the address.
-        headers: by name, in any case.
-        body: as it came.
+        application: the app, with valid or invalid settings.
+        source: the source's name in the address.
+        headers: the request's headers, by name in any case.
+        body: the raw body.
         now: seconds since the epoch.
     """
     headers = {name.lower(): value for name, value in headers.items()}
@@ -151,7 +151,7 @@ def receive(
         services = application.services()
         name = source if _is_configured(services, source) else None
         ending = _receive(services, source, webhook)
-    except Exception as error:  # noqa: BLE001 - the sender gets an answer, and tries again
+    except Exception as error:  # noqa: BLE001 - the sender gets a response, and tries again
         ending = _refusal(error, webhook)
     for event in ending.events:
         known = replace(
@@ -163,7 +163,7 @@ def receive(
             client_request_id=webhook.client_request_id,
         )
         if event.event == _REFUSED:
-            application.reports.emit_refusal(known)  # whoever finds the route can cause it
+            application.reports.emit_refusal(known)  # anybody who finds the route can cause these
         else:
             telemetry.emit(known)
     application.reports.emit_due()
@@ -185,30 +185,33 @@ def _receive(services: Services, name: str, webhook: _WebhookRequest) -> _Outcom
     if source is None:
         raise SignatureInvalid(_UNKNOWN_SOURCE)
     signed_id = _authenticate(services, source, webhook)
-    delivery = _Delivery(services=services, source=source, webhook=webhook)
+    verified = _VerifiedWebhook(services=services, source=source, webhook=webhook)
     identity = webhook.body if signed_id is None else signed_id
     taken: _Request | _Ignored
     try:
         payload = mapping.decode(webhook.headers.get("content-type", ""), webhook.body)
     except BodyUndecodable as error:
-        taken = delivery.undecodable(identity, str(error))
+        taken = verified.undecodable(identity, str(error))
     else:
         if isinstance(payload, list):
-            return _answer_list(delivery, payload)
-        taken = delivery.read(payload, identity)
+            return _answer_list(verified, payload)
+        taken = verified.read(payload, identity)
     if isinstance(taken, _Ignored):
         return _Outcome(_accepted(webhook, taken.members), (taken.event,))
-    return _answer(delivery, taken)
+    return _answer(verified, taken)
 
 
 def _authenticate(services: Services, source: Source, webhook: _WebhookRequest) -> str | None:
-    """Check the signature, with newer secrets if those at hand made none.
+    """Check the signature. If the cached secrets do not fit, read newer ones and check again.
+
+    Returns:
+        The delivery's id, where the signature covers one.
 
     Raises:
-        SignatureInvalid: saying in its detail what is wrong.
-        SecretsUnavailable: if there is nothing to check it with.
+        SignatureInvalid: if it is not valid. The detail is a code that says why.
+        SecretsUnavailable: if there is no secret to check it with.
     """
-    if services.secrets is None:  # the settings let no source be without a vault
+    if services.secrets is None:  # the settings require a vault for each source
         raise errors.SecretsUnavailable("KEY_VAULT_URI is not set.")
     deadline = webhook.deadline.within(VAULT_SECONDS)
     seen = services.secrets.current(source.secret, deadline=deadline)
@@ -222,19 +225,19 @@ def _authenticate(services: Services, source: Source, webhook: _WebhookRequest) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Delivery:
-    """What one source has posted, with a valid signature."""
+class _VerifiedWebhook:
+    """A webhook request of a source, with a valid signature."""
 
     services: Services
     source: Source
     webhook: _WebhookRequest
 
     def read(self, payload: Json, identity: str | bytes) -> _Request | _Ignored:
-        """Read a booking event. If it makes no request, those who read the results are told.
+        """Read a booking event. If it makes no request, its error goes to the result queue.
 
         Args:
             payload: the event.
-            identity: what names it, unless its mapping finds a delivery id.
+            identity: makes the request id, unless the mapping finds a delivery id.
         """
         mapper = self.source.mapper
         if (condition := mapper.failed_condition(payload)) is not None:
@@ -262,8 +265,8 @@ class _Delivery:
     def read_item(self, item: Json) -> _Request | _Ignored:
         """Read one booking event of a list.
 
-        It is named by what it says, where it has no delivery id: the same event may come again in
-        another list.
+        Without a delivery id, the content makes its request id, because the same event may come
+        again in another list.
         """
         identity = json.dumps(item, sort_keys=True)
         if not isinstance(item, dict):
@@ -271,7 +274,7 @@ class _Delivery:
         return self.read(item, identity)
 
     def undecodable(self, identity: str | bytes, why: str) -> _Ignored:
-        """Tell those who read the results about an event that cannot be read."""
+        """Publish the error of an event that cannot be read."""
         if not self.webhook.body:
             notes = _what_an_empty_body_means(self.webhook)
             return _Ignored(reason="undecodable", detail="There is no body.", notes=notes)
@@ -283,7 +286,7 @@ class _Delivery:
         return self._failed("undecodable", error, correlation)
 
     def is_recent(self, request: _Request) -> bool:
-        """Say whether the link may be given out: a recorded delivery is no key for ever."""
+        """Say whether the event is new enough for an inline reply. A replay gets no link."""
         most = self.source.inline_seconds
         if most is None:
             return True
@@ -293,7 +296,7 @@ class _Delivery:
         """Put a request on the queue.
 
         Raises:
-            QueueUnavailable: if that could not be done.
+            QueueUnavailable: if the queue could not be written.
         """
         message = messages.write_request(
             request.document.value,
@@ -331,14 +334,14 @@ def _missing(what: str, source: Source) -> MeetingMissing:
     )
 
 
-def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
-    """Answer at once, if the source wants that and Graph gives the link; else queue."""
-    webhook, event = delivery.webhook, request.event
-    if delivery.source.replies_inline and not delivery.is_recent(request):
+def _answer(verified: _VerifiedWebhook, request: _Request) -> _Outcome:
+    """Reply with the link if the source has `reply: inline` and Graph gives it, else queue."""
+    webhook, event = verified.webhook, request.event
+    if verified.source.replies_inline and not verified.is_recent(request):
         request = replace(request, notes=(*request.notes, _NOT_RECENT))
         event = request.event
-    elif delivery.source.replies_inline:
-        services = delivery.services
+    elif verified.source.replies_inline:
+        services = verified.services
         left = max(0.0, webhook.deadline.remaining() - QUEUE_SECONDS)
         deadline = Deadline(seconds=min(services.settings.graph_timeout_seconds, left))
         stats = RequestStats(notes=list(request.notes))
@@ -359,7 +362,7 @@ def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
             answer = outcome_response(outcome, client_request_id=webhook.client_request_id)
             return _Outcome(answer, (tried,))
         event = replace(tried, event=event.event)
-    delivery.enqueue(request)
+    verified.enqueue(request)
     members: dict[str, Json] = {
         "status": "accepted",
         "requestId": request.correlation.request_id,
@@ -367,23 +370,23 @@ def _answer(delivery: _Delivery, request: _Request) -> _Outcome:
     return _Outcome(_accepted(webhook, members), (event,))
 
 
-def _answer_list(delivery: _Delivery, items: Sequence[Json]) -> _Outcome:
-    """Take up each booking event of a list; all of them go by the queue."""
+def _answer_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Outcome:
+    """Read each booking event of a list, and queue its request."""
     if len(items) > MOST_EVENTS:
         raise errors.PayloadTooLarge(
             f"The list holds {len(items):,} events; at most {MOST_EVENTS} are taken at once."
         )
-    taken = [delivery.read_item(item) for item in items]
+    taken = [verified.read_item(item) for item in items]
     ignored = [each for each in taken if isinstance(each, _Ignored)]
     for each in taken:
         if isinstance(each, _Request):
-            delivery.enqueue(each)
+            verified.enqueue(each)
     members: dict[str, Json] = {"status": "accepted"}
     if len(ignored) == len(taken):
         members = ignored[0].members
         members.pop("requestId", None)
     members["requestIds"] = [each.event.request_id for each in taken]
-    return _Outcome(_accepted(delivery.webhook, members), tuple(each.event for each in taken))
+    return _Outcome(_accepted(verified.webhook, members), tuple(each.event for each in taken))
 
 
 def _accepted(webhook: _WebhookRequest, members: Mapping[str, Json]) -> HttpResponse:
@@ -395,7 +398,7 @@ def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
     note = known.cause
     if isinstance(known, SignatureInvalid):
         note = " ".join([known.detail, *_what_an_empty_body_means(webhook)])
-        # One answer for all: who guesses learns neither what was wrong nor which sources exist.
+        # The same response for all, so that it shows neither the failure nor which sources exist.
         known = SignatureInvalid("The request does not carry a valid signature of this source.")
     return _Outcome(
         problem_response(known, client_request_id=webhook.client_request_id),
@@ -404,7 +407,7 @@ def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
 
 
 def _what_an_empty_body_means(webhook: _WebhookRequest) -> tuple[str, ...]:
-    """Name the body that is missing for want of Content-Length: the host hands over none then."""
+    """Say why a body is empty. Without Content-Length the host passes no body on."""
     if webhook.body:
         return ()
     lost = "content-length" not in webhook.headers
@@ -412,6 +415,6 @@ def _what_an_empty_body_means(webhook: _WebhookRequest) -> tuple[str, ...]:
 
 
 def _request_id(source: str, identity: str | bytes) -> str:
-    """Give the same id to a delivery that comes again."""
+    """Make the request id of an event. It is the same if the event comes again."""
     named = identity if isinstance(identity, bytes) else identity.encode("utf-8", "replace")
     return f"{source}-{hashlib.sha256(named).hexdigest()[:32]}"
