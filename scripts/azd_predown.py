@@ -8,6 +8,7 @@ with a link, even when the app is gone. Without VNET_ENABLED there is nothing to
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -32,7 +33,8 @@ def main() -> int:
     if sys.stdin.isatty() and input(QUESTION).strip().lower() not in ("y", "yes"):
         print("Nothing was changed.")
         return 1
-    command = ["az", "functionapp", "vnet-integration", "remove", "--name", app]
+    az = shutil.which("az") or "az"  # at Windows it is a .cmd file, which needs its whole path
+    command = [az, "functionapp", "vnet-integration", "remove", "--name", app]
     command += ["--resource-group", os.environ.get("AZURE_RESOURCE_GROUP", "")]
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - Azure CLI

@@ -8,6 +8,7 @@ private endpoints it registers Microsoft.App, without which Azure answers with a
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -24,8 +25,8 @@ class CheckError(Exception):
 def az(*arguments: str) -> str | None:
     """Ask Azure CLI for a value; None where it fails, and says why by itself."""
     try:
-        done = subprocess.run(  # noqa: S603 - Azure CLI
-            ["az", *arguments, "--output", "tsv"],  # noqa: S607 - wherever it is
+        done = subprocess.run(  # noqa: S603 - Azure CLI, which is a .cmd file at Windows
+            [shutil.which("az") or "az", *arguments, "--output", "tsv"],
             stdout=subprocess.PIPE,
             text=True,
             check=False,
