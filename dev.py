@@ -1,12 +1,12 @@
 """The one command of the project: `python dev.py demo`, `serve`, `test` and others.
 
-Needs exactly Python 3.13, and Node; makes everything else itself. This file has to be readable for
-Python 3.6, so that whichever `python` there is can find the one that is needed.
+It needs exactly Python 3.13, and Node, and installs everything else itself. Python 3.6 must be able
+to read this file, so that an older `python` can find the one that is needed.
 """
 
 import sys
 
-try:  # it takes long enough for Ctrl-C to come in the middle
+try:  # this takes long enough for Ctrl-C to come meanwhile
     import os
     import shutil
     import signal
@@ -26,25 +26,25 @@ MISSING = (
     "or with: uv python install 3.13\n"
     "or on Debian and Ubuntu: apt install python3.13 python3.13-venv"
 )
-# A Python without these (Debian splits them off) can make no environment.
+# A Python without these modules (Debian packages them separately) cannot make an environment.
 NEEDED = ("ensurepip", "venv")
 PROBE = "import ensurepip, sys, venv; print(sys.version_info[:2] == %r)" % (VERSION,)
 
 
 def main() -> int:
-    """Find Python 3.13 and let it go on with dev/environment.py."""
+    """Find Python 3.13, and run dev/environment.py with it."""
     python = find_python()
     if python is None:
         print(MISSING % sys.version_info[:2], file=sys.stderr)
         return 1
-    os.environ[CALLED_FROM] = str(Path.cwd())  # what a path among the arguments starts from
+    os.environ[CALLED_FROM] = str(Path.cwd())  # relative paths among the arguments start here
     os.chdir(str(ROOT))
     command = [python, "-m", "dev.environment", *sys.argv[1:]]
     if os.name != "nt":
-        # Ctrl-C waits until the other Python is up and can end without a traceback.
+        # Ctrl-C waits until the other Python runs and can end without a traceback.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.execv(python, command)  # noqa: S606 - this process has nothing left to do
-    # On Windows the caller would not wait for a process that replaces this one.
+        os.execv(python, command)  # noqa: S606 - this process is replaced
+    # On Windows the caller would not wait for the process that replaces this one.
     return subprocess.call(command)
 
 
@@ -56,7 +56,7 @@ def find_python() -> Optional[str]:
 
 
 def candidates() -> Iterator[str]:
-    """Yield where a Python 3.13 may be; some of it may not exist."""
+    """Yield paths where a Python 3.13 may be. Some may not exist."""
     name = "python%d.%d" % VERSION
     yield shutil.which(name) or ""
     if os.name == "nt":
@@ -70,12 +70,12 @@ def candidates() -> Iterator[str]:
 
 
 def works(python: str) -> bool:
-    """Tell whether a path leads to a complete Python 3.13."""
+    """Say whether a path leads to a complete Python 3.13."""
     return bool(python) and output([python, "-c", PROBE]) == "True"
 
 
 def output(command: List[str]) -> str:
-    """Return what a command prints, or nothing where it is missing or fails."""
+    """Return what a command prints. Return nothing if it is missing or fails."""
     try:
         return subprocess.check_output(command, stderr=subprocess.DEVNULL).decode().strip()
     except (OSError, subprocess.CalledProcessError):

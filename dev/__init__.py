@@ -1,1 +1,1 @@
-"""Run the app for real on one machine; never deployed, and sharing no code with what is."""
+"""Runs the app on one machine. It is never deployed, and imports nothing of `shared/`."""

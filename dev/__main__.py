@@ -1,4 +1,4 @@
-"""`python -m dev`: what dev.py starts once the environment is there."""
+"""`python -m dev`: dev.py starts this when the environment is ready."""
 
 from dev.cli import main
 from dev.processes import run_main

@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's storage emulator, in a process of its own."""
+"""Runs Azurite, Microsoft's storage emulator, in its own process."""
 
 import base64
 import contextlib
@@ -17,24 +17,24 @@ from dev.stand_ins.certificates import TlsFiles
 PROGRAMS = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src"
 ACCOUNT = "devstoreaccount1"
 START_LIMIT = 30.0  # seconds
-# Preloaded into the process: its standard input ends when we do, however we end, and so does it.
+# Preloaded into the process: when this process ends, its standard input ends, and it exits.
 END_WITH_PARENT = "data:text/javascript,process.stdin.resume().on('end',()=>process.exit())"
 LISTENING = re.compile(r"(\w+) service (?:is )?successfully listen\w+ \w+ https?://[^\s:]+:(\d+)")
 
 
 class AzuriteError(StartError):
-    """Azurite did not start; the text holds the end of its log."""
+    """Azurite did not start. The text holds the end of its log."""
 
 
 class Azurite:
-    """A queue service of its own, on a free loopback port. A context manager.
+    """A storage service on a free loopback port. A context manager.
 
-    What it holds is in memory and gone when it ends. The account key is made up anew.
+    Its data is in memory and is lost when it ends. The account key is random.
 
     Args:
-        folder: Where its log goes; made if need be.
-        tls: Serve https, for `localhost`, and take tokens as well as the account key.
-        every_service: Serve blobs and tables too, each on a port of its own.
+        folder: The folder for its log. It is made if it does not exist.
+        tls: Serve https for `localhost`, and accept tokens as well as the account key.
+        every_service: Serve blobs and tables as well, each on its own port.
 
     Attributes:
         port: Where the queue service listens, once started.
@@ -62,18 +62,18 @@ class Azurite:
 
     @property
     def pid(self) -> int:
-        """Its process id, once started."""
+        """Its process id, after the start."""
         assert self._process  # noqa: S101 - for the type checker; it is started
         return self._process.pid
 
     @property
     def queue_service_uri(self) -> str:
-        """The queue service's address, as `<connection>__queueServiceUri` wants it."""
+        """The queue service's address, for `<connection>__queueServiceUri`."""
         return self._address(self.port)
 
     @property
     def connection_string(self) -> str:
-        """The connection string of what is served; holds the account key."""
+        """The connection string, which holds the account key."""
         endpoints = (
             f"{service}Endpoint={self._address(port)}" for service, port in self._ports.items()
         )
@@ -86,7 +86,7 @@ class Azurite:
         """Start it and wait until it listens.
 
         Raises:
-            AzuriteError: Node or Azurite is not there, or it did not begin to listen.
+            AzuriteError: Node or Azurite is missing, or Azurite did not begin to listen.
         """
         node = shutil.which("node")
         if not node:
@@ -102,7 +102,7 @@ class Azurite:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for us: what uses the queues has to end before they do.
+                # Ctrl-C goes to this process: whatever uses the queues must end before them.
                 start_new_session=True,
             )
         try:
@@ -113,7 +113,7 @@ class Azurite:
             raise
 
     def stop(self) -> None:
-        """End it; without effect where it has ended."""
+        """End it. This does nothing if it has ended."""
         process, self._process = self._process, None
         if not process:
             return
@@ -127,7 +127,7 @@ class Azurite:
             process.wait()
 
     def _options(self) -> list[str]:
-        # The newest SDKs speak newer versions of the service than Azurite knows by name.
+        # The newest SDKs use newer versions of the service than Azurite knows.
         options = ["--inMemoryPersistence", "--skipApiVersionCheck"]
         options += ["--disableTelemetry", "--silent"]
         for service in map(str.lower, self._services):

@@ -1,4 +1,4 @@
-"""The booking systems of the local run: what they post, and how they sign it."""
+"""The booking systems of the local run: their events, and how they sign them."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     "bookings": {"preset": "msbookings", "secret": "webhook-bookings"},
     "clinic": {"preset": "standard", "secret": "webhook-clinic"},
 }
-"""The local run's WEBHOOK_SOURCES: one for each way to sign."""
+"""The local run's WEBHOOK_SOURCES, with one source for each signature scheme."""
 
 SECRETS = {
     "webhook-calcom": "local-calcom-secret",
@@ -30,11 +30,11 @@ SECRETS = {
     "webhook-bookings": "local-bookings-secret",
     "webhook-clinic": f"whsec_{base64.b64encode(b'a secret for the local run alone').decode()}",
 }
-"""What the local run's Key Vault holds at first."""
+"""The secrets in the local run's Key Vault at the start."""
 
 
 ANY_SECRET = f"whsec_{base64.b64encode(b'whatever a source of your own names').decode()}"
-"""What every other secret is, that somebody's own sources name. It will do for each scheme."""
+"""The value of each other secret, which a user's own sources name. It fits each scheme."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Preset:
     """A kind of booking system that the app knows.
 
     Attributes:
-        scheme: How it signs, as WEBHOOK_SOURCES says it.
-        event: Makes what it posts when somebody books at the clinic.
+        scheme: Its signature scheme, in the form of WEBHOOK_SOURCES.
+        event: Makes the event that it posts for a booking at the clinic.
     """
 
     scheme: Mapping[str, Any]
@@ -51,10 +51,10 @@ class Preset:
 
 
 def read_sources(path: Path) -> dict[str, Any]:
-    """Read sources of somebody's own: the JSON of WEBHOOK_SOURCES.
+    """Read a file with a user's own sources: the JSON of WEBHOOK_SOURCES.
 
     Raises:
-        StartError: The file cannot be read, or holds no JSON object.
+        StartError: The file cannot be read, or is not a JSON object.
     """
     try:
         sources = json.loads(path.read_text(encoding="utf-8"))
@@ -68,24 +68,24 @@ def read_sources(path: Path) -> dict[str, Any]:
 
 
 def secrets_of(sources: Mapping[str, Any]) -> set[str]:
-    """Name the secrets that sources name, beside the local run's own."""
+    """Give the secrets that the sources name, without those of the local run."""
     named = {entry.get("secret") for entry in sources.values() if isinstance(entry, dict)}
     return {name for name in named if isinstance(name, str)} - SECRETS.keys()
 
 
 def secret_of(source: Mapping[str, Any]) -> str:
-    """Give the secret that a source signs with here."""
+    """Give the secret that a source signs with in the local run."""
     return SECRETS.get(source["secret"], ANY_SECRET)
 
 
 def scheme_of(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Say how a source signs: as it says itself, else as its preset does."""
+    """Give a source's signature scheme: its own, else its preset's."""
     scheme = source.get("scheme") or PRESETS[source["preset"]].scheme
     return {"type": scheme} if isinstance(scheme, str) else scheme
 
 
 def event_of(source: Mapping[str, Any], clinic: Clinic) -> dict[str, Any] | None:
-    """Make an event for a booking at the clinic; None where its mapping is too unusual for that."""
+    """Make an event for a booking at the clinic. None if the source's mapping is too unusual."""
     base = PRESETS[source["preset"]].event(clinic) if "preset" in source else {}
     values = {
         "userId": clinic.doctor.object_id,
@@ -98,7 +98,7 @@ def event_of(source: Mapping[str, Any], clinic: Clinic) -> dict[str, Any] | None
 
 
 def calcom_booking(meeting: Meeting, organizer: User, **payload: Any) -> bytes:  # noqa: ANN401
-    """Write what Cal.com posts when somebody books, as far as it matters here."""
+    """Make the event that Cal.com posts for a booking, with the members that matter here."""
     event = {
         "triggerEvent": "BOOKING_CREATED",
         "createdAt": _now(),
@@ -128,7 +128,7 @@ def sign_as_calcom(body: bytes, secret: str) -> dict[str, str]:
 
 
 def sign_as_standard(body: bytes, secret: str, *, delivery_id: str) -> dict[str, str]:
-    """Sign as Standard Webhooks ask for: id, time and body, in base64."""
+    """Sign by Standard Webhooks: an HMAC of id, time and body, in base64."""
     timestamp = str(int(time.time()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{delivery_id}.{timestamp}.".encode() + body
@@ -171,7 +171,7 @@ def _calendly(clinic: Clinic) -> dict[str, Any]:
 
 
 def _bookings(clinic: Clinic) -> dict[str, Any]:
-    # Who organizes the meeting, only a link of the long form says.
+    # Only a Teams link of the long form names the organizer.
     return {
         "SelfServiceAppointmentId": uuid.uuid4().hex,
         "CustomerName": "Zoë",
@@ -196,4 +196,4 @@ PRESETS = {
     "msbookings": Preset({"type": "token", "header": "X-Webhook-Token"}, _bookings),
     "standard": Preset({"type": "standard"}, _standard),
 }
-"""Each preset of the app, as the system behind it behaves."""
+"""The app's presets, each with its booking system's behaviour."""

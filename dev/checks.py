@@ -1,4 +1,4 @@
-"""The checks: what has to be true before a change lands."""
+"""The checks that a change must pass."""
 
 import time
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Check:
-    """One check: a module of Python, with its arguments, that exits 0 when all is well.
+    """One check: a Python module with its arguments. Exit code 0 means that it passed.
 
-    A silent one says nothing while it works.
+    A silent check prints nothing while it runs.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Check:
 
 
 def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
-    # A file stays in one process, and with it the app that its tests share.
+    # A file's tests run in one process, because they share an app.
     shared_out = (f"--numprocesses={processes}", "--dist=loadfile")
     return Check(name, ("pytest", "--quiet", *shared_out, f"tests/{name}"), slow=slow)
 
@@ -36,7 +36,7 @@ def _ruff(name: str, *arguments: str) -> Check:
 
 
 def _types(name: str, *arguments: str) -> Check:
-    # mypy colours for any terminal, whatever else was asked for.
+    # mypy prints colours on any terminal, even with NO_COLOR.
     plain = () if is_coloured() else ("--no-color-output",)
     return Check(name, ("mypy", "--no-error-summary", *plain, *arguments), silent=True)
 
@@ -68,11 +68,11 @@ SLOW = tuple(check.name for check in _CHECKS if check.slow)
 
 
 def check(*, names: Sequence[str], everything: bool) -> int:
-    """Run the checks, one after the other, and return an exit code.
+    """Run the checks one after the other, and return an exit code.
 
     Args:
-        names: Which, of NAMES; none means all that are not slow.
-        everything: Whether to run the slow ones too.
+        names: The checks to run, of NAMES. An empty list means all that are not slow.
+        everything: Whether to run the slow checks as well.
     """
     chosen = [
         check

@@ -1,4 +1,4 @@
-"""`python dev.py`: what it can do, and its arguments."""
+"""The commands of `python dev.py`, and their arguments."""
 
 import argparse
 import os
@@ -34,8 +34,8 @@ FILE holds for instance:
   {"practice": {"preset": "standard", "secret": "webhook-practice"}}
 Members: docs/webhooks.md. The secret's value, and a signed curl, are printed."""
 BENCHES = ("cold", "warm", "burst", "drain")
-"""The measurements of `bench`, which is started as a program: nothing in dev imports it."""
-_LOCAL_RUN = ("demo", "serve", "soak", "bench")  # need nothing that is only for the checks
+"""The measurements of `bench`. It is started as a program, so that dev does not import it."""
+_LOCAL_RUN = ("demo", "serve", "soak", "bench")  # these need no packages of the checks
 _ROOT = Path(__file__).resolve().parents[1]
 _NEEDS = "exactly Python 3.13, and Node 20 or newer; the network only the first time"
 
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the arguments, with nothing but the standard library.
 
     Raises:
-        SystemExit: There was nothing to do but to say something: help, or what is wrong.
+        SystemExit: Help was printed, or the arguments are wrong.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -68,12 +68,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def needs_checks(options: argparse.Namespace) -> bool:
-    """Tell whether a command needs more packages than the local run does."""
+    """Say whether a command needs more packages than the local run."""
     return options.command not in _LOCAL_RUN
 
 
 def _run(options: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
-    # Each command imports what it needs only when it is the one.
+    # Each command imports its modules only when it runs.
     match options.command:
         case "demo":
             from dev.demo import demo  # noqa: PLC0415
@@ -155,10 +155,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     commands.add_parser(
         "prepare",
-        help="set up what the others need, and nothing else",
+        help="install what the other commands need, and nothing else",
         **_told(
-            "Set up .venv and Azurite, as every command does where they are missing or out of "
-            "date; for editors and containers.",
+            "Set up .venv and Azurite, as every command does if they are missing or out of date. "
+            "For editors and containers.",
             takes="no time; the first time about two minutes",
             examples=["prepare"],
         ),
@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in lines that fit, rather than how everything is used."""
+        """Print the error in lines that fit the terminal, without the usage of all commands."""
         self.exit(2, f"{wrapped(f'{message}.')}\nMore: {self.prog} --help\n")
 
 
@@ -255,7 +255,7 @@ def _layout(prog: str) -> argparse.HelpFormatter:
 def _told(
     purpose: str, *, needs: str = _NEEDS, takes: str, examples: Sequence[str], more: str = ""
 ) -> dict[str, Any]:
-    """What a command's --help says around its options."""
+    """Give the texts of a command's --help around its options."""
     conditions = [
         wrapped(f"{line}.", indent="       ") for line in (f"Needs: {needs}", f"Takes: {takes}")
     ]
@@ -279,7 +279,7 @@ def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
 
 
 def _path(text: str) -> Path:
-    """Read a path as it was meant where dev.py was called, which is not where it works."""
+    """Read a path relative to the folder where dev.py was called."""
     return Path(os.environ.get("DEV_PY_CALLED_FROM", ""), text)
 
 

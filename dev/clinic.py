@@ -1,4 +1,4 @@
-"""The made-up clinic that the local run serves: who works there, and which meetings there are."""
+"""The fictional clinic of the local run: its organizers and meetings."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,15 +8,15 @@ from dev.stand_ins.graph_data import GraphData, Meeting, User
 
 @dataclass(frozen=True)
 class Clinic:
-    """A tenant with one of everything.
+    """A tenant with one meeting of each kind.
 
     Attributes:
-        doctor: Organizes meetings, and the app may act for her.
-        locum: Organizes a meeting, but no access policy covers him yet.
-        meeting: The doctor's, with a short Teams link, as is normal by now.
+        doctor: An organizer for whom the app may act.
+        locum: An organizer whom no access policy covers.
+        meeting: The doctor's, with a short Teams link, which is the usual form today.
         older_meeting: The doctor's, with a Teams link of the long form.
         locum_meeting: The locum's.
-        deleted_meeting: Was the doctor's; Graph knows it no longer.
+        deleted_meeting: A meeting of the doctor's that Graph no longer knows.
     """
 
     doctor: User

@@ -1,4 +1,4 @@
-"""`python dev.py demo`: the main job, shown: what goes in, what comes out, and is it right."""
+"""`python dev.py demo`: shows the main job step by step, and checks each result."""
 
 import json
 import textwrap
@@ -25,7 +25,7 @@ _WAIT = 30.0  # seconds for a result on the queue
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to show: what it is, how it is done, and what has to come out."""
+    """One step: its title, its action, and the expected result."""
 
     title: str
     run: Callable[[LocalApp], Mapping[str, Any]]
@@ -33,14 +33,13 @@ class Step:
 
 
 def demo(*, host: str = "own") -> int:
-    """Show every step and return 0 if all came out right.
+    """Run each step and return 0 if all results are as expected.
 
     Args:
-        host: What runs the app: the project's own host, or `func`.
+        host: The host that runs the app: the project's own, or `func`.
 
     Raises:
-        StartError: There is no func, or it has ended; or a part of what the app needs did not
-            start.
+        StartError: func is missing or has ended, or a service that the app needs did not start.
     """
     with ExitStack() as parts:
         with working("Starting the app, its queues and its stand-ins"):
@@ -77,7 +76,7 @@ def _show(step: Step, run: LocalApp) -> bool:
 
 
 def _wrapped(text: str) -> str:
-    """Wrap a text; each command in it stays whole, to be copied."""
+    """Wrap a text. Commands in it stay whole, so that they can be copied."""
     indent = " " * 6
     lines = []
     for number, part in enumerate(text.split("`")):  # commands stand between
@@ -98,7 +97,7 @@ def _wrapped(text: str) -> str:
 
 
 def _brief(body: Mapping[str, Any]) -> str:
-    """Show a request's members, the long ones cut."""
+    """Show a request's members. Long ones are cut."""
     return json.dumps({name: _cut(value) for name, value in body.items()}, ensure_ascii=False)
 
 
@@ -166,7 +165,7 @@ def _teams_link(run: LocalApp) -> Mapping[str, Any]:
 
 
 def _safe_link(run: LocalApp) -> Mapping[str, Any]:
-    # As Outlook rewrites what it shows; the long form of the link names its organizer.
+    # Outlook rewrites links like this. The long form of the link names its organizer.
     link = quote(run.clinic.older_meeting.join_web_url, safe="")
     return _post(
         run,

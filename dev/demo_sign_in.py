@@ -1,4 +1,4 @@
-"""The demo's person who signs in: a meeting of their own, and somebody else's."""
+"""The demo's steps with a signed-in person: a meeting of their own, and another organizer's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from dev.stand_ins.entra import is_exchange
 
 
 def own_meeting(url: str, run: LocalApp) -> Mapping[str, Any]:
-    """Ask, as an organizer whom no access policy covers, for a meeting of his own.
+    """Ask for a meeting of one's own, as an organizer whom no access policy covers.
 
     Args:
-        url: Of the app whose callers sign in.
-        run: Everything that it needs.
+        url: The address of the app whose callers sign in.
+        run: The services that the app needs.
     """
     meeting = run.clinic.locum_meeting
     run.entra.clear()

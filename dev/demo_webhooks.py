@@ -1,4 +1,4 @@
-"""The demo's booking systems: what they post, and what becomes of it."""
+"""The demo's steps with booking systems: their events and the results."""
 
 import json
 import time
@@ -54,14 +54,14 @@ def forged(run: LocalApp) -> Mapping[str, Any]:
 
 
 def rotated(run: LocalApp) -> Mapping[str, Any]:
-    """Add a version of the secret, and let the sender change to it, while bookings flow."""
+    """Add a version of the secret, and let the sender change to it while it posts bookings."""
     old, new = SECRETS["webhook-calcom"], uuid.uuid4().hex
     answers = []
     for number in range(_FLOW):
         if number == _FLOW // 3:
             run.vault.set_secret("webhook-calcom", new)
             print("   Key Vault <- a new version of webhook-calcom")
-        # Cal.com's servers do not all change over at the same moment.
+        # Cal.com's servers do not all change to the new secret at the same moment.
         secret = new if number >= _FLOW // 3 and number % 2 else old
         body, headers = _booking(run, secret)
         answers.append(
@@ -104,7 +104,7 @@ def _result(run: LocalApp, answer: requests.Response) -> Mapping[str, Any]:
 
 
 def _results(run: LocalApp, ids: Iterable[str]) -> list[Mapping[str, Any]]:
-    """Take the results of these requests off the queue; an empty one where none comes."""
+    """Take the results of these requests off the queue. A missing one is empty."""
     found: dict[str, Mapping[str, Any]] = {request_id: {} for request_id in ids}
     queue = run.queue("join-link-results")
     deadline = time.monotonic() + _WAIT

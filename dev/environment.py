@@ -1,8 +1,8 @@
 """The environment that the commands run in: .venv, and Azurite in dev/node_modules.
 
-Made once, brought up to date when the pinned versions change, made anew when it was
-interrupted. What only the checks need is most of it, and is installed when they are first run.
-Standard library only: nothing else is there yet.
+It is made once, updated when the pinned versions change, and made anew if that was interrupted.
+The packages of the checks are most of it, and are installed when a check first runs. This module
+uses only the standard library, because nothing else is installed yet.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ _CHECKS = ".complete-for-checks"
 
 
 class SetUpError(StartError):
-    """Something cannot be installed; the text says what to do, or what the installer said."""
+    """An installation failed. The text says what to do, or what the installer printed."""
 
 
 class Stamp:
-    """A file in a folder that says what was installed into it.
+    """A file in a folder that records what was installed there.
 
     Args:
-        folder: What is stamped.
+        folder: The folder.
         sources: The files that decide what is installed.
-        name: The file's name: one folder can have several stamps.
+        name: The file's name. A folder may have several stamps.
     """
 
     def __init__(self, *, folder: Path, sources: Sequence[Path], name: str = ".complete") -> None:
@@ -44,23 +44,23 @@ class Stamp:
         self._sources = sources
 
     def is_current(self) -> bool:
-        """Tell whether everything is installed that the sources say now."""
+        """Say whether everything is installed that the sources name now."""
         return self.exists() and self._text() == self._digest()
 
     def exists(self) -> bool:
-        """Tell whether an installation by this project's commands ever began here."""
+        """Say whether this project's commands have ever installed something here."""
         return self._file.exists()
 
     def is_unfinished(self) -> bool:
-        """Tell whether an installation began and did not end: nobody knows what is there."""
+        """Say whether an installation began and did not end, so that its state is unknown."""
         return self._text() == _UNFINISHED
 
     def begin(self) -> None:
-        """Say that an installation begins."""
+        """Record that an installation begins."""
         self._file.write_text(_UNFINISHED, encoding="ascii")
 
     def write(self) -> None:
-        """Say that everything is installed."""
+        """Record that everything is installed."""
         self._file.write_text(self._digest(), encoding="ascii")
 
     def _text(self) -> str | None:
@@ -76,7 +76,7 @@ class Environment:
 
     Args:
         root: The checkout.
-        checks: Whether what only the checks need is wanted too.
+        checks: Whether to install the packages of the checks as well.
     """
 
     def __init__(self, *, root: Path, checks: bool = False) -> None:
@@ -102,16 +102,16 @@ class Environment:
         return programs(self._venv) / ("python.exe" if os.name == "nt" else "python")
 
     def prepare(self) -> None:
-        """Install what is missing or out of date; quick, and without a word, when nothing is.
+        """Install what is missing or out of date. If nothing is, this is quick and prints nothing.
 
         Raises:
-            SetUpError: Node is missing or too old, .venv is somebody's for another Python, or an
-                installation failed.
+            SetUpError: Node is missing or too old, .venv was made by hand for another Python, or
+                an installation failed.
         """
         npm = _find_npm()
         if self._python_is_ready() and self._node_is_ready():
             return
-        # Another process may be setting up the same checkout, and be done before this one.
+        # Another process may have set up the same checkout meanwhile.
         with _only_one(self._root / ".dev" / "environment.lock"):
             if not self._python_is_ready():
                 self._install_python_packages()
@@ -119,7 +119,7 @@ class Environment:
                 self._install_node_packages(npm)
 
     def _python_is_ready(self) -> bool:
-        # The Python that it was made from may have gone since.
+        # The Python that it was made with may have been removed.
         return all(stamp.is_current() for stamp in self._venv_stamps) and self.python.exists()
 
     def _node_is_ready(self) -> bool:
@@ -136,7 +136,7 @@ class Environment:
             self._fill_venv()
 
     def _is_usable(self) -> bool:
-        """Tell whether .venv can be added to: one of ours, or one that was made by hand.
+        """Say whether packages can be installed into the existing .venv.
 
         Raises:
             SetUpError: It was made by hand, for another Python.
@@ -155,7 +155,7 @@ class Environment:
     def _fill_venv(self) -> None:
         for stamp in self._venv_stamps:
             stamp.begin()
-        # For a .venv that was made without; where pip is, it stays.
+        # Installs pip into a .venv that was made without it.
         _install([str(self.python), "-m", "ensurepip", "--default-pip"])
         install_packages(self._venv, *self._requirements)
         for stamp in self._venv_stamps:
@@ -166,7 +166,7 @@ class Environment:
         command = ["ci"] if self._checks else ["ci", "--omit=dev"]
         if self._node_stamps[0].is_current() and not self._node_stamps[-1].is_unfinished():
             what = "what the checks need from npm"
-            command = ["install", "--no-save"]  # adds to what is there; ci begins with nothing
+            command = ["install", "--no-save"]  # keeps installed packages; `ci` would remove them
             self._node_stamps[-1].begin()
         with working(f"Setting up {what}"):
             options = ["--no-progress", "--loglevel=error", "--prefer-offline"]
@@ -181,7 +181,7 @@ def programs(venv: Path) -> Path:
 
 
 def make_venv(folder: Path, *requirements: Path) -> None:
-    """Make a virtual environment, in place of whatever is there, of some lists of requirements.
+    """Make a virtual environment from lists of requirements. It replaces an existing one.
 
     Raises:
         SetUpError: It could not be made.
@@ -191,12 +191,12 @@ def make_venv(folder: Path, *requirements: Path) -> None:
 
 
 def install_packages(venv: Path, *requirements: Path) -> None:
-    """Install what lists of requirements say into a virtual environment.
+    """Install lists of requirements into a virtual environment.
 
     Raises:
         SetUpError: An installation failed.
     """
-    # Twice quiet: errors alone. Some machines are warned about each package.
+    # Quiet twice, so that only errors are printed: some machines get a warning for each package.
     options = ["-qq", "--disable-pip-version-check", "--no-input"]
     files = [word for path in requirements for word in ("-r", str(path))]
     _install([str(programs(venv) / "python"), "-m", "pip", "install", *options, *files])
@@ -210,7 +210,7 @@ def _install(command: Sequence[str], *, folder: Path = ROOT) -> None:
 
 
 def _version(python: str) -> str:
-    """Return which Python a program is, such as 3.13; nothing where there is none that runs."""
+    """Return a Python's version, such as 3.13. Return nothing if it does not run."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
@@ -234,7 +234,7 @@ def _find_npm() -> str:
 
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
+    """Hold a lock that the operating system releases when this process ends."""
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as file:
         if sys.platform == "win32":
@@ -254,7 +254,7 @@ def _only_one(path: Path) -> Iterator[None]:
 
 def main() -> int:
     """Prepare the environment, then run `python -m dev` in it with the same arguments."""
-    options = cli.parse()  # help, and what is wrong with the arguments, need nothing to be set up
+    options = cli.parse()  # help and wrong arguments need no environment
     environment = Environment(root=ROOT, checks=cli.needs_checks(options))
     try:
         environment.prepare()

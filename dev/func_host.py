@@ -1,4 +1,4 @@
-"""Microsoft's own host around the app: `func start`, where Azure Functions Core Tools are."""
+"""Runs the app in Microsoft's own host: `func start` of Azure Functions Core Tools."""
 
 import contextlib
 import os
@@ -28,8 +28,8 @@ class FuncHost:
     What func prints appears where this process prints.
 
     Args:
-        environment: The app settings: func takes them before those of a local.settings.json,
-            and passes them on to the app.
+        environment: The app settings. func prefers them to those of a local.settings.json, and
+            passes them on to the app.
         port: Where func listens; 0 for any free port.
 
     Attributes:
@@ -47,26 +47,26 @@ class FuncHost:
         """Start func.
 
         Raises:
-            StartError: There is none.
+            StartError: func is not installed.
         """
         self._process = subprocess.Popen(
             [find_func(), "start", "--port", str(self.port)],
             cwd=ROOT,
             env=_as_activated(os.environ) | dict(self._environment),
             stdin=subprocess.DEVNULL,
-            # Ctrl-C is for us: func is told once, and what it uses ends after it.
+            # Ctrl-C goes to this process, which ends func once, and then what func uses.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End func as Ctrl-C would, by force where it takes too long."""
+        """End func as Ctrl-C does. Kill it if it takes too long."""
         process = self._process
         if process is None or process.poll() is not None:
             return
         try:
-            # To func alone: its npm wrapper hands it on, and func takes a second one for a hurry.
+            # To func only: its npm wrapper passes it on, and a second Ctrl-C would kill func.
             process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
             process.wait(PATIENCE)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):  # too long, or for somebody else
@@ -78,11 +78,11 @@ class FuncHost:
 
     @property
     def exit_code(self) -> int | None:
-        """What func has ended with, or None while it runs."""
+        """The exit code of func. None while it runs."""
         return self._process.poll() if self._process else None
 
     def wait_until_up(self) -> bool:
-        """Wait until the app answers, and say how far it is; False where func ended first."""
+        """Wait until the app answers, and print its state. False if func ended before."""
         told = ""
         while self.exit_code is None:
             status = self._status()
@@ -105,13 +105,13 @@ class FuncHost:
 
 
 class FuncRun(LocalApp):
-    """The app in `func start`, and everything that it needs. A context manager.
+    """The app in `func start`, with the services that it needs. A context manager.
 
     Args:
-        settings: As of LocalAzure.
+        settings: As for LocalAzure.
 
     Attributes:
-        func: The app; and those of LocalAzure.
+        func: The app in func. The other attributes are LocalAzure's.
     """
 
     def __init__(self, *, settings: Mapping[str, str | None] | None = None) -> None:
@@ -135,7 +135,7 @@ def find_func() -> str:
     """Find the program.
 
     Raises:
-        StartError: It is not on the PATH; says what to install.
+        StartError: It is not on the PATH. The text says what to install.
     """
     func = shutil.which("func")
     if func is None:
@@ -144,21 +144,21 @@ def find_func() -> str:
 
 
 def environment_for_func(azure: LocalAzure) -> dict[str, str]:
-    """Give the app settings, in a form that leaves func its own way to the outside.
+    """Give the app settings, changed so that func itself still reaches the internet.
 
-    func loads the extension bundle from Microsoft, and knows HTTPS_PROXY as the app does: so the
-    proxy is named for the vault's host alone, which Python's urllib and requests understand.
+    func loads the extension bundle from Microsoft, and uses HTTPS_PROXY as the app does. So the
+    proxy is set only for the vault's host, in a form that Python's urllib and requests understand.
     """
     environment = azure.environment()
     environment[f"https://{azure.vault.host}_proxy"] = environment.pop("HTTPS_PROXY")
-    # Where both are there, the one in small letters counts.
+    # If both are set, the lower-case one counts.
     theirs = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     direct = ",".join(filter(None, (theirs, environment["NO_PROXY"])))
     return {**environment, "no_proxy": direct, "NO_PROXY": direct}
 
 
 def _as_activated(environment: Mapping[str, str]) -> dict[str, str]:
-    """Do what `activate` does: func runs the first `python3` or `python` on the PATH."""
+    """Change PATH as `activate` does, because func runs the first `python3` or `python` on it."""
     path = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
     kept = {name: value for name, value in environment.items() if name != "PYTHONHOME"}
     return {**kept, "VIRTUAL_ENV": sys.prefix, "PATH": path}

@@ -1,4 +1,4 @@
-"""`python -m dev.layers`: import-linter, which has no module of its own to be run by."""
+"""`python -m dev.layers` runs import-linter, which cannot be run as a module itself."""
 
 import sys
 

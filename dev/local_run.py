@@ -1,4 +1,4 @@
-"""The app on one machine: the host around it, real queues, and a stand-in for all of Azure else."""
+"""The app on one machine, in its host, with real queues and stand-ins for the rest of Azure."""
 
 import json
 import tempfile
@@ -44,27 +44,27 @@ _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 
 
 class LocalAzure:
-    """Everything the app needs, on free loopback ports. A context manager.
+    """The services that the app needs, on free loopback ports. A context manager.
 
     Args:
-        settings: App settings instead of the local run's own; None leaves one out.
-        storage_by_identity: Reach the queues by managed identity over TLS, as in Azure, rather
-            than by a connection string.
-        every_storage_service: Serve blobs and tables beside the queues: Microsoft's host keeps
-            its locks there.
-        queue_proxy: Put `queue_proxy` between the app, its host included, and the queues.
+        settings: App settings that replace the local run's. None removes one.
+        storage_by_identity: Reach the queues by managed identity over TLS, as in Azure, instead
+            of by a connection string.
+        every_storage_service: Serve blobs and tables as well, because Microsoft's host keeps its
+            locks there.
+        queue_proxy: Put `queue_proxy` between the queues and the app with its host.
 
     Attributes:
-        authority: Signs tokens, the app's own and its callers'.
-        entra: Publishes the keys of callers' tokens, and exchanges those tokens.
-        registration: The app registration whose tokens callers send, where they sign in.
+        authority: Signs the app's tokens and its callers'.
+        entra: Publishes the keys of callers' tokens, and exchanges the tokens.
+        registration: The app registration that callers sign in to.
         identity: The managed identity endpoint.
         graph: Microsoft Graph.
-        clinic: What Graph knows.
+        clinic: The users and meetings in Graph.
         vault: Key Vault, with the webhooks' secrets.
-        proxy: The app's only way to host names; leads to the vault, and nowhere else.
+        proxy: The HTTP proxy that the app uses. It leads to the vault and nowhere else.
         azurite: The queue service.
-        queue_proxy: Takes it away from the app, or lets it hang, if asked for.
+        queue_proxy: Can make the queue service unreachable for the app, or let it hang.
         tls: The certificates of this run.
     """
 
@@ -94,10 +94,10 @@ class LocalAzure:
         self.tls: TlsFiles
 
     def __enter__(self) -> Self:
-        """Start everything, in the order in which one part needs another.
+        """Start the services in the order of their dependencies.
 
         Raises:
-            AzuriteError, HostError: A part did not start; nothing is left running.
+            AzuriteError, HostError: A service did not start. No other is left running.
         """
         with ExitStack() as parts:
             self._start(parts)
@@ -108,17 +108,17 @@ class LocalAzure:
         self._parts.close()
 
     def queue(self, name: str) -> QueueClient:
-        """A client of one of the queues, with the account's key."""
+        """Give a client of one queue, with the account's key."""
         return self._storage.get_queue_client(name)
 
     def token_of(self, person: User, **claims: Any) -> str:  # noqa: ANN401 - as claims are
-        """A token with which a person calls the app, where it has HTTP_AUTH=entra."""
+        """Give a token with which a person calls an app that has HTTP_AUTH=entra."""
         return self.authority.issue_to_person(
             audience=self.registration.client_id, object_id=person.object_id, **claims
         )
 
     def environment(self) -> dict[str, str]:
-        """The app settings: the sample's, then this run's addresses, then what was asked for."""
+        """Give the app settings: the sample's, then this run's addresses, then `settings`."""
         settings: dict[str, str | None] = {
             **sample_settings(),
             **self.identity.environment,
@@ -192,7 +192,7 @@ class LocalAzure:
 
 
 class LocalApp(LocalAzure, ABC):
-    """The app in some host, and everything that it needs. A context manager."""
+    """The app in a host, with the services that it needs. A context manager."""
 
     @property
     @abstractmethod
@@ -201,18 +201,18 @@ class LocalApp(LocalAzure, ABC):
 
 
 class LocalRun(LocalApp):
-    """The app in the project's own host, and everything that it needs. A context manager.
+    """The app in the project's own host, with the services that it needs. A context manager.
 
     Args:
-        settings: As of LocalAzure.
-        storage_by_identity: As of LocalAzure.
-        queue_proxy: As of LocalAzure.
-        port: Where the app listens; 0 for any free port.
-        lease: Seconds for which a queue message is hidden while its function runs.
-        on_log: Called with each log line.
+        settings: As for LocalAzure.
+        storage_by_identity: As for LocalAzure.
+        queue_proxy: As for LocalAzure.
+        port: The port of the app; 0 for any free port.
+        lease: How long a queue message is hidden while its function runs, in seconds.
+        on_log: Is called with each log line.
 
     Attributes:
-        host: The app; and those of LocalAzure.
+        host: The host of the app. The other attributes are LocalAzure's.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Pins the requirements: short lists in, every package with its version out."""
+"""Pins the requirements: from the short lists it makes lists of all packages with versions."""
 
 import sys
 
@@ -9,16 +9,16 @@ from dev.terminal import working
 _LISTS = (
     "requirements",
     "dev/requirements-run",
-    "dev/requirements",  # after what it takes over the pins of
+    "dev/requirements",  # after the list whose pins it uses
     *(f"bench/requirements-{name}" for name in ("ours", "requests", "msgraph")),
 )
 
 
 def lock() -> int:
-    """Pin the lists to the newest versions that fit together, and return an exit code."""
+    """Pin the lists to the newest versions that fit together. Return an exit code."""
     for name in _LISTS:
         command = [sys.executable, "-m", "uv", "pip", "compile", "--upgrade", "--quiet"]
-        # For every platform; and without the address of wherever packages come from.
+        # For each platform, and without the address of the package index.
         command += ["--universal", "--python-version", "3.13"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--no-header"]
         command += [f"{name}.in", "--output-file", f"{name}.txt"]

@@ -1,7 +1,7 @@
-"""Ctrl-C at any moment: an end within seconds, exit code 130, and no process left behind.
+"""Runs programs so that Ctrl-C ends them within seconds, with exit code 130 and no process left.
 
-`python -m dev.processes MODULE …` is `python -m MODULE …` with that manner. Standard library only,
-as dev/environment.py is.
+`python -m dev.processes MODULE …` runs `python -m MODULE …` like that. This module uses only the
+standard library, as dev/environment.py does.
 """
 
 import os
@@ -23,7 +23,7 @@ _BEGINNING = 3.0  # seconds in which there is nothing to put in order, and pytes
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Run a program to its end, and end this process with its exit code; 130 after Ctrl-C.
 
-    Who ends it politely, or closes its terminal, gets the same end as by Ctrl-C.
+    SIGTERM, and closing the terminal, have the same effect as Ctrl-C.
     """
     try:
         for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
@@ -33,18 +33,18 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         _release_interrupts()
         code = main()
     except KeyboardInterrupt:
-        with suppress(OSError):  # the terminal may have gone
+        with suppress(OSError):  # the terminal may be closed
             sys.stdout.flush()
-        # At once: the interpreter's own end would wait for every thread.
+        # At once, because the interpreter's normal exit waits for each thread.
         os._exit(INTERRUPTED)
     sys.exit(code)
 
 
 def become(command: list[str]) -> int:
-    """Let another program, which uses `run_main`, go on in place of this one.
+    """Replace this process by another program, which uses `run_main`.
 
     Returns:
-        Its exit code, on Windows: the caller would not wait for a process that replaces this one.
+        On Windows, its exit code: there the caller would not wait for a replacing process.
     """
     if os.name != "nt":
         _hold_interrupts()
@@ -53,9 +53,9 @@ def become(command: list[str]) -> int:
 
 
 def run(module: str, *arguments: str, folder: Path) -> int:
-    """Run a module of Python's that speaks for itself, and return its exit code.
+    """Run a Python module that prints by itself, and return its exit code.
 
-    After Ctrl-C it has a few seconds to put things in order.
+    After Ctrl-C it has a few seconds to clean up.
     """
     command = [sys.executable, "-m", "dev.processes", module, *arguments]
     with _started(command, patience=_PATIENCE, cwd=folder) as process:
@@ -63,9 +63,9 @@ def run(module: str, *arguments: str, folder: Path) -> int:
 
 
 def run_quietly(command: Sequence[str], *, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it prints.
+    """Run a program and return what it prints.
 
-    After Ctrl-C it ends at once, whatever it was at.
+    After Ctrl-C it is killed at once.
     """
     with _started(
         command,
@@ -87,16 +87,16 @@ def _started(
     patience: float = 0.0,
     **options: Any,  # noqa: ANN401 - as Popen
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program, and end it, with all that it has started, where the context is left early.
+    """Start a program. If the context is left early, end it and all processes that it has started.
 
-    In a session of its own, so that Ctrl-C comes from us: once, and to everything that it started.
+    It runs in its own session, so that Ctrl-C reaches it only through this process, and only once.
     """
     began = time.monotonic()
     _hold_interrupts()
     try:
         with subprocess.Popen(command, start_new_session=True, **options) as process:
             try:
-                _release_interrupts()  # not before somebody holds what runs
+                _release_interrupts()  # not before the new process is known
                 yield process
             except BaseException:
                 _end(process, patience if time.monotonic() - began > _BEGINNING else 0.0)
@@ -111,7 +111,7 @@ def _end(process: subprocess.Popen[str], patience: float) -> None:
             _signal(process, "SIGINT")
             process.wait(patience)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        pass  # it takes too long, or somebody cannot wait
+        pass  # it takes too long, or Ctrl-C was pressed again
     finally:
         _signal(process, "SIGKILL")
 
@@ -120,18 +120,18 @@ def _signal(process: subprocess.Popen[str], name: str) -> None:
     if os.name != "nt":
         with suppress(ProcessLookupError):
             os.killpg(process.pid, getattr(signal, name))
-    elif name == "SIGKILL":  # Ctrl-C reaches everything in a console of Windows by itself
+    elif name == "SIGKILL":  # on Windows, Ctrl-C reaches each process of the console by itself
         process.kill()
 
 
 def _hold_interrupts() -> None:
-    """Let Ctrl-C wait, also for a process that is started or becomes this one's successor."""
+    """Hold Ctrl-C back, also in a process that is started or replaces this one."""
     if os.name != "nt":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _release_interrupts() -> None:
-    """Let Ctrl-C come, also one that has waited."""
+    """Let Ctrl-C through again, including one that was held back."""
     if os.name != "nt":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -1,4 +1,4 @@
-"""`python dev.py serve`: the app stays up, for somebody with curl."""
+"""`python dev.py serve`: keeps the app running, to try it with curl."""
 
 import contextlib
 import json
@@ -37,15 +37,15 @@ machine's addresses."""
 
 
 def serve(*, port: int = 0, sources: Path | None = None, deliver_to: str | None = None) -> int:
-    """Start everything, say how to call it, and stay until Ctrl-C. Returns an exit code.
+    """Start everything, print how to call it, and run until Ctrl-C. Return an exit code.
 
     Args:
-        port: Where the app listens; 0 for any free port.
-        sources: A file with booking systems of one's own, beside the local run's.
-        deliver_to: URL of a program on this machine that outcomes are posted to.
+        port: The port of the app; 0 for any free port.
+        sources: A file with the user's own booking systems, besides the local run's.
+        deliver_to: The URL of a program on this machine that outcomes are posted to.
 
     Raises:
-        StartError: That file is none; or a part of what the app needs did not start.
+        StartError: The file is not valid, or a service that the app needs did not start.
     """
     own = read_sources(sources) if sources else {}
     with ExitStack() as parts:
@@ -67,10 +67,10 @@ def serve(*, port: int = 0, sources: Path | None = None, deliver_to: str | None 
 def serve_by_func(
     *, port: int = 0, sources: Path | None = None, deliver_to: str | None = None
 ) -> int:
-    """Do the same with `func start`, and end when that does. Returns an exit code.
+    """Do the same with `func start`, and end when func ends. Return an exit code.
 
     Raises:
-        StartError: There is no func; or as `serve`.
+        StartError: func is not installed; or as for `serve`.
     """
     find_func()
     own = read_sources(sources) if sources else {}
@@ -105,7 +105,7 @@ def _settings(own: Mapping[str, Any], deliver_to: str | None) -> dict[str, str |
 
 
 def _of_deliveries(url: str, deliver_to: str | None) -> str:
-    """Say how the reader's program verifies deliveries, or that its URL will not do."""
+    """Say how the user's program verifies deliveries, or that its URL is not allowed."""
     if deliver_to is None:
         return ""
     health = requests.get(f"{url}/api/health", timeout=30).json()
@@ -135,7 +135,7 @@ def _guide(
 
 
 def _refused_sources(url: str) -> tuple[str, list[str]]:
-    """Ask the app what it finds wrong with which sources."""
+    """Ask the app for the field errors of its sources."""
     answer = requests.post(
         f"{url}/api/diagnostics", headers={"x-functions-key": DIAGNOSTICS_KEY}, timeout=30
     )
@@ -148,11 +148,11 @@ def _show(line: LogLine) -> None:
 
 
 def _show_results(run: LocalAzure, *, while_true: Callable[[], bool]) -> None:
-    """Print each result when it arrives, and leave it on the queue."""
+    """Print each result when it arrives. It stays on the queue."""
     results = run.queue(_RESULTS)
     shown: set[str] = set()
     while while_true():
-        with contextlib.suppress(AzureError):  # the next look may succeed
+        with contextlib.suppress(AzureError):  # the next try may succeed
             found = results.peek_messages(max_messages=_MOST_PEEKED)
             new = [message for message in found if message.id not in shown]
             for message in new:

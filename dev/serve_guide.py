@@ -1,6 +1,6 @@
-"""What `python dev.py serve` prints: lines to paste, and who and what there is to ask for.
+"""The guide that `python dev.py serve` prints: commands to paste, organizers and meetings.
 
-One more thing to show is one more function in SECTIONS.
+A new section is a new function in SECTIONS.
 """
 
 import json
@@ -20,14 +20,14 @@ Their results arrive on join-link-results, and show below:"""
 
 @dataclass(frozen=True)
 class Guide:
-    """What there is to tell.
+    """The content of the guide.
 
     Attributes:
-        run: Everything that the app needs.
+        run: The services that the app needs.
         url: The app's address, without `/api`.
-        sign_in_url: The address of the app beside it, whose callers sign in.
-        sources: The booking systems that the app takes webhooks from.
-        notes: What is to be said first.
+        sign_in_url: The address of the second app, whose callers sign in.
+        sources: The booking systems in WEBHOOK_SOURCES.
+        notes: The notes to print first.
     """
 
     run: LocalAzure
@@ -37,7 +37,7 @@ class Guide:
     notes: Sequence[str] = field(default=())
 
     def text(self) -> str:
-        """Write all of it."""
+        """Write the whole guide."""
         return "\n\n".join(["", *(wrapped(note) for note in self.notes), *_sections(self)])
 
 

@@ -1,4 +1,4 @@
-"""A second app beside the local run's, whose callers sign in: one app has one HTTP_AUTH."""
+"""A second app, whose callers sign in: an app has only one HTTP_AUTH."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dev.host.host import Host
 from dev.host.logs import LogLine
 from dev.local_run import FUNCTION_KEY, MASTER_KEY, ROOT, LocalAzure
 
-# The queues belong to the first app, with its own logs.
+# The queues belong to the first app, which has its own logs.
 _QUEUE_FUNCTIONS = (
     "join_link_requests",
     "join_link_requests_poison",
@@ -20,11 +20,11 @@ _QUEUE_FUNCTIONS = (
 def sign_in_app(
     run: LocalAzure, *, on_log: Callable[[LogLine], None] | None = None
 ) -> Iterator[str]:
-    """Run it in the project's own host, against the same stand-ins, and give its address.
+    """Run the app in the project's own host with the same stand-ins, and give its address.
 
     Args:
-        run: Everything that the app needs.
-        on_log: Called with each log line.
+        run: The services that the app needs.
+        on_log: Is called with each log line.
     """
     settings = {
         **run.environment(),

@@ -1,4 +1,4 @@
-"""A webhook as a line for a shell: curl, with the signature worked out by openssl."""
+"""Writes a webhook as a shell command: curl, with a signature that openssl computes."""
 
 import base64
 import json
@@ -11,13 +11,13 @@ from typing import Any
 def signed_curl(
     *, url: str, scheme: Mapping[str, Any], secret: str, event: Mapping[str, Any]
 ) -> str:
-    """Write the lines that post an event, signed when they are pasted. For bash and its like.
+    """Write the lines that post an event, for bash. They sign it when they run.
 
     Args:
-        url: Where to.
-        scheme: How the system signs, as in WEBHOOK_SOURCES.
-        secret: What it signs with.
-        event: What it posts.
+        url: The webhook's address.
+        scheme: The signature scheme, as in WEBHOOK_SOURCES.
+        secret: The secret that signs.
+        event: The event to post.
     """
     lines = [f"EVENT={quote(json.dumps(event, ensure_ascii=False))}"]
     headers = ["'Content-Type: application/json'"]
@@ -54,7 +54,7 @@ def _signature(signed: str, options: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Write a text so that it means itself between double quotes."""
+    """Escape a text for double quotes in a shell."""
     return re.sub(r'([\\"$`])', r"\\\1", text)
 
 
