@@ -9,7 +9,7 @@ import requests
 
 from bench.report import Goal, Report, Table, median, ratio
 from bench.worker import Times, Worker, WrongResponse
-from bench.world import FLOOR, OURS, Counts, World, in_turns
+from bench.world import FLOOR, OURS, PERSON, Counts, World, in_turns
 from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom
 from dev.local_run import LocalRun
 from dev.stand_ins.messages import Call
@@ -46,11 +46,21 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
             )
         )
         goals += _goals(bursts, at_once)
+    say("first calls of one person")
+    with Worker(PERSON, world) as worker:
+        before = world.counts()
+        worker.calls(at_once=AT_ONCE[-1], count=AT_ONCE[-1])
+        counts = world.counts() - before
+    goals.append(
+        Goal(
+            text=f"exchanges for {AT_ONCE[-1]} first calls of one person",
+            found=counts.exchanges,
+            limit=1,
+        )
+    )
     say("first webhooks")
     table, reads_of_all = _webhooks()
-    goals.append(
-        Goal(text="vault reads for a secret, of 100 first webhooks,", found=reads_of_all, limit=1)
-    )
+    goals.append(Goal(text="vault trips for 100 first webhooks", found=reads_of_all, limit=1))
     return Report(name="burst", tables=(*tables, table), goals=tuple(goals))
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from azure.storage.queue import QueueClient, QueueServiceClient
 
 from bench.report import Report, Table, median, ratio
-from bench.worker import REQUEST, WrongResponse, process_cpu
-from bench.world import NOTHING, OURS, RIVAL, ROOT, SUBJECTS, Subject, World
+from bench.worker import WrongResponse, process_cpu
+from bench.world import MEETING_ID, NOTHING, OURS, RIVAL, ROOT, SUBJECTS, USER_ID, Subject, World
 from dev.azurite import Azurite
 from dev.local_run import QUEUES
 
@@ -24,6 +24,7 @@ MESSAGES = 2000
 INSTANCES = (1, 2)
 _PATIENCE = 300.0  # seconds for one drain
 _WARM = 0.1  # of the messages: what comes before is the start, what comes after is its tail
+_REQUEST = json.dumps({"userId": USER_ID, "onlineMeetingId": MEETING_ID})
 _REQUESTS, _RESULTS = "join-link-requests", "join-link-results"
 
 
@@ -79,7 +80,7 @@ def _drain(world: World, subject: Subject, instances: int) -> Drain:
             service.create_queue(name)
         requests = service.get_queue_client(_REQUESTS)
         for _ in range(MESSAGES):
-            requests.send_message(REQUEST)
+            requests.send_message(_REQUEST)
         settings = {
             **world.settings(subject),
             "AzureWebJobsStorage": azurite.connection_string,

@@ -57,15 +57,8 @@ class Goal:
     def to_text(self) -> str:
         """Say it in a line."""
         verdict = green("met") if self.is_met else red("missed")
-        return f"   {verdict}: {self._sentence()}"
-
-    def to_markdown(self) -> str:
-        """Say it as an item of a list."""
-        return f"- {'met' if self.is_met else '**missed**'}: {self._sentence()}"
-
-    def _sentence(self) -> str:
         bound = "at least" if self.at_least else "at most"
-        return f"{self.text} {self.found:.3g} ({bound} {self.limit:g})"
+        return f"   {verdict}: {self.text} {self.found:.3g} ({bound} {self.limit:g})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +74,10 @@ class Report:
         parts = [table.to_text() for table in self.tables]
         return "\n\n".join([*parts, "\n".join(goal.to_text() for goal in self.goals)]).rstrip()
 
-    def to_markdown(self) -> str:
-        """Lay it out for a page."""
-        parts = [table.to_markdown() for table in self.tables]
-        return "\n\n".join([*parts, "\n".join(goal.to_markdown() for goal in self.goals)]).rstrip()
-
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON."""
-        return asdict(self)
+        """Give it as JSON; of each goal, whether it is met as well."""
+        goals = [{**asdict(goal), "met": goal.is_met} for goal in self.goals]
+        return {**asdict(self), "goals": goals}
 
 
 def median(values: Iterable[float]) -> float:

@@ -1,27 +1,36 @@
-"""`python dev.py bench`: measure, show, keep as JSON; on request, put into the documents."""
+"""`python dev.py bench`: measure, show, keep as JSON; on request, publish."""
 
 import json
 import os
 import platform
-import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import burst, chart, cold, drain, warm
+from bench import batch, burst, cold, deliveries, drain, readers, warm
+from bench.publish import publish as publish_run
 from bench.report import Report
-from bench.world import OURS, ROOT, World
+from bench.world import ROOT, World
 from dev.cli import BENCHES
 from dev.errors import StartError
 from dev.terminal import ticking
 
-MEASUREMENTS = dict(zip(BENCHES, (cold, warm, burst, drain), strict=True))
-ROUNDS = {"cold": 12, "warm": 5, "burst": 9, "drain": 1}
-_PAGE = ROOT / "docs" / "performance.md"
-_CHART = ROOT / "docs" / "performance.svg"
+MEASUREMENTS = dict(
+    zip(BENCHES, (cold, warm, batch, burst, deliveries, readers, drain), strict=True)
+)
+ROUNDS = {
+    "cold": 12,
+    "warm": 4,
+    "batch": 9,
+    "burst": 9,
+    "deliveries": 3,
+    "readers": 9,
+    "drain": 1,
+}
 _KEPT = ROOT / ".dev" / "bench"
 _NOT_HERE = "The benches read the clocks and memory of other processes as Linux shows them."
+_NOT_WHOLE = "Only a run of all measurements can be published: leave out their names."
 
 
 def bench(
@@ -32,28 +41,38 @@ def bench(
     Args:
         names: Which.
         rounds: How often each subject has its turn; by default as often as a median needs.
-        publish: Put tables and chart into docs/performance.md; needs all four.
+        publish: Write the run to bench/results, and its figures into the documents.
         beside: Another version of this app to compare with: the folder where it is checked out.
 
     Raises:
-        StartError: This is not Linux.
+        StartError: This is not Linux, or only a part is to be published.
     """
     if sys.platform != "linux":
         raise StartError(_NOT_HERE)
-    chosen = list(names or MEASUREMENTS)
+    if publish and names:
+        raise StartError(_NOT_WHOLE)
+    chosen = {name: rounds or ROUNDS[name] for name in names or MEASUREMENTS}
+    machine = _machine()
     reports: list[Report] = []
     with World(beside=beside) as world:
-        for name in chosen:
+        for name, turns in chosen.items():
             print(f"== {name}", flush=True)
             with ticking():
-                report = MEASUREMENTS[name].measure(world, rounds=rounds or ROUNDS[name], say=_say)
+                report = MEASUREMENTS[name].measure(world, rounds=turns, say=_say)
             print(f"\n{report.to_text()}\n", flush=True)
             reports.append(report)
-    kept = _keep(reports)
-    print(f"The same as JSON: {kept.relative_to(ROOT)}")
+    goals = [goal for report in reports for goal in report.goals]
+    if goals:
+        print(f"{sum(goal.is_met for goal in goals)} of {len(goals)} goals are met.")
+    run = {
+        **machine,
+        "rounds": chosen,
+        "reports": [report.to_json() for report in reports],
+    }
+    print(f"The same as JSON: {_keep(run).relative_to(ROOT)}")
     if publish:
-        _publish(reports)
-        print(f"Written: {_PAGE.relative_to(ROOT)} and {_CHART.relative_to(ROOT)}")
+        for path in publish_run(run):
+            print(f"Written: {path.relative_to(ROOT)}")
     return 0
 
 
@@ -61,12 +80,11 @@ def _say(text: str) -> None:
     print(f"   {text}", flush=True)
 
 
-def _keep(reports: Sequence[Report]) -> Path:
+def _keep(run: Mapping[str, object]) -> Path:
     """Write everything as JSON, beside what earlier runs have found."""
     _KEPT.mkdir(parents=True, exist_ok=True)
     path = _KEPT / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    whole = {**_machine(), "reports": [report.to_json() for report in reports]}
-    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -76,34 +94,5 @@ def _machine() -> dict[str, object]:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
+        "load": os.getloadavg()[0],
     }
-
-
-def _publish(reports: Sequence[Report]) -> None:
-    text = _PAGE.read_text(encoding="utf-8")
-    for report in reports:
-        text = put(text, report.name, report.to_markdown())
-    machine = _machine()
-    told = f"{machine['time']}, Python {machine['python']}, {machine['cores']} shared cores"
-    text = put(text, "run", f"The run: {told} ({machine['machine']}).")
-    _PAGE.write_text(text, encoding="utf-8")
-    tables = [table for report in reports if report.name == "warm" for table in report.tables]
-    (busy,) = (
-        table for table in tables if table.title == "Warm: 32 at a time, Graph answers at once"
-    )
-    values = [(row[0], float(row[1])) for row in busy.rows]
-    title = "CPU for one link in the worker, 32 at a time"
-    _CHART.write_text(chart.bars(title, values, unit="µs", ours=OURS), encoding="utf-8")
-
-
-def put(text: str, name: str, content: str) -> str:
-    """Put content between a page's markers of a name.
-
-    Raises:
-        ValueError: The page has none.
-    """
-    begin, end = f"<!-- {name}: from here -->", f"<!-- {name}: to here -->"
-    pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"The page has no place for {name}.")
-    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)

@@ -1,8 +1,8 @@
-"""The far end of every measurement: Graph over TLS and a managed identity endpoint, in one process.
+"""The far end of every measurement: Graph, Entra, an identity endpoint, and a receiver.
 
-`python -m bench.server CERTIFICATE` prints its addresses as JSON, answers every GET at once (or
-after a delay that it is told) with a join link, and counts. It does as little as it can: what is
-measured is on the other end.
+`python -m bench.server CERTIFICATE KEYS` prints its addresses as JSON, answers at once (or after a
+delay that it is told), and counts. KEYS is the file with the keys that Entra publishes. It checks
+nothing and does as little as it can: what is measured is on the other end.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import ssl
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 LIFETIME = 86_400  # seconds that a token lives
@@ -23,7 +24,7 @@ LINK = (
 GRAPH_BODY = json.dumps(
     {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#Edm.String", "value": LINK}
 )
-GRAPH_HEAD = (
+GRAPH_HEADERS = (
     "HTTP/1.1 200 OK\r\n"
     "Cache-Control: no-cache\r\n"
     "Content-Type: application/json;odata.metadata=minimal;odata.streaming=true;charset=utf-8\r\n"
@@ -34,21 +35,27 @@ GRAPH_HEAD = (
     'x-ms-ags-diagnostic: {"ServerInfo":{"DataCenter":"West Europe","Slice":"E","Ring":"5"}}\r\n'
     "OData-Version: 4.0\r\n"
     "Date: Mon, 01 Jun 2026 08:00:00 GMT\r\n"
-    f"Content-Length: {len(GRAPH_BODY)}\r\n\r\n"
 )
-GRAPH_ANSWER = (GRAPH_HEAD + GRAPH_BODY).encode("ascii")
+
+
+def graph_answer(body: str) -> bytes:
+    """Write a whole response of Graph's."""
+    return f"{GRAPH_HEADERS}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
+
+
+GRAPH_ANSWER = graph_answer(GRAPH_BODY)
 
 
 class Counts:
-    """What has been asked for since the start, and how long Graph thinks."""
+    """What has been asked for since the start, and how long Graph and the receiver think."""
 
     def __init__(self) -> None:
-        self.graph = self.connections = self.tokens = 0
+        self.graph = self.connections = self.tokens = self.exchanges = self.deliveries = 0
         self.delay = 0.0
 
 
 class Connection(asyncio.Protocol):
-    """Answers one GET after the other; none of them has a body."""
+    """Answers one request after the other, each with a Content-Length where it has a body."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -65,11 +72,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer every request that is whole."""
         self._received += data
-        while (head := self._received.partition(b"\r\n\r\n"))[1]:
-            self._received = head[2]
-            self._answer(head[0].split(b" ", 2)[1].decode("ascii"))
+        while b"\r\n\r\n" in self._received:
+            head, _, rest = self._received.partition(b"\r\n\r\n")
+            method, target, _ = head.split(b" ", 2)
+            length = 0 if method == b"GET" else _length(head)
+            if len(rest) < length:
+                return
+            self._received = rest[length:]
+            if method == b"GET":
+                self._get(target.decode("ascii"))
+            else:
+                self._post(target.decode("ascii"), head, rest[:length])
 
-    def _answer(self, target: str) -> None:
+    def _get(self, target: str) -> None:
+        raise NotImplementedError
+
+    def _post(self, target: str, head: bytes, body: bytes) -> None:
         raise NotImplementedError
 
     def _send(self, answer: bytes) -> None:
@@ -78,33 +96,70 @@ class Connection(asyncio.Protocol):
 
 
 class Graph(Connection):
-    """A join link, whatever the path."""
+    """A join link, whatever the path; as many in a batch; and 200 for a signed delivery."""
 
-    def _answer(self, target: str) -> None:
+    def _get(self, target: str) -> None:
         del target
         self._counts.graph += 1
-        if self._counts.delay:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._counts.delay, self._send, GRAPH_ANSWER)
+        self._send_later(GRAPH_ANSWER)
+
+    def _post(self, target: str, head: bytes, body: bytes) -> None:
+        if target.endswith("/$batch"):
+            ids = [request["id"] for request in json.loads(body)["requests"]]
+            self._counts.graph += len(ids)
+            link = json.loads(GRAPH_BODY)
+            responses = [{"id": each, "status": 200, "headers": {}, "body": link} for each in ids]
+            self._send_later(graph_answer(json.dumps({"responses": responses})))
         else:
-            self._send(GRAPH_ANSWER)
+            self._counts.deliveries += b"\r\nwebhook-signature:" in head.lower()
+            self._send_later(GRAPH_ANSWER)
+
+    def _send_later(self, answer: bytes) -> None:
+        if self._counts.delay:
+            asyncio.get_running_loop().call_later(self._counts.delay, self._send, answer)
+        else:
+            self._send(answer)
 
 
 class Control(Connection):
-    """The identity endpoint; `/delay?seconds=` sets Graph's delay, `/counts` gives the counts."""
+    """The identity endpoint and Entra; `/delay?seconds=` and `/counts` are for the bench itself."""
 
-    def _answer(self, target: str) -> None:
+    def __init__(self, counts: Counts, keys: bytes) -> None:
+        super().__init__(counts)
+        self._keys = keys
+
+    def _get(self, target: str) -> None:
         url = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if url.path == "/delay":
-            self._counts.delay = float(query["seconds"])
-        answer: dict[str, object] = dict(vars(self._counts))
-        if url.path == "/msi/token":
+        if url.path.endswith("/discovery/v2.0/keys"):
+            self._send_json(self._keys)
+        elif url.path == "/msi/token":
             self._counts.tokens += 1
-            answer = token(query["resource"])
-        body = json.dumps(answer).encode("ascii")
+            self._send_json(json.dumps(token(query["resource"])).encode("ascii"))
+        else:
+            if url.path == "/delay":
+                self._counts.delay = float(query["seconds"])
+            self._send_json(json.dumps(vars(self._counts)).encode("ascii"))
+
+    def _post(self, target: str, head: bytes, body: bytes) -> None:
+        """Exchange a person's token, as Entra's token endpoint does."""
+        del target, head, body
+        self._counts.exchanges += 1
+        answer = {
+            "token_type": "Bearer",
+            "scope": "https://graph.microsoft.com/VirtualAppointment.Read",
+            "expires_in": LIFETIME,
+            "access_token": token("https://graph.microsoft.com")["access_token"],
+        }
+        self._send_json(json.dumps(answer).encode("ascii"))
+
+    def _send_json(self, body: bytes) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         self._send(f"{head}\r\n\r\n".encode("ascii") + body)
+
+
+def _length(head: bytes) -> int:
+    return int(head.lower().partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0])
 
 
 def token(resource: str) -> dict[str, object]:
@@ -121,7 +176,7 @@ def token(resource: str) -> dict[str, object]:
     }
 
 
-async def serve(certificate: str) -> None:
+async def serve(certificate: str, keys: bytes) -> None:
     """Listen on two free loopback ports until whoever started this closes its standard input."""
     counts = Counts()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -130,7 +185,7 @@ async def serve(certificate: str) -> None:
     graph = await loop.create_server(
         partial(Graph, counts), "127.0.0.1", 0, ssl=context, backlog=1024
     )
-    control = await loop.create_server(partial(Control, counts), "127.0.0.1", 0, backlog=1024)
+    control = await loop.create_server(partial(Control, counts, keys), "127.0.0.1", 0, backlog=1024)
     ports = [server.sockets[0].getsockname()[1] for server in (graph, control)]
     print(json.dumps(ports), flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
@@ -138,4 +193,4 @@ async def serve(certificate: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when it ends
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run(serve(sys.argv[1], Path(sys.argv[2]).read_bytes()))

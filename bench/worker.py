@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,6 @@ from dev.host.logs import LogLine, Logs
 from dev.host.worker_process import Invocation, Value, WorkerProcess
 
 PATIENCE = 60.0  # seconds, for whatever should take one
-REQUEST = json.dumps(
-    {
-        "userId": "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65",
-        "onlineMeetingId": "MSo0ZTdjMmExMC01ZDM4LTRjMWYtOWY2ZS0wZDFiOWE4YzdlNjUqMCoqMTk6bWVldGlu",
-    }
-)
-_BODY = REQUEST.encode("ascii")
-_HTTP_REQUEST: wire.Data = {
-    "http": {
-        "method": "POST",
-        "url": "http://localhost/api/join-link",
-        "headers": {"content-type": "application/json", "content-length": str(len(_BODY))},
-        "query": {},
-        "params": {},
-        "body": wire.encode_bytes(_BODY),
-    }
-}
 
 
 class WrongResponse(StartError):
@@ -70,7 +53,9 @@ class Worker:
     ) -> None:
         self._subject = subject
         self._ids = itertools.count()
-        self._function: Function | None = None
+        self._functions: Mapping[str, Function] = {}
+        headers, members = world.request(subject)
+        self._request = http_request("join-link", members, headers=headers)
         self._loaded = threading.Event()
         self.lines: list[LogLine] = []
         self.started = time.perf_counter()
@@ -102,7 +87,7 @@ class Worker:
         self._reader.join()
 
     def _on_ready(self, functions: Mapping[str, Function]) -> None:
-        self._function = functions["join_link"]
+        self._functions = functions
         self.ready = time.perf_counter()
         self._loaded.set()
 
@@ -117,30 +102,70 @@ class Worker:
 
     def call(self) -> Future[Value]:
         """Ask for one link."""
-        assert self._function  # noqa: S101 - for the type checker; it is loaded
+        return self.invoke("join_link", {"req": self._request})
+
+    def invoke(
+        self,
+        name: str,
+        inputs: Mapping[str, wire.Data],
+        *,
+        metadata: Mapping[str, wire.Data] | None = None,
+    ) -> Future[Value]:
+        """Call a function of the app, as a host would."""
         return self._process.invoke(
             Invocation(
                 id=f"{next(self._ids):032x}",
-                function=self._function,
-                inputs={"req": _HTTP_REQUEST},
-                trigger_metadata={},
+                function=self._functions[name],
+                inputs=inputs,
+                trigger_metadata=metadata or {},
                 traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
             )
         )
 
-    def calls(self, *, at_once: int, count: int | None = None, seconds: float = 0.0) -> Times:
-        """Ask for links, so many at once, until there were enough or the time is over.
+    def calls(
+        self,
+        *,
+        at_once: int,
+        count: int | None = None,
+        seconds: float = 0.0,
+        call: Callable[[], Future[Value]] | None = None,
+        check: Callable[[Value], None] | None = None,
+    ) -> Times:
+        """Make calls, so many at once, until there were enough or the time is over.
+
+        Args:
+            at_once: how many.
+            count: when there were enough; None where the time decides.
+            seconds: the time.
+            call: begins one; by default it asks for a link.
+            check: raises WrongResponse for what a call must not end in; by default, no link.
 
         Raises:
-            WrongResponse: one of them was none.
+            WrongResponse: one of them went wrong.
         """
-        run = _Run(self, at_once=at_once, count=count, seconds=seconds)
+        run = _Run(
+            self,
+            call or self.call,
+            check or check_link,
+            at_once=at_once,
+            count=count,
+            seconds=seconds,
+        )
         return run.times()
 
 
 class _Run:
-    def __init__(self, worker: Worker, *, at_once: int, count: int | None, seconds: float) -> None:
-        self._worker = worker
+    def __init__(
+        self,
+        worker: Worker,
+        call: Callable[[], Future[Value]],
+        check: Callable[[Value], None],
+        *,
+        at_once: int,
+        count: int | None,
+        seconds: float,
+    ) -> None:
+        self._call, self._check = call, check
         self._left = count
         self._lock = threading.Lock()
         self._latencies: list[float] = []
@@ -170,12 +195,12 @@ class _Run:
         if over or self._fault:
             self._finished.release()
             return
-        self._worker.call().add_done_callback(lambda future: self._ended(future, now))
+        self._call().add_done_callback(lambda future: self._ended(future, now))
 
     def _ended(self, future: Future[Value], began: float) -> None:
         self._latencies.append(time.perf_counter() - began)
         try:
-            check(future.result())
+            self._check(future.result())
         except Exception as error:  # noqa: BLE001 - told by times()
             self._fault = error
         self._next()
@@ -187,8 +212,26 @@ def process_cpu(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def check(value: Value) -> None:
-    """See that an answer holds a link.
+def http_request(
+    route: str, members: Mapping[str, object], *, headers: Mapping[str, str] | None = None
+) -> wire.Data:
+    """Write a POST as the host hands it to the worker."""
+    body = json.dumps(members).encode("ascii")
+    own = {"content-type": "application/json", "content-length": str(len(body))}
+    return {
+        "http": {
+            "method": "POST",
+            "url": f"http://localhost/api/{route}",
+            "headers": {**own, **(headers or {})},
+            "query": {},
+            "params": {},
+            "body": wire.encode_bytes(body),
+        }
+    }
+
+
+def check_link(value: Value, *, count: int = 1) -> None:
+    """See that an answer holds a link, or so many.
 
     Raises:
         WrongResponse: it does not.
@@ -196,5 +239,6 @@ def check(value: Value) -> None:
     http = (value or {}).get("http", {})
     body = http.get("body") or {}
     text = body.get("string") or wire.decode_bytes(body.get("bytes", "")).decode()
-    if http.get("status_code") != 200 or "https://visit.teams.microsoft.com/" not in text:
+    links = text.count("https://visit.teams.microsoft.com/")
+    if http.get("status_code") != 200 or links != count:
         raise WrongResponse(f"{http.get('status_code')} {text}")

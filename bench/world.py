@@ -14,15 +14,21 @@ from urllib.request import urlopen
 import certifi
 
 from dev.local_run import sample_settings
+from dev.stand_ins.authority import Authority
 from dev.stand_ins.certificates import make_certificates
 from dev.tool_environment import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "this app"
+SIGNED_IN = "this app, for a person's own"
 BESIDE = "the version beside it"
 RIVAL = "msgraph-sdk"
+PLAIN = "requests, plainly"
+URLLIB3 = "urllib3's urlopen"
 FLOOR = "raw socket"
 NOTHING = "a function that calls nobody"
+WITHOUT_EVENT = "without its event"
+WITHOUT_DEADLINE = "without its deadline"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +40,14 @@ class Subject:
         app: its folder.
         environment: its list of packages, `requirements-NAME.txt`.
         tree: where that list is.
+        signed_in: whether a person asks for their own meeting with an Entra token.
     """
 
     name: str
     app: Path
     environment: str
     tree: Path = ROOT
+    signed_in: bool = False
 
 
 def _rival(name: str, folder: str, environment: str = "requests") -> Subject:
@@ -49,16 +57,24 @@ def _rival(name: str, folder: str, environment: str = "requests") -> Subject:
 SUBJECTS = (
     Subject(name=OURS, app=ROOT, environment="ours"),
     _rival(RIVAL, "msgraph_sdk", "msgraph"),
-    _rival("requests, plainly", "requests_plain"),
+    _rival(PLAIN, "requests_plain"),
+    _rival("requests, one context", "requests_one_context"),
+    _rival(URLLIB3, "urllib3_urlopen"),
     _rival("http.client by hand", "http_client"),
     _rival(FLOOR, "raw_socket"),
     _rival(NOTHING, "empty"),
 )
+PERSON = Subject(name=SIGNED_IN, app=ROOT, environment="ours", signed_in=True)
 PARTS = (
-    _rival("without its event", "without_event", "ours"),
-    _rival("without its deadline", "without_deadline", "ours"),
+    _rival(WITHOUT_EVENT, "without_event", "ours"),
+    _rival(WITHOUT_DEADLINE, "without_deadline", "ours"),
 )
 """This app with something left out, to see what that costs."""
+
+USER_ID = "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65"
+MEETING_ID = "MSo0ZTdjMmExMC01ZDM4LTRjMWYtOWY2ZS0wZDFiOWE4YzdlNjUqMCoqMTk6bWVldGlu"
+_TENANT_ID = "a796be92-0000-4000-8000-000000000001"
+_CLIENT_ID = "a796be92-0000-4000-8000-000000000002"
 
 
 def in_turns[Item](items: Sequence[Item], number: int) -> Sequence[Item]:
@@ -74,6 +90,8 @@ class Counts:
     graph: int
     connections: int
     tokens: int
+    exchanges: int
+    deliveries: int
     delay: float
 
     def __sub__(self, before: "Counts") -> "Counts":
@@ -81,6 +99,8 @@ class Counts:
             graph=self.graph - before.graph,
             connections=self.connections - before.connections,
             tokens=self.tokens - before.tokens,
+            exchanges=self.exchanges - before.exchanges,
+            deliveries=self.deliveries - before.deliveries,
             delay=self.delay,
         )
 
@@ -93,6 +113,8 @@ class World:
 
     Attributes:
         subjects: what is compared.
+        graph_url: where Graph is.
+        authority_file: the certificate authority of Graph's certificate.
     """
 
     def __init__(self, *, beside: Path | None = None) -> None:
@@ -100,6 +122,9 @@ class World:
         if beside is not None:
             other = Subject(name=BESIDE, app=beside, environment="ours", tree=beside)
             self.subjects = (*SUBJECTS, other)
+        self.graph_url = ""
+        self.authority_file = Path()
+        self._entra = Authority(_TENANT_ID)
         self._parts = ExitStack()
         self._control = ""
         self._settings: Mapping[str, str] = {}
@@ -113,9 +138,11 @@ class World:
             # As long as the bundle that a deployed app reads, or TLS would cost nothing to set up.
             bundle = folder / "bundle.pem"
             bundle.write_bytes(Path(certifi.where()).read_bytes() + tls.ca.read_bytes())
+            keys = folder / "keys.json"
+            keys.write_text(json.dumps(self._entra.keys), encoding="ascii")
             server = parts.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", "bench.server", str(tls.certificate)],
+                    [sys.executable, "-m", "bench.server", str(tls.certificate), str(keys)],
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -124,6 +151,8 @@ class World:
             assert server.stdout  # noqa: S101 - for the type checker; it is a pipe
             graph, control = json.loads(server.stdout.readline())
             self._control = f"http://127.0.0.1:{control}"
+            self.graph_url = f"https://127.0.0.1:{graph}"
+            self.authority_file = tls.ca
             # Each finds its authorities where it looks by itself: this app and the standard library
             # in the platform's folder, the others in a bundle.
             folder_of_authorities = {"SSL_CERT_DIR": str(tls.authorities)}
@@ -134,7 +163,7 @@ class World:
             }
             self._settings = {
                 **sample_settings(),
-                "GRAPH_ROOT": f"https://127.0.0.1:{graph}",
+                "GRAPH_ROOT": self.graph_url,
                 "IDENTITY_ENDPOINT": f"{self._control}/msi/token",
                 "IDENTITY_HEADER": "bench",
                 "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -159,10 +188,24 @@ class World:
 
     def settings(self, subject: Subject) -> dict[str, str]:
         """Give a subject's app settings."""
+        sign_in = {
+            "HTTP_AUTH": "entra",
+            "ENTRA_TENANT_ID": _TENANT_ID,
+            "ENTRA_CLIENT_ID": _CLIENT_ID,
+            "ENTRA_AUTHORITY": self._control,
+        }
         return {
             **self._settings,
             **self._trust[subject.environment],
+            **(sign_in if subject.signed_in else {}),
         }
+
+    def request(self, subject: Subject) -> tuple[dict[str, str], dict[str, str]]:
+        """Give the headers and the members of the request that a subject is sent."""
+        if not subject.signed_in:
+            return {}, {"userId": USER_ID, "onlineMeetingId": MEETING_ID}
+        token = self._entra.issue_to_person(audience=_CLIENT_ID, object_id=USER_ID)
+        return {"authorization": f"Bearer {token}"}, {"onlineMeetingId": MEETING_ID}
 
     def delay(self, seconds: float) -> None:
         """Let Graph think for so long about each call from now on."""

@@ -41,6 +41,7 @@ def _types(name: str, *arguments: str) -> Check:
     return Check(name, ("mypy", "--no-error-summary", *plain, *arguments), silent=True)
 
 
+_QUICK_BENCHES = ("cold", "batch", "burst", "deliveries", "readers")  # a minute and a half
 # Who reads a log looks for the last closing line of pytest: it must not be the browser's, whose
 # tests are all skipped where there is none.
 _CHECKS = (
@@ -57,7 +58,7 @@ _CHECKS = (
     _tests("unit", processes=2),
     _tests("integration", processes=3),
     Check("costs", ("tests.unit.hostile_shapes",), slow=True),
-    Check("bench", ("dev", "bench", "cold", "burst", "--rounds", "1"), slow=True),
+    Check("bench", ("dev", "bench", *_QUICK_BENCHES, "--rounds", "1"), slow=True),
     Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),

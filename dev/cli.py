@@ -33,7 +33,7 @@ _SOURCES_EXAMPLE = """
 FILE holds for instance:
   {"practice": {"preset": "standard", "secret": "webhook-practice"}}
 Members: docs/webhooks.md. The secret's value, and a signed curl, are printed."""
-BENCHES = ("cold", "warm", "burst", "drain")
+BENCHES = ("cold", "warm", "batch", "burst", "deliveries", "readers", "drain")
 """The measurements of `bench`. It is started as a program, so that dev does not import it."""
 _LOCAL_RUN = ("demo", "serve", "soak", "bench")  # these need no packages of the checks
 _ROOT = Path(__file__).resolve().parents[1]
@@ -199,12 +199,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench = commands.add_parser(
         "bench",
-        help="measure cold start, warm path, burst and drain, beside what else one would use",
+        help="measure cold start, warm path, batches, bursts and more, beside what one would use",
         **_told(
-            "Measure this app, msgraph-sdk, requests, http.client and a raw socket in turns, in "
-            "the same worker, against the same local server. Tables are shown and kept as JSON.",
+            "Measure this app, msgraph-sdk, requests, urllib3, http.client and a raw socket in "
+            "turns, in the same worker, against the same local server. Tables and goals, met or "
+            "missed, are shown and kept as JSON.",
             needs=f"{_NEEDS}. Linux, 1 GB of disk, and a machine that has nothing else to do",
-            takes="about fifteen minutes for all; the first time about three more",
+            takes="about twenty minutes for all; the first time about three more",
             examples=["bench", "bench warm", "bench cold --rounds 3"],
         ),
     )
@@ -219,7 +220,9 @@ def _parser() -> argparse.ArgumentParser:
         "--rounds", type=_count, help="turns of each subject (default: enough for a median)"
     )
     bench.add_argument(
-        "--publish", action="store_true", help="put tables and chart into docs/performance.md"
+        "--publish",
+        action="store_true",
+        help="write the run to bench/results, and its figures into the documents",
     )
     bench.add_argument(
         "--beside",
