@@ -69,7 +69,10 @@ class FuncHost:
             # To func only: its npm wrapper passes it on, and a second Ctrl-C would kill func.
             process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
             process.wait(PATIENCE)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # too long, or for somebody else
+        except (
+            subprocess.TimeoutExpired,
+            KeyboardInterrupt,
+        ):  # it takes too long, or Ctrl-C came again
             if sys.platform == "win32":
                 process.kill()
             else:

@@ -1,4 +1,4 @@
-"""From an HTTP request to a function and back, by the host's rules."""
+"""Calls a function for an HTTP request, and makes its response, by the host's rules."""
 
 import base64
 import hmac
@@ -28,17 +28,17 @@ SAME_SITE = {1: "Lax", 2: "Strict", 3: "None"}
 
 
 class UnusableResponse(Exception):
-    """A function returned what cannot be sent over HTTP."""
+    """A function returned a value that cannot be sent over HTTP."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessKeys:
-    """The keys that open functions, as in Azure.
+    """The access keys, as in Azure.
 
     Attributes:
-        master: Opens every function.
-        host: Opens every function of level `function`.
-        functions: A function's own key, which opens that function.
+        master: The key for all functions.
+        host: The key for all functions of level `function`.
+        functions: The keys of single functions, by function.
     """
 
     master: str = field(repr=False)
@@ -46,14 +46,14 @@ class AccessKeys:
     functions: Mapping[str, str] = field(repr=False)
 
     def open(self, function: Function, given: str) -> bool:
-        """Tell whether a key opens a function."""
+        """Say whether a key is valid for a function."""
         level = str(function.trigger.get("authLevel") or "function").lower()
         if level == "anonymous":
             return True
         keys = [self.master]
         if level == "function":
             keys += [self.host, self.functions.get(function.name, "")]
-        # All are compared, so that the time tells nothing.
+        # All keys are compared, so that the time shows nothing.
         matches = [hmac.compare_digest(key.encode(), given.encode()) for key in keys if key]
         return any(matches)
 
@@ -70,7 +70,7 @@ class HttpTriggers:
         self._logs = logs
 
     def respond(self, request: Request) -> Response:
-        """Answer one request; nothing that a function does makes it raise."""
+        """Answer one request. This raises nothing, whatever a function does."""
         path, _, query_string = request.target.partition("?")
         found = self._routes.find(method=request.method, path=path)
         if not found:

@@ -1,4 +1,4 @@
-"""What the host and its worker have to say, kept for those who ask later."""
+"""Keeps the log lines of the host and its worker."""
 
 import contextlib
 import datetime as dt
@@ -41,8 +41,8 @@ class Logs:
     """The last lines, in order, from any thread.
 
     Args:
-        on_line: Called with each line, in the thread that it comes from. What it raises is
-            dropped: a closed terminal must not stop the host.
+        on_line: Is called with each line, in the line's own thread. Its exceptions are ignored,
+            because a closed terminal must not stop the host.
         capacity: How many lines are kept.
     """
 
@@ -54,7 +54,7 @@ class Logs:
         self._lock = threading.Lock()
 
     def add(self, line: LogLine) -> None:
-        """Keep a line and hand it on."""
+        """Keep a line and pass it on."""
         with self._lock:
             self._lines.append(line)
         if self._on_line:
@@ -66,7 +66,7 @@ class Logs:
         self.add(LogLine(level=level, logger=logger, message=message, invocation_id=invocation_id))
 
     def lines(self) -> list[LogLine]:
-        """Return what is kept, oldest first."""
+        """Return the kept lines, oldest first."""
         with self._lock:
             return list(self._lines)
 

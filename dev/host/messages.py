@@ -1,8 +1,8 @@
 """Plain stand-ins for the protobuf messages that the Python worker's library builds and reads.
 
-The library (PyPI azure-functions-runtime) never imports its messages: it is handed them, and
-asks of them attributes, keyword construction and `WhichOneof`. Only the ones with enums, or
-with type checks that an app can run into, are spelled out.
+The library (PyPI azure-functions-runtime) does not import its messages. It gets them from its host,
+and needs attributes, keyword arguments and `WhichOneof` of them. Only messages with enums, or with
+type checks that an app can meet, are written out here.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 
 class Message:
-    """A protobuf message: whatever it was made with, as attributes."""
+    """A protobuf message. Its keyword arguments become attributes."""
 
     def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - as open as protobuf
         self.__dict__.update(fields)
@@ -36,7 +36,7 @@ class RpcHttpCookie(Message):
 
 
 class TypedData(Message):
-    """One value and its kind; as strict about types as the real message."""
+    """One value and its kind. It is as strict about types as the real message."""
 
     KINDS: ClassVar[Mapping[str, type]] = {
         "string": str,
@@ -59,7 +59,7 @@ class TypedData(Message):
 
 
 class RpcHttp(Message):
-    """An HTTP request or response; header names and values are text or nothing works."""
+    """An HTTP request or response. Header names and values must be texts."""
 
     def __init__(self, headers: Mapping[str, str] | None = None, **fields: Any) -> None:  # noqa: ANN401 - as open as protobuf
         for name, value in (headers or {}).items():
@@ -77,7 +77,7 @@ class ParameterBinding(Message):
 
 
 class Protos:
-    """The module of messages, as the library is handed it."""
+    """The module of messages that the library gets."""
 
     StatusResult = StatusResult
     BindingInfo = BindingInfo
@@ -87,5 +87,5 @@ class Protos:
     RpcHttpCookie = RpcHttpCookie
 
     def __getattr__(self, name: str) -> type[Message]:
-        """Make any other message: one that only carries its fields."""
+        """Make any other message, which only has its fields."""
         return type(name, (Message,), {})

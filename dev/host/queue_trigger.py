@@ -29,15 +29,15 @@ POISON = "-poison"
 
 
 class QueueListener:
-    """Gives the messages of one queue to one function.
+    """Calls one function for each message of one queue.
 
     Args:
-        function: What is triggered.
+        function: The function to call.
         service: The queue service.
         queue: The queue's name.
         options: The rules of host.json.
-        lease: How long a message is hidden while its function runs, in seconds; it is renewed
-            at half-time. Microsoft's is 600.
+        lease: How long a message is hidden while its function runs, in seconds. It is renewed
+            after half of that. Microsoft's is 600.
         dispatcher: Runs the function.
         logs: Where the listener's own lines go.
     """
@@ -55,7 +55,7 @@ class QueueListener:
     ) -> None:
         self._function = function
         self._queue = service.get_queue_client(queue)
-        # A poison queue has none of its own, or a bad message would go round for ever.
+        # A poison queue has no poison queue, or a bad message would be moved for ever.
         self._poison = None if queue.endswith(POISON) else service.get_queue_client(queue + POISON)
         self._options = options
         self._lease = lease
@@ -76,13 +76,13 @@ class QueueListener:
         self._poller.start()
 
     def stop_polling(self) -> None:
-        """Take no more messages."""
+        """Stop taking messages."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
 
     def close(self) -> None:
-        """Wait for the messages that are being worked on."""
+        """Wait for the messages that are being processed."""
         self.stop_polling()
         if self._poller.ident:
             self._poller.join()
@@ -100,7 +100,7 @@ class QueueListener:
                 pause = SHORTEST_PAUSE
                 continue
             longest = max(self._options.max_polling_interval, SHORTEST_PAUSE)
-            # Spread, so that listeners don't all look at once.
+            # Random, so that listeners do not poll at the same moment.
             pause = min(pause * random.uniform(1.2, 2.0), longest)  # noqa: S311 - no secret
             with self._change:
                 self._change.wait_for(lambda: self._stopping, timeout=pause)
@@ -116,12 +116,12 @@ class QueueListener:
         pages = self._queue.receive_messages(
             messages_per_page=self._options.batch_size,
             visibility_timeout=self._lease_seconds,
-            retry_total=0,  # the next look is the retry
+            retry_total=0,  # the next poll is the retry
         ).by_page()
         try:
-            # A queue that is not there yet is waited for: the host creates none.
+            # The host creates no queue, so it waits until the queue exists.
             messages = list(next(pages, ()))
-        except Exception as error:  # noqa: BLE001 - a listener outlives whatever the service says
+        except Exception as error:  # noqa: BLE001 - a listener must survive each error of the service
             self._report(_name(error))
             return []
         self._report("")
@@ -132,7 +132,7 @@ class QueueListener:
         return max(1, math.ceil(self._lease))
 
     def _report(self, trouble: str) -> None:
-        """Log a change of the queue's health, not every look at it."""
+        """Log a change of the queue's state, not each poll."""
         if trouble == self._trouble:
             return
         self._trouble = trouble
@@ -145,7 +145,7 @@ class QueueListener:
         try:
             self._process(message)
         except Exception as error:  # noqa: BLE001 - as in _receive
-            # The message comes back when its lease ends: given at least once.
+            # The message comes back when its lease ends, since delivery is at least once.
             self._log("WARNING", f"Message {message.id} could not be settled: {_name(error)}.")
         finally:
             with self._change:
@@ -239,7 +239,7 @@ def _decode(content: str, *, base64_encoded: bool) -> str:
 
 
 def _send(queue: QueueClient, content: str) -> None:
-    """Send a new message, with the service's own 7 days to live, to a queue made if need be."""
+    """Send a new message with the default lifetime of 7 days. Make the queue if needed."""
     try:
         queue.send_message(content)
     except HttpResponseError as error:
@@ -265,5 +265,5 @@ def _trigger_metadata(message: QueueMessage, body: str) -> Iterator[tuple[str, w
 
 
 def _name(error: Exception) -> str:
-    """Name an error without its text, which differs each time and may hold an address."""
+    """Give an error's type without its text, which differs each time and may hold an address."""
     return str(getattr(error, "error_code", None) or type(error).__name__)

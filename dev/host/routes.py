@@ -1,4 +1,4 @@
-"""Which function answers a request: ASP.NET's route templates, as the Functions host reads them.
+"""Finds the function for a request, by ASP.NET's route templates as the Functions host reads them.
 
 Source: "Routing in ASP.NET Core", route templates, constraints and precedence.
 """
@@ -25,14 +25,14 @@ LITERAL, CONSTRAINED, FREE, REST = range(4)
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """The way to one function.
+    """The route of one function.
 
     Attributes:
-        function: What answers.
-        template: The whole template, prefix included.
-        pattern: What a decoded path has to look like.
-        methods: The methods it takes, in capitals; empty for all of them.
-        precedence: The smaller, the earlier it is tried.
+        function: The function.
+        template: The whole template, including the prefix.
+        pattern: The pattern of a decoded path.
+        methods: The HTTP methods in capitals; empty for all methods.
+        precedence: Routes with a smaller value are tried first.
     """
 
     function: Function
@@ -49,7 +49,7 @@ class RouteTable:
         """Read the routes of all functions that have one.
 
         Raises:
-            HostError: A template has something that this host does not know.
+            HostError: A template has a part that this host does not support.
         """
         routes = [
             _route(function, prefix)
@@ -87,7 +87,7 @@ def _route(function: Function, prefix: str) -> Route:
     pattern, precedence = "", []
     for segment in template.split("/"):
         expression, rank = _segment(segment, template)
-        # An optional parameter takes the slash before it along.
+        # With an optional parameter, the slash before it is optional as well.
         optional = segment.endswith("?}") or rank == REST
         pattern += f"(?:/{expression})?" if optional else f"/{expression}"
         precedence.append(rank)

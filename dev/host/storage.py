@@ -1,4 +1,4 @@
-"""The host's own way to the storage queues: by the app's settings, never by this process's."""
+"""Connects the host to the storage queues, by the app's settings and not by this process's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +20,8 @@ TIMEOUT = 10.0  # seconds, for the identity endpoint
 class ManagedIdentity:
     """Asks the identity endpoint that the app's settings name.
 
-    azure-identity reads the environment of its process, which here is not the app's. The
-    storage client keeps the token until it runs out, so nothing is kept here.
+    azure-identity reads the environment of its own process, which here is not the app's. The
+    storage client caches the token until it expires, so there is no cache here.
     """
 
     def __init__(self, *, settings: Mapping[str, str], client_id: str | None) -> None:
@@ -33,7 +33,7 @@ class ManagedIdentity:
         """Get a token, as azure.core's TokenCredential does.
 
         Raises:
-            ClientAuthenticationError: The endpoint gave none.
+            ClientAuthenticationError: The endpoint gave no token.
         """
         query = {"api-version": API_VERSION, "resource": scopes[0].removesuffix("/.default")}
         if self._client_id:

@@ -1,8 +1,8 @@
-"""The frames that go between the host and its worker process, and what they hold.
+"""The frames between the host and its worker process, and their content.
 
-A frame is four bytes of length (big-endian) and that much JSON. Bytes are base64.
-Data to and from a function is a mapping with one member that names its kind, as in the
-host's own protocol: `{"string": …}`, `{"json": …}`, `{"bytes": …}`, `{"http": …}`.
+A frame is a length of four bytes (big-endian) and a JSON text of that length. Bytes are base64.
+A function's input or output is a mapping with one member that names its kind, as in the host's own
+protocol: `{"string": …}`, `{"json": …}`, `{"bytes": …}`, `{"http": …}`.
 """
 
 import base64
@@ -19,13 +19,13 @@ type Data = Mapping[str, Any]
 
 
 def encode_frame(frame: Mapping[str, Any]) -> bytes:
-    """Write a frame as bytes that have to be written in one piece."""
+    """Give a frame's bytes, which must be written in one piece."""
     payload = _encode(frame).encode("ascii")
     return LENGTH.pack(len(payload)) + payload
 
 
 def read_frame(stream: IO[bytes]) -> Frame | None:
-    """Read one frame, or None when the other side has gone."""
+    """Read one frame. None if the other side has ended."""
     length = stream.read(LENGTH.size)
     if len(length) < LENGTH.size:
         return None

@@ -1,8 +1,8 @@
 """The worker process: the app inside the real Functions Python worker library.
 
 The host starts it as `python -m dev.host.worker APP`, writes frames to its standard input and
-reads frames from its standard output. What the app prints goes to standard error instead.
-Standard input ends when the host does, however the host ends; so does this process.
+reads frames from its standard output. The app's prints go to standard error instead. When the host
+ends, standard input ends, and then this process.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from dev.host.messages import Message, ParameterBinding, Protos, RpcHttp, Status
 
 
 class Channel:
-    """The way back to the host, for any thread; frames leave in the order in which they come."""
+    """Sends frames to the host, from any thread and in order."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        # As in Azure's worker: who logs does not wait for the pipe.
+        # As in Azure's worker, logging does not wait for the pipe.
         self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="host-writer", daemon=True)
         self._writer.start()
@@ -57,14 +57,14 @@ class Channel:
 
 
 class HostHandler(logging.Handler):
-    """Hands log records to the host, as the worker does over gRPC."""
+    """Sends log records to the host, as the worker does over gRPC."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a record as text, its exception included."""
+        """Send a record as text, including its exception."""
         try:
             message = self.format(record)
         except Exception:  # noqa: BLE001 - a bad log call must not fail the function
@@ -96,7 +96,7 @@ class Worker:
         )
 
     async def start(self) -> bool:
-        """Index the app and tell the host what is in it, or why it could not be loaded."""
+        """Load the app, and send the host its functions, or why it could not be loaded."""
         runtime.start_threadpool_executor()
         started = await runtime.worker_init_request(
             self._request(
@@ -132,11 +132,11 @@ class Worker:
         return True
 
     async def run(self, frame: Mapping[str, Any]) -> None:
-        """Invoke a function and send what came of it, or the host would wait for ever."""
+        """Call a function and send the result in each case, because the host waits for it."""
         result: dict[str, Any] = {"kind": "result", "id": frame["id"]}
         try:
             result |= await self._invoke(frame)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+        except Exception as error:  # noqa: BLE001 - the host must get each failure
             message = f"{type(error).__name__}: {error}"
             result |= {"ok": False, "message": message, "stack_trace": traceback.format_exc()}
         self._channel.send(result)
@@ -223,9 +223,9 @@ def _cookie(cookie: Any) -> dict[str, Any]:  # noqa: ANN401 - RpcHttpCookie
 
 
 async def serve(*, app: Path, frames: IO[bytes], channel: Channel) -> None:
-    """Load the app and run what the host asks for, until the host has gone.
+    """Load the app and call functions for the host, until the host ends.
 
-    Returns only where the app could not be loaded.
+    This returns only if the app could not be loaded.
     """
     loop = asyncio.get_running_loop()
     worker = Worker(app=app, channel=channel)
@@ -248,8 +248,8 @@ async def serve(*, app: Path, frames: IO[bytes], channel: Channel) -> None:
 
 
 def main() -> None:
-    """Take the standard streams for the host and start."""
-    # Ctrl-C reaches the whole terminal group; the host decides when its worker ends.
+    """Use the standard streams for the host, and start."""
+    # Ctrl-C reaches all processes of the terminal, but the host decides when its worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     app = Path(sys.argv[1])
     frames = os.fdopen(os.dup(0), "rb")
@@ -265,7 +265,7 @@ def main() -> None:
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     root.addHandler(HostHandler(channel))
 
-    # The app is imported as in Azure: from its own folder, not from where the host's code is.
+    # As in Azure, the app is imported from its own folder, not from the host's.
     sys.path[0] = str(app)
     os.chdir(app)
     try:

@@ -1,4 +1,4 @@
-"""One worker process, seen from the host."""
+"""The host's side of one worker process."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from dev.host.functions import Function
 from dev.host.logs import LogLine, Logs
 
 PROJECT = Path(__file__).resolve().parents[2]
-# What a process needs to run at all. Nothing else of the surroundings reaches the app.
+# The variables that each process needs. The app gets no others of this environment.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT", "USERPROFILE", "TEMP", "TMP")
 
 type Value = wire.Data | None
@@ -77,9 +77,9 @@ class WorkerProcess:
         return self._process.pid
 
     def run(self, *, on_ready: Callable[[Mapping[str, Function]], None]) -> None:
-        """Read what the process sends until it ends; then fail what it has not answered.
+        """Read what the process sends until it ends, then fail its open invocations.
 
-        Where the app could not be loaded, `failure` says why and `on_ready` is never called.
+        If the app could not be loaded, `failure` says why and `on_ready` is never called.
         """
         assert self._process.stdout  # noqa: S101 - for the type checker; it is a pipe
         assert self._process.stderr  # noqa: S101 - as above
@@ -97,7 +97,7 @@ class WorkerProcess:
         self._close_input()
 
     def invoke(self, invocation: Invocation) -> Future[Value]:
-        """Send an invocation; the future fails with an InvocationError."""
+        """Send an invocation. On failure the future has an InvocationError."""
         future: Future[Value] = Future()
         payload = wire.encode_frame(
             {
@@ -115,14 +115,14 @@ class WorkerProcess:
                 return future
             self._pending[invocation.id] = future
         assert self._process.stdin  # noqa: S101 - for the type checker; it is a pipe
-        # Where it is ending already, run() is about to fail everything that is pending.
+        # If the process is ending, run() will fail all open invocations.
         with self._writing, contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(payload)
             self._process.stdin.flush()
         return future
 
     def fail_all(self, error: InvocationError) -> None:
-        """Give up on what is running and on what comes after it."""
+        """Fail all running and later invocations."""
         with self._lock:
             self._end = self._end or error
             pending, self._pending = self._pending, {}
@@ -134,7 +134,7 @@ class WorkerProcess:
         self._process.kill()
 
     def stop(self, *, patience: float = 2.0) -> None:
-        """End the process, by force where it takes longer than `patience` seconds."""
+        """End the process. Kill it if it takes longer than `patience` seconds."""
         self._close_input()
         try:
             self._process.wait(patience)
@@ -147,8 +147,8 @@ class WorkerProcess:
     ) -> None:
         match frame.pop("kind"):
             case "log":
-                # Microsoft's host drops what belongs to no invocation that it is executing: what
-                # is logged while the app is loaded, or in a thread of the app's own.
+                # Microsoft's host drops records that belong to no running invocation, such as
+                # those from the app's loading or from its own threads.
                 with self._lock:
                     executing = frame["invocation_id"] in self._pending
                 if executing:
@@ -180,5 +180,5 @@ class WorkerProcess:
 
     def _close_input(self) -> None:
         assert self._process.stdin  # noqa: S101 - for the type checker; it is a pipe
-        with contextlib.suppress(OSError):  # it may have gone with bytes unread
+        with contextlib.suppress(OSError):  # it may have ended with unread bytes
             self._process.stdin.close()

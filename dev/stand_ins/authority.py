@@ -1,4 +1,4 @@
-"""The Entra tenant's keys: tokens as Entra signs them, and their check."""
+"""The Entra tenant's keys: signs tokens as Entra does, and verifies them."""
 
 import json
 import time
@@ -14,7 +14,7 @@ _ALGORITHM = "RS256"
 
 
 class Authority:
-    """Signs access tokens for one tenant, and says which ones are its own.
+    """Signs access tokens for one tenant, and verifies them.
 
     Args:
         tenant_id: The tenant's id, a GUID.
@@ -26,12 +26,12 @@ class Authority:
         self.add_key()
 
     def add_key(self) -> None:
-        """Sign with a new key from now on; the old ones stay valid."""
+        """Sign with a new key from now on. The old keys stay valid."""
         self._key_id = uuid.uuid4().hex
         self._keys[self._key_id] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def withdraw_other_keys(self) -> None:
-        """Let only the newest key be valid."""
+        """Make all keys but the newest invalid."""
         self._keys = {self._key_id: self._keys[self._key_id]}
 
     @property
@@ -65,9 +65,9 @@ class Authority:
             audience: The resource it is for.
             client_id: The application's client id.
             object_id: The object id of the application's service principal.
-            roles: App roles. Entra leaves the claim out where there are none.
-            lifetime: Seconds until it ends; negative for one that has ended.
-            **claims: Further claims, or other values for those above; None leaves one out.
+            roles: App roles. As in Entra, the claim is left out if there are none.
+            lifetime: Seconds until it expires; negative for an expired token.
+            **claims: Further claims, or other values for those above. None removes a claim.
         """
         now = int(time.time())
         payload = {
@@ -97,8 +97,8 @@ class Authority:
 
         Args:
             audience: The app registration's client id.
-            object_id: Whose; somebody's by default.
-            **claims: Further claims, or other values than usual; None leaves one out.
+            object_id: The person's object id; a random one by default.
+            **claims: Further claims, or other values than usual. None removes a claim.
         """
         person: dict[str, Any] = {
             **self._version_2(),
@@ -141,7 +141,7 @@ class Authority:
         """Return the claims of a token of this tenant for one of the audiences.
 
         Raises:
-            jwt.InvalidTokenError: It is not one, or not now. The subclass says why.
+            jwt.InvalidTokenError: The token is not valid. The subclass says why.
         """
         key_id = str(jwt.get_unverified_header(token).get("kid"))
         claims: dict[str, Any] = jwt.decode(

@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and a certificate that it has signed."""
+"""Makes a certificate authority for one run, and a server certificate that it signs."""
 
 import datetime as dt
 import hashlib
@@ -17,13 +17,13 @@ _AUTHORITY_NAME = "Throw-away certificate authority"
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Where the certificates are.
+    """The paths of the certificates.
 
     Attributes:
-        ca: The authority's certificate (PEM): what a client has to trust.
-        authorities: A folder with the same, named by its hash, as OpenSSL finds it; with as many
-            names as a platform's folder has, the others of nobody.
-        certificate: Private key and certificate in one file (PEM): what a server shows.
+        ca: The authority's certificate (PEM), which a client must trust.
+        authorities: A folder with the same certificate, named by its hash, where OpenSSL finds it.
+            It has as many files as a platform's folder; the others are empty.
+        certificate: The server's private key and certificate in one file (PEM).
     """
 
     ca: Path
@@ -34,7 +34,7 @@ class TlsFiles:
 def make_certificates(*names: str, folder: Path) -> TlsFiles:
     """Make a certificate authority and a server certificate, valid for a week.
 
-    The authority's key is thrown away, so that nothing else can ever be signed with it.
+    The authority's key is not kept, so that nothing else can be signed with it.
 
     Args:
         *names: Host names (`*.` is allowed) and IP addresses that the server answers to.

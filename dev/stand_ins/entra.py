@@ -1,7 +1,7 @@
-"""Microsoft Entra: where a tenant's keys are published, and where tokens are exchanged.
+"""Microsoft Entra: publishes a tenant's keys, and exchanges tokens.
 
-The token endpoint follows the documents of the on-behalf-of flow and of federated credentials, and
-public reports of its errors.
+The token endpoint follows Microsoft's documentation of the on-behalf-of flow and of federated
+credentials, and public reports of its errors.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from dev.stand_ins.stand_in import Exchange, StandIn
 GRAPH = "https://graph.microsoft.com"
 EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
 EXCHANGE_APP_ID = "fb60f99c-7a34-4190-8149-302f77469936"
-"""The audience in the tokens themselves: federated credentials name the one above."""
+"""The audience in the tokens. Federated credentials name the one above."""
 _ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _STATUSES = {"invalid_client": 401, "temporarily_unavailable": 503}
@@ -31,13 +31,13 @@ class EntraError(RefusedError):
     """A refusal by the token endpoint.
 
     Args:
-        error: OAuth's own code.
-        number: Entra's, with which its description begins.
+        error: OAuth's error code.
+        number: Entra's error number, with which the description begins.
         text: The description.
-        suberror: What kind of interaction would help, if any.
-        claims: What a policy asks for, as JSON in a text.
-        also: Further numbers.
-        status: The HTTP status; by default the one that goes with the error.
+        suberror: The kind of interaction that would help, if any.
+        claims: The claims that a policy requires, as a JSON text.
+        also: Further error numbers.
+        status: The HTTP status; by default the usual one for the error.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class EntraError(RefusedError):
         self.also = tuple(also)
 
     def __call__(self, exchange: Exchange) -> None:
-        """Answer with it: an error is also a fault that can be ordered."""
+        """Answer with this error, which a test can order as a fault."""
         exchange.send(exchange.refuse(self))
 
 
 @dataclass(frozen=True)
 class FederatedCredential:
-    """What a registration takes in place of a secret.
+    """A federated credential: what a registration accepts instead of a secret.
 
     Attributes:
-        issuer: Of the assertion.
-        subject: Of the assertion, in its exact case.
-        audience: Of the assertion, by its URI.
+        issuer: The assertion's issuer.
+        subject: The assertion's subject, in its exact case.
+        audience: The assertion's audience, as a URI.
     """
 
     issuer: str
@@ -80,14 +80,14 @@ class FederatedCredential:
 
 @dataclass
 class Registration:
-    """An app registration, and what was consented to.
+    """An app registration, and the consent for it.
 
     Attributes:
         client_id: Its client id.
         credential: Its federated credential, if it has one.
-        unspread: How many more requests do not find that credential.
-        consented: Delegated permissions of Graph that everybody's administrator consented to.
-        assigned: Object ids of those who may use it; None for everybody.
+        unspread: How many more requests do not find that credential yet.
+        consented: Delegated permissions of Graph that an administrator consented to for all people.
+        assigned: The object ids of those who may use it; None for everybody.
     """
 
     client_id: str
@@ -98,7 +98,7 @@ class Registration:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def find_credential(self) -> FederatedCredential | None:
-        """The credential, where this request finds it."""
+        """Give the credential, if this request finds it."""
         with self._lock:
             if self.unspread:
                 self.unspread -= 1
@@ -110,11 +110,11 @@ class Entra(StandIn):
     """Answers for one tenant.
 
     Args:
-        authority: Who signs its tokens.
+        authority: Signs its tokens.
 
     Attributes:
-        registrations: By client id.
-        lifetime: Seconds that tokens for Graph live from now on.
+        registrations: The app registrations, by client id.
+        lifetime: How long new tokens for Graph are valid, in seconds.
     """
 
     def __init__(self, authority: Authority) -> None:
@@ -125,12 +125,12 @@ class Entra(StandIn):
 
     @property
     def url(self) -> str:
-        """Its root, in place of https://login.microsoftonline.com."""
+        """Its root, which replaces https://login.microsoftonline.com."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def issuer(self) -> str:
-        """Who issues the tenant's tokens of version 2, managed identities' among them."""
+        """The issuer of the tenant's tokens of version 2, including those of managed identities."""
         return f"https://login.microsoftonline.com/{self._authority.tenant_id}/v2.0"
 
     def register(self, client_id: str, *, subject: str | None = None) -> Registration:
@@ -299,7 +299,7 @@ class Entra(StandIn):
 
 
 def is_exchange(call: Call) -> bool:
-    """Tell whether a call asks for a token on behalf of a person."""
+    """Say whether a call asks for a token on behalf of a person."""
     return _ON_BEHALF_OF in dict(parse_qsl(call.request.body.decode())).values()
 
 

@@ -1,6 +1,6 @@
-"""What a stand-in can be ordered to do wrong, whatever service it plays.
+"""The faults that a test can order from any stand-in.
 
-Each is called with the exchange in place of the stand-in's own answer:
+A fault is called with the exchange, and answers instead of the stand-in:
 
     graph.order(Delay(2))
     identity_endpoint.always(Status(500))
@@ -20,7 +20,7 @@ _CHUNK = 65536
 
 
 def answer_well(exchange: Exchange) -> None:
-    """No fault: the stand-in's own answer."""
+    """Answer as the stand-in does, without a fault."""
     exchange.send(exchange.respond())
 
 
@@ -29,8 +29,8 @@ class Delay:
     """Answer late.
 
     Attributes:
-        seconds: How late.
-        then: What to do after it, when not to answer well.
+        seconds: The delay.
+        then: The fault after the delay; none by default.
     """
 
     seconds: float
@@ -44,17 +44,17 @@ class Delay:
 
 @dataclass(frozen=True)
 class Hang:
-    """Do not answer until the stand-in lets go of what it holds; never, when it stops."""
+    """Do not answer until the stand-in releases held requests. If it stops, never answer."""
 
     def __call__(self, exchange: Exchange) -> None:
-        """Wait, then answer well."""
+        """Wait, then answer without a fault."""
         exchange.hold()
         answer_well(exchange)
 
 
 @dataclass(frozen=True)
 class Status:
-    """Answer with an error, in the shape that the service gives its errors."""
+    """Answer with an error status, in the service's own shape."""
 
     status: int
     code: str = ""
@@ -78,7 +78,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Close:
-    """Close the connection in good order, but without an answer."""
+    """Close the connection normally, but without a response."""
 
     def __call__(self, exchange: Exchange) -> None:
         """Close."""
@@ -90,13 +90,13 @@ class CutBody:
     """Announce the whole body, send half of it, and end the connection.
 
     Attributes:
-        reset: Whether by a reset, instead of in good order.
+        reset: Whether the connection is reset instead of closed.
     """
 
     reset: bool = True
 
     def __call__(self, exchange: Exchange) -> None:
-        """Answer by half."""
+        """Send half of the response."""
         answer = exchange.respond()
         exchange.begin(answer)
         exchange.write(answer.head(length=len(answer.body)))
@@ -108,11 +108,11 @@ class CutBody:
 
 @dataclass(frozen=True)
 class Drip:
-    """Answer well, but one byte at a time.
+    """Answer without a fault, but one byte at a time.
 
     Attributes:
         interval: Seconds between two bytes.
-        part: What drips; the rest goes at once.
+        part: The part that is sent slowly. The rest is sent at once.
     """
 
     interval: float
@@ -138,7 +138,7 @@ class Drip:
 
 @dataclass(frozen=True)
 class Body:
-    """Answer with these bytes, whatever was asked."""
+    """Answer each request with these bytes."""
 
     body: bytes
     status: int = 200
@@ -159,15 +159,15 @@ class Huge:
     """Answer with valid JSON of this many bytes and a little more.
 
     Attributes:
-        size: Bytes.
-        announced: Whether Content-Length tells; else the body ends with the connection.
+        size: The size in bytes.
+        announced: Whether there is a Content-Length. Otherwise the body ends with the connection.
     """
 
     size: int
     announced: bool = True
 
     def __call__(self, exchange: Exchange) -> None:
-        """Answer at length."""
+        """Send the long response."""
         start, end = b'{"value":"', b'"}'
         answer = Response(200, headers={"Content-Type": "application/json"})
         exchange.begin(answer)
@@ -181,7 +181,7 @@ class Huge:
 
 @dataclass(frozen=True)
 class Redirect:
-    """Send the caller somewhere else."""
+    """Redirect the caller to another address."""
 
     location: str
     status: int = 302
@@ -195,23 +195,23 @@ class Random:
     """Do one of these faults now and then, for soak runs: `always(Random(...))`.
 
     Args:
-        rate: The share of calls that meet one, 0 to 1.
-        faults: Which, each as likely as the others.
+        rate: The share of calls with a fault, from 0 to 1.
+        faults: The faults, which are equally likely.
         seed: The same seed gives the same sequence.
     """
 
     def __init__(self, *, rate: float, faults: Sequence[Fault], seed: int) -> None:
         self._rate = rate
         self._faults = faults
-        self._random = random.Random(seed)  # noqa: S311 - guards nothing
+        self._random = random.Random(seed)  # noqa: S311 - not for security
         self._lock = threading.Lock()
 
     def __call__(self, exchange: Exchange) -> None:
-        """Answer well, or not."""
+        """Answer with a fault, or without."""
         self._choose()(exchange)
 
     def _choose(self) -> Callable[[Exchange], None]:
-        with self._lock:  # two threads must not share one step of the sequence
+        with self._lock:  # two threads must not use the same step of the sequence
             if self._random.random() >= self._rate:
                 return answer_well
             return self._random.choice(self._faults)

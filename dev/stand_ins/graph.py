@@ -1,7 +1,7 @@
 """Microsoft Graph, as far as virtual appointment join links need it.
 
-What it checks and what it answers follows Microsoft's documents, and public reports where those
-are silent. It is stricter than Graph where Graph's leniency is not documented.
+Its checks and responses follow Microsoft's documentation, and public reports where that says
+nothing. It is stricter than Graph where Graph's tolerance is not documented.
 """
 
 import uuid
@@ -57,7 +57,7 @@ class _Asked:
 
     @property
     def delegated(self) -> bool:
-        """Whether the token is a person's, and not the application's own."""
+        """Whether the token is a person's and not an application's."""
         return "scp" in self.claims
 
     def require(self, roles: Iterable[str], scopes: Iterable[str]) -> None:
@@ -86,17 +86,17 @@ class Graph(StandIn):
     """Answers for one tenant.
 
     Args:
-        authority: Whose tokens it takes.
+        authority: Issues the tokens that it accepts.
 
     Attributes:
         data: The tenant's users and meetings.
-        empty_lookups: Whether a meeting that is not found is 200 with an empty list, instead
-            of 404: both have been seen.
+        empty_lookups: Whether a lookup that finds nothing gives 200 with an empty list instead of
+            404. Both have been reported.
         alternate_key: Whether `onlineMeetings(joinWebUrl='…')` exists.
-        lenient_links: Whether a Teams link finds its meeting however it is written. Nobody knows
-            for sure; the app must not need it.
-        mail_needs_more: Whether a look-up by mail address needs more than User.ReadBasic.All,
-            which nobody knows either.
+        lenient_links: Whether each spelling of a Teams link finds its meeting. It is not known
+            what Graph does, so the app must not need it.
+        mail_needs_more: Whether a lookup by mail address needs more than User.ReadBasic.All, which
+            is not known either.
     """
 
     def __init__(self, authority: Authority) -> None:
@@ -110,15 +110,15 @@ class Graph(StandIn):
 
     @property
     def url(self) -> str:
-        """Its root, in place of https://graph.microsoft.com."""
+        """Its root, which replaces https://graph.microsoft.com."""
         return f"http://127.0.0.1:{self.port}"
 
     def join_link(self, meeting: Meeting, *, language: str | None = None) -> str:
-        """The link it gives for a meeting and an Accept-Language header."""
+        """Give the link for a meeting and an Accept-Language header."""
         return graph_messages.join_link(meeting, self.data.tenant_id, language)
 
     def refuse(self, request: Request, error: RefusedError) -> Response:
-        """An error in Graph's shape."""
+        """Make an error in Graph's shape."""
         return graph_messages.error_answer(request, error)
 
     def respond(self, request: Request) -> Response:
@@ -290,14 +290,14 @@ class Graph(StandIn):
 
 
 def _require_one_of(roles: Iterable[str], asked: _Asked) -> None:
-    """Refuse as the directory does, without saying which role would do."""
+    """Refuse as the directory does, without naming the role that is needed."""
     if asked.roles.isdisjoint(roles):
         message = "Insufficient privileges to complete the operation."
         raise RefusedError(403, "Authorization_RequestDenied", message)
 
 
 def _without_me(asked: _Asked, segments: list[str]) -> list[str]:
-    """Name the user whom `/me` means; whose meetings a person asks for must be that user's."""
+    """Give the user whom `/me` means. A person may ask only for that user's meetings."""
     if segments[:1] == ["me"]:
         if not asked.delegated:
             message = "/me request is only valid with delegated authentication flow."

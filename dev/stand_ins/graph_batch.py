@@ -11,7 +11,7 @@ from dev.stand_ins.messages import RefusedError, Request, Response
 from dev.stand_ins.stand_in import Exchange
 
 _MOST = 20
-_SEED = 20  # the order is any, and the same in every run
+_SEED = 20  # a random order, but the same in each run
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,27 @@ def answer_batch(
     Args:
         request: The envelope.
         version: v1.0 or beta, which the items do not name.
-        respond: Answers one request, also where that is with an error.
+        respond: Answers one request, or gives its error.
 
     Raises:
         RefusedError: The envelope is not as documented.
     """
     items = _read(request, version)
     answers: dict[str, Response] = {}
-    for item in items:  # Graph goes by the dependencies; here they have to point backwards
+    for item in items:  # Graph follows the dependencies; here each must be on an earlier item
         failed = any(answers[target].status >= 400 for target in item.depends_on)
         answers[item.id] = _dependency_failed() if failed else respond(item.request)
     responses = [_response(item.id, answers[item.id]) for item in items]
-    random.Random(_SEED).shuffle(responses)  # noqa: S311 - guards nothing
+    random.Random(_SEED).shuffle(responses)  # noqa: S311 - not for security
     return Response.json(200, {"responses": responses})
 
 
 @dataclass(frozen=True)
 class EditBatch:
-    """Answer a batch well, but for what is done to its list of responses.
+    """Answer a batch, and change its list of responses.
 
     Attributes:
-        edit: Gets the responses by the paths that they answer, and gives the list to send.
+        edit: Gets the responses by path, and returns the list to send.
     """
 
     edit: Callable[[dict[str, dict[str, Any]]], object]
@@ -67,7 +67,7 @@ class EditBatch:
 def throttle_items(
     when: Callable[[str], bool], *, retry_after: str | None = "1", header: str = "Retry-After"
 ) -> EditBatch:
-    """Throttle those items of a batch whose path satisfies a condition; the envelope is 200."""
+    """Throttle the items of a batch whose path meets a condition. The envelope is 200."""
     error = {"error": {"code": "TooManyRequests", "message": "Please retry again later."}}
     headers = {} if retry_after is None else {header: retry_after}
 
@@ -114,7 +114,7 @@ def _item(described: Mapping[str, Any], envelope: Request, version: str) -> _Ite
 
 
 def _response(item_id: str, answer: Response) -> dict[str, Any]:
-    # Names in one case or another: nobody may rely on it.
+    # Header names in different cases, because the app must accept both.
     headers = {name.lower(): value for name, value in answer.headers.items()}
     body: object
     try:

@@ -91,7 +91,7 @@ class GraphData:
     def change_user(
         self, user: User, *, licensed: bool | None = None, covered: bool | None = None
     ) -> User:
-        """Grant or take away what is given, and return the user as it is now."""
+        """Change a user's licence or access policy, and return the user."""
         changed = replace(
             user,
             licensed=user.licensed if licensed is None else licensed,
@@ -115,13 +115,13 @@ class GraphData:
         """Add a meeting.
 
         Args:
-            organizer: Whose it is.
-            long_link: Whether its Teams link is of the long form, which names the organizer;
-                the short form is the normal one.
-            thread_id: Other than the one made up.
-            join_meeting_id: Other than the one made up.
-            join_web_url: Another Teams link.
-            attendees: Who is invited.
+            organizer: The user who owns it.
+            long_link: Whether its Teams link has the long form, which names the organizer. The
+                short form is the default.
+            thread_id: Its thread id; a made-up one by default.
+            join_meeting_id: Its join meeting id; a made-up one by default.
+            join_web_url: Its Teams link; a made-up one by default.
+            attendees: The users who are invited.
         """
         with self._lock:
             self._made += 1
@@ -171,7 +171,7 @@ class GraphData:
 
         Args:
             join_web_url: The link.
-            leniently: Whether its escapes, its host and all that follows the context may differ.
+            leniently: Whether its escapes, its host and the text after the context may differ.
         """
         with self._lock:
             meeting_id = self._links.get(join_web_url)
@@ -214,7 +214,7 @@ def read_meeting_id(meeting_id: str) -> str | None:
 
 
 def _gist(join_web_url: str) -> str:
-    """What a Teams link says, however it is written."""
+    """Give the content of a Teams link, which is the same for each spelling."""
     _, _, path = unquote(join_web_url).lower().partition("://")
     return path.partition("/")[2].partition("&")[0]
 

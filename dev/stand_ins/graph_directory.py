@@ -1,7 +1,7 @@
 """The part of Microsoft Graph in which an administrator grants app roles.
 
-Follows the documents of servicePrincipal, appRoleAssignments and appRoleAssignedTo, and public
-reports of how long a new service principal takes to be everywhere.
+It follows Microsoft's documentation of servicePrincipal, appRoleAssignments and appRoleAssignedTo,
+and public reports of how long Entra needs to replicate a new service principal.
 """
 
 import json
@@ -28,15 +28,15 @@ _ABSENT = "does not exist or one of its queried reference-property objects are n
 
 @dataclass
 class ServicePrincipal:
-    """A service principal, and how far it has spread.
+    """A service principal, and how far it is replicated.
 
     Attributes:
         app_id: Its application's id.
         kind: Application or ManagedIdentity.
         object_id: Its own id.
-        unseen_reads: How many more reads do not find it.
-        unseen_grants: How many more grants do not find it.
-        assignments: Pairs of resource and app role that it was granted, by their ids.
+        unseen_reads: How many more reads do not find it yet.
+        unseen_grants: How many more grants do not find it yet.
+        assignments: Its grants by their ids, each a pair of resource and app role.
     """
 
     app_id: str
@@ -51,10 +51,10 @@ class GraphDirectory(StandIn):
     """Answers for one tenant, which has a service principal of Microsoft Graph.
 
     Args:
-        authority: Whose tokens it takes.
+        authority: Issues the tokens that it accepts.
 
     Attributes:
-        graph: That service principal.
+        graph: The service principal of Microsoft Graph.
         page_size: How many assignments a page holds.
     """
 
@@ -68,7 +68,7 @@ class GraphDirectory(StandIn):
 
     @property
     def url(self) -> str:
-        """Its root, in place of https://graph.microsoft.com."""
+        """Its root, which replaces https://graph.microsoft.com."""
         return f"http://127.0.0.1:{self.port}"
 
     def add(self, principal: ServicePrincipal) -> ServicePrincipal:
@@ -77,7 +77,7 @@ class GraphDirectory(StandIn):
         return principal
 
     def token(self, *, roles: tuple[str, ...] = (PRIVILEGED_ROLE_ADMINISTRATOR,)) -> str:
-        """A person's token, as `az login` gets it.
+        """Give a person's token, as `az login` gets it.
 
         Args:
             roles: Template ids of the person's directory roles.
@@ -92,7 +92,7 @@ class GraphDirectory(StandIn):
         )
 
     def refuse(self, request: Request, error: RefusedError) -> Response:
-        """An error in Graph's shape."""
+        """Make an error in Graph's shape."""
         return graph_messages.error_answer(request, error)
 
     def respond(self, request: Request) -> Response:

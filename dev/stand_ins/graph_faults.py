@@ -1,4 +1,4 @@
-"""What goes wrong with Graph in particular; `faults` holds what goes wrong with any service."""
+"""The faults of Graph. `faults` has those of any service."""
 
 import json
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from dev.stand_ins.stand_in import Exchange
 
 
 def throttle(retry_after: str | None = "10") -> Status:
-    """Throttled.
+    """Answer 429.
 
     Args:
         retry_after: The Retry-After header: seconds, also with decimals, an HTTP date, or None
@@ -19,10 +19,10 @@ def throttle(retry_after: str | None = "10") -> Status:
 
 
 def unavailable(status: int = 503, *, retry_after: str | None = None) -> Status:
-    """Out of service.
+    """Answer 503 or 504.
 
     Args:
-        status: 503, or 504 for a gateway that has waited too long.
+        status: 503, or 504 for a gateway's timeout.
         retry_after: As for `throttle`.
     """
     headers = {} if retry_after is None else {"Retry-After": retry_after}
@@ -32,7 +32,7 @@ def unavailable(status: int = 503, *, retry_after: str | None = None) -> Status:
 
 @dataclass(frozen=True)
 class WrongShape:
-    """Answer 200 with this JSON value, whatever was asked."""
+    """Answer each request with 200 and this JSON value."""
 
     value: object
 

@@ -1,4 +1,4 @@
-"""How Graph writes: its paths and queries read, its answers and errors made."""
+"""Reads Graph's paths and queries, and makes its responses and errors."""
 
 import datetime as dt
 import json
@@ -51,7 +51,7 @@ def read_path(path: str) -> tuple[str, list[str]]:
     """Split a raw path into the version and the segments after it, each decoded once.
 
     Raises:
-        RefusedError: It is not percent-encoded as it should be, or of no version of Graph.
+        RefusedError: It is not correctly percent-encoded, or has no version of Graph.
     """
     raw = path.removeprefix("/").split("/")
     for segment in raw:
@@ -64,7 +64,7 @@ def read_path(path: str) -> tuple[str, list[str]]:
 
 
 def read_query(query: str) -> dict[str, str]:
-    """Read a raw query: each value decoded once, a plain `+` being a space."""
+    """Read a raw query. Each value is decoded once, and a plain `+` is a space."""
     pairs = (option.partition("=") for option in query.split("&") if option)
     return {unquote(name): unquote_plus(value) for name, _, value in pairs}
 
@@ -73,7 +73,7 @@ def read_meeting_filter(text: str | None) -> Filter:
     """Read the `$filter` of a lookup of meetings.
 
     Raises:
-        RefusedError: There is none, or none of the two that exist.
+        RefusedError: There is no filter, or one that Graph does not have.
     """
     if text is None:
         message = "Filter expression expected - /onlineMeetings?$filter=JoinWebUrl eq '{url}'."
@@ -88,7 +88,7 @@ def read_user_filter(text: str | None) -> str:
     """Read the mail address in the `$filter` of a lookup of users.
 
     Raises:
-        RefusedError: There is none, or another one: this stand-in lists no users.
+        RefusedError: There is no such filter. This stand-in lists no users.
     """
     wanted = _read_filter(text or "")
     if wanted.property != "mail":
@@ -105,9 +105,9 @@ def _read_filter(text: str) -> Filter:
 
 
 def read_user_path(segments: Sequence[str]) -> str | None:
-    """The name in `users/NAME` or `users('NAME')`, or None for another path.
+    """Read the name in `users/NAME` or `users('NAME')`. None for another path.
 
-    A name that begins with `$` is none in the first form: it is taken for an option.
+    In the first form, a name that begins with `$` is read as an option.
     """
     match segments:
         case [users, name] if users.lower() == "users" and not name.startswith("$"):
@@ -119,7 +119,7 @@ def read_user_path(segments: Sequence[str]) -> str | None:
 
 
 def read_alternate_key(segment: str) -> str | None:
-    """The Teams link of `onlineMeetings(joinWebUrl='…')`, or None where it is something else."""
+    """Read the Teams link of `onlineMeetings(joinWebUrl='…')`. None for another segment."""
     match = _ALTERNATE_KEY.fullmatch(segment)
     if not match or not _LITERAL.fullmatch(match["literal"]):
         return None
@@ -127,13 +127,13 @@ def read_alternate_key(segment: str) -> str | None:
 
 
 def answer(request: Request, version: str, context: str, body: dict[str, Any]) -> Response:
-    """A good answer in Graph's shape.
+    """Make a successful response in Graph's shape.
 
     Args:
-        request: What it answers.
+        request: The request.
         version: v1.0 or beta.
-        context: What follows `$metadata#` in its context.
-        body: Its members.
+        context: The text after `$metadata#` in the response's context.
+        body: The response's members.
     """
     url = f"https://graph.microsoft.com/{version}/$metadata#{context}"
     headers = {**_headers(request), "Content-Type": _JSON}
@@ -141,7 +141,7 @@ def answer(request: Request, version: str, context: str, body: dict[str, Any]) -
 
 
 def error_answer(request: Request, error: RefusedError) -> Response:
-    """An error in Graph's shape."""
+    """Make an error in Graph's shape."""
     headers = _headers(request)
     inner = {
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S"),
@@ -155,12 +155,12 @@ def error_answer(request: Request, error: RefusedError) -> Response:
 
 
 def segment_not_found(segment: str) -> RefusedError:
-    """What Graph says to a path that does not exist."""
+    """Make the error for a path that does not exist."""
     return RefusedError(400, "BadRequest", f"Resource not found for the segment '{segment}'.")
 
 
 def meeting_json(meeting: Meeting, organizer: User, tenant_id: str) -> dict[str, Any]:
-    """A meeting as a lookup gives it, reduced to what matters here."""
+    """Give a meeting's JSON as a lookup does, with the members that matter here."""
     identity = {"user": {"id": organizer.object_id, "tenantId": tenant_id, "displayName": None}}
     return {
         "id": meeting.id,
@@ -180,7 +180,7 @@ def meeting_json(meeting: Meeting, organizer: User, tenant_id: str) -> dict[str,
 
 
 def user_json(user: User, select: str | None) -> dict[str, Any]:
-    """A user's selected properties, or all of those that User.ReadBasic.All shows."""
+    """Give a user's selected properties, or all that User.ReadBasic.All shows."""
     properties = {
         "id": user.object_id,
         "userPrincipalName": user.user_principal_name,
@@ -192,7 +192,7 @@ def user_json(user: User, select: str | None) -> dict[str, Any]:
 
 
 def join_link(meeting: Meeting, tenant_id: str, language: str | None) -> str:
-    """The virtual appointment join link: always the same for a meeting and a language."""
+    """Give the virtual appointment join link, which is the same for a meeting and a language."""
     link = (
         "https://visit.teams.microsoft.com/webrtc-svc/api/route"
         f"?tid={tenant_id}&convId={quote(meeting.thread_id, safe=':@')}&anonymous=True"

@@ -1,4 +1,4 @@
-"""App Service's managed identity endpoint (protocol 2019-08-01), as azure-identity speaks to it."""
+"""App Service's managed identity endpoint (protocol 2019-08-01), as azure-identity calls it."""
 
 import hmac
 import threading
@@ -27,19 +27,19 @@ _NO_SUCH_IDENTITY = (
 
 
 class IdentityEndpoint(StandIn):
-    """Hands out tokens for one managed identity.
+    """Gives out tokens of one managed identity.
 
     Args:
-        authority: Who signs them.
+        authority: Signs the tokens.
         client_id: The identity's client id.
         object_id: The object id of its service principal.
 
     Attributes:
-        roles: The app roles in tokens for Graph from now on.
-        lifetime: Seconds that tokens live from now on.
-        system_assigned: Whether a request that names no client id is answered too, as it is
-            for an app with a system-assigned identity.
-        same_token: While true, a resource's last token is handed out again.
+        roles: The app roles in new tokens for Graph.
+        lifetime: How long new tokens are valid, in seconds.
+        system_assigned: Whether a request without a client id is answered as well, as for an app
+            with a system-assigned identity.
+        same_token: While true, a resource's last token is given out again.
     """
 
     def __init__(self, authority: Authority, *, client_id: str, object_id: str) -> None:
@@ -64,10 +64,10 @@ class IdentityEndpoint(StandIn):
         }
 
     def respond(self, request: Request) -> Response:
-        """A token.
+        """Answer with a token.
 
         Raises:
-            RefusedError: There is none, as App Service would say it.
+            RefusedError: There is no token. The error has App Service's shape.
         """
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         secret = request.headers.get("x-identity-header", "")
@@ -87,7 +87,7 @@ class IdentityEndpoint(StandIn):
         return Response.json(200, self._answer(resource))
 
     def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - not used
-        """An error in App Service's shape."""
+        """Make an error in App Service's shape."""
         body = {"statusCode": error.status, "message": error.message}
         return Response.json(error.status, body, error.headers)
 
@@ -109,7 +109,9 @@ class IdentityEndpoint(StandIn):
             return self._tokens[resource]
 
     def _issue(self, resource: str) -> str:
-        if resource == EXCHANGE_AUDIENCE:  # of version 2: by another issuer, for an id
+        if (
+            resource == EXCHANGE_AUDIENCE
+        ):  # of version 2: it has another issuer, and an id as its audience
             return self._authority.issue(
                 audience=EXCHANGE_APP_ID,
                 client_id=self.client_id,

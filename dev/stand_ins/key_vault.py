@@ -1,7 +1,7 @@
-"""Key Vault's secrets, as the unchanged SecretClient reads and writes them.
+"""Key Vault's secrets, as the real SecretClient reads and writes them.
 
-The client takes an answer only from a host under vault.azure.net, over TLS: so the vault stands
-behind a `ConnectProxy`, and shows a certificate for its own name.
+The client accepts responses only from a host under vault.azure.net, over TLS. So the vault is
+behind a `ConnectProxy`, and has a certificate for its own name.
 """
 
 import json
@@ -26,9 +26,9 @@ _DISABLED = "SecretDisabled"
 
 @dataclass(frozen=True)
 class SecretVersion:
-    """One version of a secret; times are Unix seconds.
+    """One version of a secret. Times are in seconds since the epoch.
 
-    The vault itself pays no heed to `expires` and `not_before`: they are for its readers.
+    As in Azure, the vault gives out a version whatever its `expires` and `not_before` say.
     """
 
     name: str
@@ -42,18 +42,18 @@ class SecretVersion:
 
 
 class KeyVault(StandIn):
-    """A vault that anyone with a token of the tenant may read and write.
+    """A vault that each owner of a token of the tenant may read and write.
 
     Args:
-        authority: Whose tokens it takes.
-        tls: Files whose certificate covers `host`.
+        authority: Issues the tokens that it accepts.
+        tls: The files of a certificate for `host`.
         name: The vault's name.
-        clock: Unix seconds.
+        clock: Seconds since the epoch.
 
     Attributes:
         host: Its host name.
-        url: Its address, which leads to it by way of the proxy only.
-        page_size: How many entries a list gives at once.
+        url: Its address, which works only through the proxy.
+        page_size: How many entries one page of a list has.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class KeyVault(StandIn):
             name: The secret's name.
             value: Its value.
             enabled: Whether it can be read.
-            expires: Unix seconds.
-            not_before: Unix seconds.
-            created: Unix seconds; now, unless told otherwise.
+            expires: When it expires, in seconds since the epoch.
+            not_before: When it becomes valid, in seconds since the epoch.
+            created: When it was created, in seconds since the epoch; now by default.
         """
         when = int(self._clock()) if created is None else created
         secret = SecretVersion(
@@ -141,7 +141,7 @@ class KeyVault(StandIn):
         raise RefusedError(405, "MethodNotAllowed", "The method is not allowed here.")
 
     def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - not used
-        """An error in the vault's shape."""
+        """Make an error in the vault's shape."""
         body: dict[str, Any] = {"code": error.code, "message": error.message}
         if error.code == _DISABLED:
             body |= {"code": "Forbidden", "innererror": {"code": _DISABLED}}

@@ -1,4 +1,4 @@
-"""Accepting connections on the loopback address, each in a thread of its own."""
+"""Accepts connections on the loopback address, each in its own thread."""
 
 import contextlib
 import selectors
@@ -15,7 +15,7 @@ _CHUNK = 65536
 
 
 def reset(connection: socket.socket) -> None:
-    """Make the connection's close send a reset, as a peer that has died does."""
+    """Make the connection's close send a reset, as a crashed peer does."""
     linger_for_no_time = struct.pack("ii", 1, 0)
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
@@ -25,10 +25,10 @@ class Listener:
     """Serves every connection to a free port of 127.0.0.1 until it is stopped.
 
     Args:
-        serve: Called with each connection, in a thread of its own. The connection is closed
-            when it returns; a lost connection may end it with an `OSError`.
-        name: The threads' name, for whoever looks at a stack dump.
-        tls: With it, connections are TLS, and the handshake is the serving thread's.
+        serve: Is called with each connection, in its own thread. The connection is closed when it
+            returns. It may raise an `OSError` for a lost connection.
+        name: The threads' name, for stack dumps.
+        tls: If given, connections use TLS. The serving thread does the handshake.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Listener:
 
     @property
     def stopping(self) -> bool:
-        """Whether it has been told to stop."""
+        """Whether `stop` was called."""
         return self._stopping.is_set()
 
     def start(self) -> None:
@@ -73,16 +73,16 @@ class Listener:
         self._acceptor.start()
 
     def stop(self, *, then: Callable[[], None] = lambda: None) -> None:
-        """Stop listening, cut every connection, and wait until each thread has ended.
+        """Stop listening, close all connections, and wait until each thread has ended.
 
         Args:
-            then: Called when `stopping` holds and every connection has been cut, to wake
-                what threads wait for.
+            then: Is called when `stopping` is true and all connections are closed, to wake waiting
+                threads.
         """
         if self._socket is None or self._acceptor is None or self.stopping:
             return
         self._stopping.set()
-        # Nothing portable wakes a thread out of accept() but a connection.
+        # On some systems only a connection wakes a thread out of accept().
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         self._acceptor.join()
@@ -100,7 +100,7 @@ class Listener:
         self.stop()
 
     def cut(self) -> None:
-        """Cut every connection that is open now; new ones are still accepted."""
+        """Close all open connections. New ones are still accepted."""
         with self._lock:
             connections = list(self._open.values())
         for connection in connections:
@@ -115,7 +115,7 @@ class Listener:
         while True:
             try:
                 connection, _ = listening.accept()
-            except ConnectionError:  # the caller was gone before it was let in
+            except ConnectionError:  # the client was gone before it was accepted
                 continue
             if self.stopping:
                 connection.close()
@@ -130,7 +130,7 @@ class Listener:
     def _serve_one(self, accepted: socket.socket) -> None:
         try:
             with contextlib.suppress(OSError), self._secured(accepted) as connection:
-                # Under the lock, so that a stop either sees this connection or is seen here.
+                # Under the lock: either `stop` closes this connection, or this thread sees `stop`.
                 with self._lock:
                     self._open[threading.current_thread()] = connection
                     stopping = self.stopping
@@ -154,12 +154,12 @@ class Listener:
 def tunnel(
     one: socket.socket, other: socket.socket, *, gate: Callable[[], object] = lambda: None
 ) -> None:
-    """Carry bytes both ways until one side ends.
+    """Pass bytes on in both directions until one side ends.
 
     Args:
         one: A connection.
-        other: Another.
-        gate: Called before each piece is handed on; it may block.
+        other: Another connection.
+        gate: Is called before each piece is passed on. It may block.
 
     Raises:
         OSError: A connection was lost.

@@ -1,4 +1,4 @@
-"""HTTP as the stand-ins see it: what is asked, what is answered, and what is kept of it."""
+"""The stand-ins' HTTP: requests, responses, and the log of calls."""
 
 import http.client
 import io
@@ -17,7 +17,7 @@ _LONGEST_LINE = 65536
 
 
 class MalformedRequestError(Exception):
-    """What came over the connection is no HTTP request that a stand-in takes."""
+    """The bytes on the connection are not an HTTP request that a stand-in accepts."""
 
 
 class RefusedError(Exception):
@@ -25,9 +25,9 @@ class RefusedError(Exception):
 
     Args:
         status: The HTTP status.
-        code: The service's own code, empty where it has none.
+        code: The service's error code, or empty.
         message: Its text.
-        headers: Headers beyond those that each error has.
+        headers: Further headers.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class Request:
     Attributes:
         method: Such as GET.
         target: Path and query, still percent-encoded.
-        headers: Their names in lower case; those given twice are joined by a comma.
-        body: Empty where there is none.
+        headers: The headers, by name in lower case. Repeated ones are joined by a comma.
+        body: The body, or empty.
     """
 
     method: str
@@ -58,10 +58,10 @@ class Request:
 
     @classmethod
     def read(cls, stream: io.BufferedIOBase) -> Self | None:
-        """Read the next request, or None where the caller has said all it has to say.
+        """Read the next request. None if the caller has closed its side.
 
         Raises:
-            MalformedRequestError: It is none, or its length is not told.
+            MalformedRequestError: It is not an HTTP request, or has no length.
         """
         line = stream.readline(_LONGEST_LINE)
         if not line:
@@ -91,14 +91,14 @@ class Request:
 
     @property
     def bearer(self) -> str:
-        """The token of the Authorization header, empty where there is none."""
+        """The token in the Authorization header, or empty."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
 
 
 @dataclass(frozen=True)
 class Response:
-    """What a request is answered with.
+    """The response to a request.
 
     Attributes:
         status: The HTTP status.
@@ -112,15 +112,15 @@ class Response:
 
     @classmethod
     def json(cls, status: int, value: object, headers: Mapping[str, str] | None = None) -> Self:
-        """An answer whose body is a value's JSON."""
+        """Make a response whose body is a value's JSON."""
         body = json.dumps(value).encode()
         return cls(status, body, {"Content-Type": "application/json", **(headers or {})})
 
     def head(self, *, length: int | None) -> bytes:
-        """Status line and headers as bytes.
+        """Give the status line and headers as bytes.
 
         Args:
-            length: The Content-Length to give; None for a body that ends with the connection.
+            length: The Content-Length; None for a body that ends with the connection.
         """
         framing = {"Connection": "close"} if length is None else {"Content-Length": str(length)}
         headers = {"Date": formatdate(usegmt=True), **self.headers, **framing}
@@ -131,14 +131,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Call:
-    """What is kept of a request.
+    """The record of a request.
 
     Attributes:
-        number: Counted from 1 since the stand-in started.
+        number: Its number, counted from 1 since the stand-in started.
         request: The request, with `[redacted]` for the values of secret headers.
-        claims: What its bearer token claims, unchecked; empty where there is none to read.
+        claims: The unverified claims of its bearer token, or empty.
         received: When it came, in seconds of the monotonic clock.
-        status: What it was answered with; None while it was not.
+        status: The status of its response; None before the response.
     """
 
     number: int
@@ -164,12 +164,12 @@ class Call:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Their names in lower case."""
+        """The request's headers, by name in lower case."""
         return self.request.headers
 
     @property
     def client_request_id(self) -> str | None:
-        """The id that the caller gave it."""
+        """The client request id that the caller sent."""
         return self.headers.get("client-request-id")
 
 
@@ -182,7 +182,7 @@ class CallLog:
         self._count = 0
 
     def add(self, request: Request) -> Call:
-        """Keep a request that has just come."""
+        """Record a new request."""
         headers = {
             name: "[redacted]" if name in _SECRET_HEADERS else value
             for name, value in request.headers.items()
@@ -195,19 +195,19 @@ class CallLog:
         return call
 
     def answered(self, call: Call, status: int) -> None:
-        """Note what a call is answered with."""
+        """Record a call's response."""
         with self._lock:
-            if call.number in self._calls:  # not cleared since
+            if call.number in self._calls:  # the log was not cleared meanwhile
                 self._calls[call.number] = replace(call, status=status)
 
     def select(self, when: Callable[[Call], bool] | None = None) -> list[Call]:
-        """The calls that satisfy a condition, or all of them."""
+        """Give the calls that meet a condition, or all of them."""
         with self._lock:
             calls = list(self._calls.values())
         return [call for call in calls if when is None or when(call)]
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all calls."""
         with self._lock:
             self._calls.clear()
 
