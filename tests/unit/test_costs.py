@@ -14,9 +14,9 @@ from tests.unit.memory_queues import make_request
 WAYS = ways()
 SMALL, LARGE, WHOLE = KIB, 8 * KIB, 60 * KIB  # so that what stands around it fits into 64 KiB
 KINDS = (
-    *("long names", "different names", "one name", "half of ids", "lines of base64", "a form"),
-    *("links", "half of links", "encoded links", "many items", "many objects", "many empty lists"),
-    *("many longer objects", "many faults", "many texts", "deep objects", "deep long numbers"),
+    *("long names", "different names", "half of ids", "lines of base64", "a form"),
+    *("links", "half of links", "many items", "many objects", "many empty lists"),
+    *("many longer objects", "many faults", "deep objects"),
 )
 """One of each kind: the rest is for the slow check."""
 
@@ -40,8 +40,8 @@ def test_a_cost_that_grows_with_the_square_would_be_seen() -> None:
     """Else the test above could not fail."""
 
     def squares(body: bytes) -> None:
-        for end in range(0, len(body), 64):
-            for _ in body[:end:64]:
+        for end in range(0, len(body), 16):
+            for _ in body[:end:16]:
                 pass
 
     assert dear(squares, SHAPES["digits"], small=SMALL, large=LARGE)
