@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Says after `azd deploy` how to see that the app works.
+"""Prints, after `azd deploy`, how to see that the app works.
 
-Needs no role; the key that it speaks of takes the Azure role Website Contributor on the app.
+Needs no role. Reading the key that it mentions takes the Azure role Website Contributor on the app.
 """
 
 import os
@@ -25,7 +25,7 @@ docs/setup.md goes on from here to the first link.
 
 
 def main() -> int:
-    """Say it."""
+    """Print the next steps."""
     read_hook(
         "postdeploy",
         description=__doc__,

@@ -4,8 +4,8 @@
 Needs the directory role Privileged Role Administrator for the permission on Microsoft Graph, and
 Teams Administrator for the access policy. Whoever has neither forwards what is printed.
 
-Both stand before the first code, since a token that was issued before a grant is used for up to
-24 hours. azd runs this; the azd environment may say GRAPH_GRANTS (lookup, users) and ORGANIZERS
+Both are made before the code is deployed, because a token from before a grant is used for up to 24
+hours. azd runs this; the azd environment may say GRAPH_GRANTS (lookup, users) and ORGANIZERS
 (object ids or user principal names, with commas between them; group: and a group's object id; or
 everybody). GRAPH_GRANTS is none where people ask for their own meetings only: then nothing is
 granted here, and the steps of sign-in are printed, which take the role Cloud Application
@@ -28,7 +28,7 @@ FOLDER = Path(__file__).resolve().parent
 GRANT = FOLDER / "grant_graph_permissions.py"
 POLICY = FOLDER / "grant-teams-access-policy.ps1"
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-# Of each role its flag, and its id by https://learn.microsoft.com/graph/permissions-reference.
+# The flag and the id of each role: https://learn.microsoft.com/graph/permissions-reference
 APP_ROLES = {
     "VirtualAppointment.Read.All": ("", "d4f67ec2-59b5-4bdc-b4af-d78f6f9c1954"),
     "OnlineMeetings.Read.All": ("lookup", "c1684f21-1984-47fa-9d61-2dc8c296bb70"),
@@ -37,7 +37,7 @@ APP_ROLES = {
 
 
 def words(text: str) -> list[str]:
-    """Read a list with commas or blanks between its words."""
+    """Read a list whose words are separated by commas or blanks."""
     return text.replace(",", " ").split()
 
 
@@ -48,7 +48,7 @@ def graph_command(environment: Mapping[str, str]) -> list[str]:
 
 
 def graph_lines(client_id: str, grants: Sequence[str]) -> str:
-    """Say what a Privileged Role Administrator runs without this repository."""
+    """Give the commands for a Privileged Role Administrator without this repository."""
     lines = [
         f"IDENTITY=$(az ad sp show --id {client_id} --query id -o tsv)",
         f"GRAPH=$(az ad sp show --id {GRAPH_APP_ID} --query id -o tsv)",
@@ -65,7 +65,7 @@ def graph_lines(client_id: str, grants: Sequence[str]) -> str:
 
 
 def policy_arguments(organizers: Sequence[str]) -> list[str]:
-    """Say to the policy's script for whom it is: some people, a group, or everybody."""
+    """Give the arguments of the policy's script: some people, a group, or everybody."""
     if list(organizers) == ["everybody"]:
         return ["-Everyone"]
     if len(organizers) == 1 and organizers[0].startswith("group:"):
@@ -74,13 +74,13 @@ def policy_arguments(organizers: Sequence[str]) -> list[str]:
 
 
 def policy_lines(client_id: str, organizers: Sequence[str]) -> str:
-    """Say what a Teams Administrator runs."""
+    """Give the command for a Teams Administrator."""
     arguments = " ".join(policy_arguments(organizers))
     return f"pwsh scripts/{POLICY.name} -AppId {client_id} {arguments}"
 
 
 def sign_in_lines(environment: Mapping[str, str]) -> str:
-    """Say how sign-in is set up, now that the identity is there."""
+    """Give the commands that set up sign-in, now that the identity exists."""
     group = environment["AZURE_RESOURCE_GROUP"]
     deploy = (
         "python scripts/retry_deployment.py az deployment group create "
@@ -126,7 +126,7 @@ def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """Make the grants; a grant that somebody else has to make is no failure."""
+    """Make the grants. A grant that somebody else has to make is not a failure."""
     read_hook("postprovision", description=__doc__, variables=("MANAGED_IDENTITY_CLIENT_ID",))
     client_id = os.environ["MANAGED_IDENTITY_CLIENT_ID"]
     grants = words(os.environ.get("GRAPH_GRANTS", ""))

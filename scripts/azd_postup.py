@@ -3,8 +3,8 @@
 
 Needs the Azure role Contributor on the app, signed in by `azd auth login` and `az login`.
 
-azd runs this. The first code must not ask for a token before the grant; and the first
-deployment into new resources may be refused until roles have spread, so it is tried again.
+azd runs this. The app must not ask for a token before the grant. The first deployment into new
+resources may be refused until new roles are known everywhere, so it is tried again.
 """
 
 import os

@@ -3,8 +3,8 @@
 
 Needs the Azure role Contributor on the app, signed in by `az login`.
 
-azd runs this. An app on Flex Consumption leaves a link on its subnet, and Azure deletes no subnet
-with a link, even when the app is gone. Without VNET_ENABLED there is nothing to do.
+azd runs this. An app on Flex Consumption leaves a link on its subnet. Azure does not delete a
+subnet with a link, even after the app is deleted. Without VNET_ENABLED this does nothing.
 """
 
 import os
@@ -24,7 +24,7 @@ could delete it for days. See what az says above, then run `azd down` again.
 
 
 def main() -> int:
-    """Remove the integration; 1 stops azd."""
+    """Remove the integration. Exit code 1 stops azd."""
     read_hook("predown", description=__doc__, variables=("AZURE_ENV_NAME",))
     app = os.environ.get("FUNCTION_APP_NAME")
     if os.environ.get("VNET_ENABLED", "").lower() != "true" or not app:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks, before `azd provision` makes anything, what Azure would only refuse after minutes.
+"""Checks, before `azd provision` makes anything, what Azure would refuse only after minutes.
 
 Needs `az login`; to register a resource provider, the Azure role Contributor on the subscription.
 
-azd runs this. It looks whether the region offers Flex Consumption, and for the variant behind
-private endpoints it registers Microsoft.App, without which Azure answers with an unexplained 500.
+azd runs this. It checks whether the region offers Flex Consumption. For private endpoints it
+registers Microsoft.App, without which Azure answers with an unexplained 500.
 """
 
 import os
@@ -19,11 +19,11 @@ PROVIDER = "Microsoft.App"
 
 
 class CheckError(Exception):
-    """Provisioning would fail; the text is a sentence for whoever provisions."""
+    """Provisioning would fail. The text tells the operator why."""
 
 
 def az(*arguments: str) -> str | None:
-    """Ask Azure CLI for a value; None where it fails, and says why by itself."""
+    """Ask Azure CLI for a value. None if it fails; then it has printed why."""
     try:
         done = subprocess.run(  # noqa: S603 - Azure CLI, which is a .cmd file at Windows
             [shutil.which("az") or "az", *arguments, "--output", "tsv"],
@@ -38,10 +38,10 @@ def az(*arguments: str) -> str | None:
 
 
 def check_region(region: str) -> None:
-    """Look whether a region offers Flex Consumption; where it is not chosen yet, say which do.
+    """Check that a region offers Flex Consumption. If none is chosen yet, list those that do.
 
     Raises:
-        CheckError: It does not.
+        CheckError: The region does not offer it.
     """
     answer = az(*REGIONS)
     if not answer:
@@ -61,10 +61,10 @@ def check_region(region: str) -> None:
 
 
 def register_provider(subscription: str) -> None:
-    """Register what the app's subnet is delegated to, unless it is registered.
+    """Register the resource provider that the app's subnet is delegated to.
 
     Raises:
-        CheckError: It is not, and cannot be from here.
+        CheckError: It is not registered, and could not be.
     """
     on = ("--subscription", subscription) if subscription else ()
     shown = az("provider", "show", "--namespace", PROVIDER, "--query", "registrationState", *on)
@@ -81,7 +81,7 @@ def register_provider(subscription: str) -> None:
 
 
 def main() -> int:
-    """Check."""
+    """Run the checks."""
     read_hook("preprovision", description=__doc__, variables=("AZURE_ENV_NAME",))
     try:
         check_region(os.environ.get("AZURE_LOCATION", ""))

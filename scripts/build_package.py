@@ -22,7 +22,7 @@ from command_line import Parser
 ROOT = Path(__file__).resolve().parents[1]
 APP = ("function_app.py", "host.json", "requirements.txt", "shared")
 LIBRARIES = Path(".python_packages", "lib", "site-packages")
-"""Where the Functions host looks for them."""
+"""The folder where the Functions host looks for libraries."""
 
 TARGET = (
     "--platform=manylinux_2_28_x86_64",
@@ -30,23 +30,23 @@ TARGET = (
     "--python-version=3.13",
     "--implementation=cp",
     "--only-binary=:all:",
-    # The list is complete. Resolved anew, it would be resolved for the Python that runs pip.
+    # The list is complete. pip would resolve it for the Python that runs pip.
     "--no-deps",
-    # pip before 25 asks the Python that runs it as well, and azure-functions wants 3.13.
+    # pip before 25 also checks the Python that runs it, and azure-functions requires 3.13.
     "--ignore-requires-python",
     "--no-compile",
 )
 
 
 class BuildError(Exception):
-    """The package cannot be built; the text is a sentence for whoever deploys."""
+    """The package cannot be built. The text tells the operator why."""
 
 
 def build(package: Path) -> None:
-    """Write the package; what stood at its path stays until it is complete.
+    """Write the package. An existing file stays until the new one is complete.
 
     Raises:
-        BuildError: pip failed, and has said why.
+        BuildError: pip failed, and has printed why.
     """
     with tempfile.TemporaryDirectory(prefix="package-") as name:
         folder = Path(name)
@@ -74,7 +74,7 @@ def _install(folder: Path) -> None:
     done = subprocess.run(command, check=False)  # noqa: S603 - pip, with our own list
     if done.returncode:
         raise BuildError("pip could not install the libraries; the lines above say why.")
-    # Commands of the libraries, which name this machine's Python.
+    # The libraries' commands hold the path of this machine's Python.
     shutil.rmtree(folder / "bin", ignore_errors=True)
 
 

@@ -1,18 +1,18 @@
-"""The report of the diagnostics, written for a terminal and as a file to hand on."""
+"""Writes the report of the diagnostics for a terminal, and as a file to send to others."""
 
 import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 WORDS = {"pass": "pass", "warn": "WARNING", "fail": "FAIL", "not_reached": "not reached"}
-"""How a check turned out."""
+"""The results of a check."""
 VERDICTS = {
     "pass": "PASS",
     "warn": "PASS, with a warning",
     "incomplete": "INCOMPLETE",
     "fail": "FAIL",
 }
-"""What all of them say together."""
+"""The results of all checks together."""
 _LEFT = 14
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -40,7 +40,7 @@ p {{ margin: .2rem 0; }}
 
 
 def printable(text: object) -> str:
-    """Drop what a terminal would take for an order."""
+    """Remove characters that a terminal would execute."""
     return "".join(letter for letter in str(text) if letter.isprintable())
 
 
@@ -60,7 +60,7 @@ def as_text(report: Mapping[str, Any]) -> str:
 
 
 def as_html(report: Mapping[str, Any], *, where: str, when: str) -> str:
-    """Write the checks as one file to hand on; every value is text in it, never markup."""
+    """Write the checks as one HTML file. Each value is escaped."""
     return _PAGE.format(
         where=html.escape(where),
         when=html.escape(when),
@@ -79,9 +79,9 @@ def _seen(check: Mapping[str, Any]) -> list[str]:
 
 
 def _parts(fix: str) -> Iterator[tuple[str, bool]]:
-    """Split a next step into its sentences and its commands, which stand between backticks.
+    """Split a fix into its sentences and its commands, which are between backticks.
 
-    A single word there is a name, and stays in its sentence.
+    A single word between backticks is a name, and stays in its sentence.
     """
     sentences = ""
     for number, part in enumerate(fix.split("`")):

@@ -1,6 +1,6 @@
-"""What the scripts of this folder have in common at a terminal: help, and what is missing.
+"""What the scripts of this folder share: their help, and the errors for missing prerequisites.
 
-Needs nothing but Python 3.10 or newer, for it speaks where packages are not installed yet.
+Needs only Python 3.10 or newer, because it also runs where packages are not installed yet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose help begins with what the script is for, and the usage follows.
+    """A command line whose help begins with the script's purpose, before the usage.
 
     Args:
         description: The script's docstring.
@@ -35,14 +35,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def end_without_package(missing: ModuleNotFoundError) -> NoReturn:
-    """Say how to install what a script could not import, and end it as a wrong call ends it."""
+    """Print how to install a missing package, and exit as for wrong arguments."""
     print(f"The package {missing.name} is not installed.", file=sys.stderr)
     print("Run: python -m pip install -r scripts/requirements.txt", file=sys.stderr)
     sys.exit(2)
 
 
 def not_signed_in(error: Exception) -> str:
-    """Say what somebody does whom Azure CLI gave no token."""
+    """Print what to do if Azure CLI gave no token."""
     if shutil.which("az") is None:
         return "Install the Azure CLI, then run `az login`."
     reason = str(error).strip().partition("\n")[0]
@@ -50,14 +50,14 @@ def not_signed_in(error: Exception) -> str:
 
 
 def read_hook(name: str, *, description: str | None, variables: tuple[str, ...]) -> None:
-    """Read the command line of a script that azd runs, which has --help alone.
+    """Read the command line of a script that azd runs, which has only --help.
 
     Args:
-        name: The hook, as azure.yaml names it.
+        name: The hook's name in azure.yaml.
         description: The script's docstring.
-        variables: What azd's environment has to hold.
+        variables: The variables that azd's environment must hold.
     """
     parser = Parser(description=description)
-    parser.parse_known_args()  # what a later azd may add is nothing to fail for
+    parser.parse_known_args()  # a later azd may add arguments
     if missing := [variable for variable in variables if not os.environ.get(variable)]:
         parser.error(f"{', '.join(missing)} not set. azd sets it: run `azd hooks run {name}`")

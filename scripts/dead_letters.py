@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lists dead letters, shows one, puts them back, drops them.
+"""Lists, shows, replays and drops dead letters.
 
 Needs the Azure role Storage Queue Data Message Processor on join-link-dead-letters and, to replay,
 Storage Queue Data Message Sender on join-link-requests and join-link-deliveries, signed in by
@@ -10,9 +10,9 @@ Storage Queue Data Message Sender on join-link-requests and join-link-deliveries
 
 Against a local run, set AZURE_STORAGE_CONNECTION_STRING instead of giving an account.
 
-`list` and `show` peek: nothing changes. A queue lets nobody peek behind its first 32 messages, so
-what stands further back is received, as it is for `replay` and `drop`. What was received and not
-chosen is hidden for 15 seconds and then comes back by itself, however this command ends.
+`list` and `show` change nothing: they peek. Storage allows peeking only at the first 32 messages of
+a queue. So messages behind those are received, as for `replay` and `drop`. A message that was
+received and not chosen is hidden for 15 seconds and then comes back, however this command ends.
 """
 
 import argparse
@@ -43,7 +43,7 @@ REQUESTS = "join-link-requests"
 DELIVERIES = "join-link-deliveries"
 HIDDEN_SECONDS = 15
 PAGE = 32
-NEVER = 9999  # the year in which storage lets a message end that does not expire
+NEVER = 9999  # storage gives a message that never expires this year as its end
 REASONS = (
     "undecodable",
     "retry_time_spent",
@@ -56,40 +56,40 @@ REASONS = (
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter; `members` is empty where it is none that the app wrote."""
+    """One dead letter. `members` is empty if the app has not written the message."""
 
     message: QueueMessage
     members: dict[str, Any] = field(repr=False)
 
     @property
     def id(self) -> str:
-        """The id to choose it by."""
+        """Its id for the commands."""
         return str(self.message.id)
 
     @property
     def reason(self) -> str:
-        """Why it is here."""
+        """The reason in the dead letter."""
         return str(self.members.get("reason", "unreadable"))
 
     @property
     def queue(self) -> str:
-        """Where it is put back."""
+        """The queue for a replay."""
         return DELIVERIES if self.members.get("queue") == DELIVERIES else REQUESTS
 
     @property
     def destination(self) -> str | None:
-        """Whom it was for, where it is the dead letter of a delivery."""
+        """The destination, for the dead letter of a delivery."""
         destination = self.members.get("destination")
         return destination if isinstance(destination, str) else None
 
     @property
     def error(self) -> dict[str, Any]:
-        """What went wrong the last time."""
+        """The error of the last try."""
         error = self.members.get("error")
         return error if isinstance(error, dict) else {}
 
     def original(self) -> str | None:
-        """Give the whole message to put back, or None where it is not whole, or no text."""
+        """Give the message to put back. None if it is not complete, or not a text."""
         text = self.members.get("original")
         try:
             if not isinstance(text, str):
@@ -101,13 +101,13 @@ class Letter:
 
 
 class UsageError(Exception):
-    """What was asked cannot be done; the text says what can."""
+    """The command cannot be done. The text says what can."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 1 where something was left undone."""
+    """Run one command and return its exit code: 1 if something was left undone."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("azure").setLevel(logging.CRITICAL)  # what it warns of is said below
+    logging.getLogger("azure").setLevel(logging.CRITICAL)  # its warnings are reported below
     try:
         with _connect(options) as service:
             letters = service.get_queue_client(DEAD_LETTERS)
@@ -194,7 +194,7 @@ def _peek(queue: QueueClient) -> list[Letter]:
 
 
 def _take(queue: QueueClient) -> Iterator[Letter]:
-    """Receive what is there, a page at a time; not what comes, or comes back, meanwhile."""
+    """Receive the messages page by page, without those that arrive or return meanwhile."""
     seen: set[str] = set()
     began: datetime | None = None  # by the service's clock
     while True:
@@ -223,10 +223,10 @@ def _matches(letter: Letter, options: argparse.Namespace) -> bool:
 
 
 def _chosen(queue: QueueClient, options: argparse.Namespace) -> Iterator[Letter]:
-    """Take those that were asked for, and wait for any that another command is hiding.
+    """Give the chosen dead letters, and wait for any that another command hides.
 
     Raises:
-        UsageError: if none were asked for, or some are not there; the others come first.
+        UsageError: if none were chosen, or some do not exist. The others are given first.
     """
     missing = set(options.ids)
     if not (missing or options.all or options.reason or options.code or options.destination):
@@ -276,7 +276,7 @@ def _summary(letter: Letter) -> str:
 
 
 def _printable(text: str) -> str:
-    """Keep what somebody may have put on the queue from talking to the terminal."""
+    """Remove characters that a terminal would execute: anybody may have written the message."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -293,7 +293,7 @@ def _show(queue: QueueClient, options: argparse.Namespace) -> int:
 
 
 def _replay(queue: QueueClient, queues: dict[str, QueueClient], options: argparse.Namespace) -> int:
-    """Write first, delete then: cut off in between, a message is there twice and not lost."""
+    """Put messages back, then delete their dead letters. A crash in between loses nothing."""
     done = left = 0
     for letter in _chosen(queue, options):
         original = letter.original()
@@ -310,7 +310,7 @@ def _replay(queue: QueueClient, queues: dict[str, QueueClient], options: argpars
 
 
 def _lifetime(letter: Letter) -> int:
-    """Give the seconds for which what is put back is kept: a delivery as long as a dead letter."""
+    """Give a replayed message's lifetime in seconds. A delivery has its dead letter's."""
     inserted, expires = letter.message.inserted_on, letter.message.expires_on
     if letter.queue == REQUESTS or inserted is None or expires is None or expires.year == NEVER:
         return -1
@@ -336,7 +336,7 @@ def _confirmed() -> bool:
 
 
 def _delete(queue: QueueClient, letter: Letter) -> None:
-    with contextlib.suppress(ResourceNotFoundError):  # somebody else was there before
+    with contextlib.suppress(ResourceNotFoundError):  # another command has deleted it
         queue.delete_message(letter.message)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""Prints the deployment's parameters for Azure CLI, filled from variables as azd fills them.
+r"""Prints the deployment's parameters for Azure CLI, filled from variables as azd does.
 
 Needs no role.
 
@@ -7,8 +7,8 @@ Needs no role.
     az deployment sub what-if --location westeurope --template-file infra/main.bicep \
       --parameters @parameters.json
 
-Each variable that infra/main.parameters.json names is read from the environment. Where one is not
-set or empty, its parameter is left out, and has its default.
+Each variable that infra/main.parameters.json names is read from the environment. If one is not set
+or empty, its parameter is left out and has its default.
 """
 
 import argparse
@@ -26,14 +26,14 @@ INFRA = Path(__file__).resolve().parents[1] / "infra"
 
 
 class ValueInvalid(Exception):
-    """A variable that is no value of its parameter; the text names it and quotes nothing."""
+    """A variable's value does not fit its parameter. The text names the variable, not the value."""
 
 
 def parameters(environment: Mapping[str, str]) -> dict[str, Any]:
     """Fill main.parameters.json.
 
     Raises:
-        ValueInvalid: A number, truth value, list or object is not written as JSON.
+        ValueInvalid: A number, boolean, list or object is not written as JSON.
     """
     document = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))
     bicep = (INFRA / "main.bicep").read_text(encoding="utf-8")

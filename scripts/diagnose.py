@@ -5,8 +5,8 @@ Needs the Azure role Website Contributor on the app, signed in by `az login`: wi
 the key of the function `diagnostics`. With --url it needs no role, and takes the key from
 DIAGNOSTICS_KEY, or asks for it. Python 3.10 or newer and scripts/requirements.txt.
 
-Exits with 0 where every check passes, if with a warning; 1 where one fails; 2 where there was no
-answer; 3 where none fails and some were not reached, as without an organizer and a meeting.
+Exit codes: 0 if all checks pass, also with warnings; 1 if one fails; 2 if there was no answer; 3 if
+none fails but some were not reached, as without an organizer and a meeting.
 """
 
 import argparse
@@ -38,20 +38,20 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 _SITES_VERSION = "2024-04-01"
 _RESOURCES_VERSION = "2021-04-01"
 _SUBSCRIPTIONS_VERSION = "2022-12-01"
-_NOT_YET = (404, 429, 502, 503)  # from an app that starts, or that somebody else is asking
+_NOT_YET = (404, 429, 502, 503)  # from an app that is starting, or is busy with another run
 _PAUSE_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 
 
 class DiagnosticsError(Exception):
-    """There is no report; the text is a sentence for the administrator."""
+    """There is no report. The text tells the administrator why."""
 
 
 class Manager:
-    """The few calls to Azure Resource Manager that it takes to find the app and its key.
+    """Calls Azure Resource Manager to find the app and its key.
 
     Args:
-        root: Where it is.
+        root: The address of Azure Resource Manager.
         token: The administrator's access token for it.
     """
 
@@ -61,7 +61,7 @@ class Manager:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def only_subscription(self) -> str:
-        """Return the id of the subscription, where there is one only."""
+        """Return the id of the subscription, if there is only one."""
         found = self._call("GET", "/subscriptions", _SUBSCRIPTIONS_VERSION)["value"]
         if len(found) != 1:
             raise DiagnosticsError(
@@ -138,14 +138,14 @@ def ask(
 
     Args:
         url: The app's address.
-        key: The function's.
-        body: Whom and what to check.
-        patience: Seconds to go on for while the app starts, or is busy with another run.
-        sleep: Waits.
-        clock: Seconds.
+        key: The function's key.
+        body: The organizer and the meeting to check.
+        patience: How long to try again while the app starts or is busy, in seconds.
+        sleep: Waits so many seconds.
+        clock: Monotonic seconds.
 
     Raises:
-        DiagnosticsError: There is none.
+        DiagnosticsError: There is no report.
     """
     deadline = clock() + patience
     while True:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Hands a GitHub environment's variables to the steps that follow in a workflow.
+"""Passes a GitHub environment's variables to the next steps of a workflow.
 
 Needs no role; runs in .github/workflows/infra.yml, which gives it VARIABLES and GITHUB_ENV.
 
-Only names that the deployment reads are handed on: any other, such as PATH, could change what a
-later step runs. Each value is written between delimiters that nobody can guess, so that one with
-line breaks sets no other variable.
+Only names that the deployment reads are passed on, because any other, such as PATH, could change
+what a later step runs. Each value is written between random delimiters, so that a value with line
+breaks cannot set another variable.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HOOKS = {"GRAPH_GRANTS", "ORGANIZERS"}
 
 
 def names() -> set[str]:
-    """Say which variables the deployment reads: its parameters, the sign-in's, and the hooks'."""
+    """Give the variables that the deployment reads: parameters, sign-in, and those of the hooks."""
     text = PARAMETERS.read_text(encoding="utf-8")
     return set(re.findall(r"\$\{(\w+)\}", text)) | SIGN_IN | HOOKS
 

@@ -4,8 +4,8 @@
 Needs the directory role Privileged Role Administrator (Azure's Owner is not enough), signed in
 by `az login`. Python 3.10 or newer and scripts/requirements.txt; runs in Cloud Shell too.
 
-The join link needs VirtualAppointment.Read.All alone, and so that is all that is granted unless
-more is asked for. What is there already stays as it is.
+The join link needs only VirtualAppointment.Read.All. So only that is granted, unless an option asks
+for more. Existing grants stay.
 """
 
 import argparse
@@ -52,11 +52,11 @@ _REFUSALS = {
 
 
 class GrantError(Exception):
-    """The grant cannot be made; the text is a sentence for the administrator."""
+    """The grant cannot be made. The text tells the administrator why."""
 
 
 class GraphError(Exception):
-    """A refusal of Microsoft Graph: HTTP status, its own code, text and request id."""
+    """A refusal by Microsoft Graph: HTTP status, Graph's code and text, and the request id."""
 
     def __init__(self, status: int, code: str, message: str, request_id: str) -> None:
         super().__init__(f"Microsoft Graph answered {status} {code}: {message} ({request_id})")
@@ -64,10 +64,10 @@ class GraphError(Exception):
 
 
 class PatientRetry(Retry):
-    """Waits as long as Graph says, which may be a decimal number of seconds."""
+    """Retries after the time that Graph names, which may be a decimal number of seconds."""
 
     def parse_retry_after(self, retry_after: str) -> float:
-        """Read the header; what cannot be read counts as a second."""
+        """Read the header. An unreadable one counts as one second."""
         try:
             return min(max(float(retry_after), 0.0), float(self.retry_after_max))
         except ValueError:
@@ -88,10 +88,10 @@ class Identity:
 
 
 class Directory:
-    """The few calls to Microsoft Graph that a grant takes.
+    """Calls Microsoft Graph for a grant.
 
     Args:
-        root: Where Graph is.
+        root: The address of Graph.
         token: The administrator's access token for it.
     """
 
@@ -99,7 +99,7 @@ class Directory:
         self._principals = f"{root}/v1.0/servicePrincipals"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {token}"
-        # A grant that is made twice is refused the second time, so a POST may be repeated too.
+        # Graph refuses a second equal grant, so a POST may be repeated as well.
         retry = PatientRetry(
             total=6,
             backoff_factor=1,
@@ -122,7 +122,7 @@ class Directory:
         return Identity(found["id"], found["displayName"], found["servicePrincipalType"])
 
     def app_role_ids(self, principal: Identity, resource: Identity) -> set[str]:
-        """Say which app roles of a resource a principal has."""
+        """Give the app roles of a resource that a principal has."""
         roles: set[str] = set()
         url: str | None = f"{self._principals}/{principal.object_id}/appRoleAssignments"
         while url:
@@ -133,7 +133,7 @@ class Directory:
         return roles
 
     def assign(self, principal: Identity, resource: Identity, app_role_id: str) -> None:
-        """Give a principal an app role of a resource; harmless where it has it."""
+        """Give a principal an app role of a resource. This is harmless if it has it."""
         body = {
             "principalId": principal.object_id,
             "resourceId": resource.object_id,
@@ -146,7 +146,7 @@ class Directory:
                 raise
 
     def _call(self, method: str, url: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-        # A next link leads wherever the answer says, and the token goes with it.
+        # The token must not follow a next link to another host.
         if not url.startswith(self._principals):
             raise GrantError("Microsoft Graph's answer leads somewhere else: not followed.")
         answer = self._session.request(method, url, json=body, timeout=30, allow_redirects=False)
@@ -161,7 +161,7 @@ class Directory:
 
 
 def until(attempt: Callable[[], bool], *, seconds: float, waiting: str) -> bool:
-    """Try, at growing intervals, until it succeeds; False when the time is over."""
+    """Try at growing intervals until it succeeds. False if the time is over."""
     deadline, pause = time.monotonic() + seconds, 1.0
     while not attempt():
         left = deadline - time.monotonic()
@@ -176,12 +176,12 @@ def until(attempt: Callable[[], bool], *, seconds: float, waiting: str) -> bool:
 def grant(
     directory: Directory, client_id: str, wanted: list[str], *, what_if: bool, wait: float
 ) -> list[str]:
-    """Grant what is missing of the wanted roles, and return it; with `what_if` only say so.
+    """Grant the missing roles, and return them. With `what_if` only print them.
 
-    Waits up to `wait` seconds for a new identity to appear.
+    This waits up to `wait` seconds for a new identity to appear.
 
     Raises:
-        GrantError: It cannot be done.
+        GrantError: The grant cannot be made.
         GraphError: Graph refused it.
     """
     graph, identity = directory.find(GRAPH_APP_ID), directory.find(client_id)
@@ -219,7 +219,7 @@ def grant(
 def _assign(
     directory: Directory, identity: Identity, graph: Identity, name: str, wait: float
 ) -> None:
-    # The directory has several replicas: what one has shown, another may not have yet.
+    # The directory has several replicas. One may not know yet what another one has shown.
     def attempt() -> bool:
         try:
             directory.assign(identity, graph, APP_ROLES[name])
@@ -234,7 +234,7 @@ def _assign(
 
 
 def sentence(error: Exception) -> str:
-    """Say what a failure means for the administrator."""
+    """Give the sentence for the administrator about a failure."""
     if isinstance(error, ClientAuthenticationError):
         return not_signed_in(error)
     if isinstance(error, requests.RequestException):

@@ -39,7 +39,7 @@ _WHOSE = (
     " As a person who signs in, leave it empty for a meeting of your own; other people's meetings"
     " need the app role JoinLink.Read.All, which an administrator assigns to you."
 )
-"""Only where people sign in: a function key belongs to nobody."""
+"""A part of the text only where people sign in: a function key belongs to no person."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(
     r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
@@ -113,7 +113,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _host(text: str) -> str:
-    """Take a host's name, also out of the address that people copy, or a variable that holds it."""
+    """Read a host's name, from an address that people copy as well, or a variable for it."""
     if _VARIABLE.fullmatch(text.strip()):
         return text.strip()
     host = re.sub(r"^https://", "", text.strip()).rstrip("/").lower()
@@ -200,7 +200,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    # In ASCII: paconn reads the files in the machine's own encoding, which need not be UTF-8.
+    # In ASCII, because paconn reads the files in the machine's own encoding.
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="ascii")
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Runs a command that deploys, again and again while what it needs is still on its way.
+"""Runs a command that deploys, and again while something that it needs is not ready yet.
 
 Needs the rights of that command; for a deployment of code, the Azure role Contributor on the app.
 
     python scripts/retry_deployment.py azd deploy --no-prompt
 
-The first deployment into new resources is often refused (403), since Azure takes up to 30 minutes
-to make a role known everywhere; or the deployment service is still starting (502, 503), or its name
-is not known yet. Neither azd nor az tries again. Any other failure ends it.
+The first deployment into new resources is often refused (403), because Azure needs up to 30 minutes
+to make a role known everywhere. Or the deployment service is starting (502, 503), or its name is
+not known yet. Neither azd nor az tries again. Any other failure ends this script.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from collections.abc import Callable, Sequence
 from command_line import Parser
 
 PAUSES = (30, 60, 120, 240, 300, 300, 300)
-"""Seconds between the tries: 22 minutes and a half in all."""
+"""The seconds between the tries: 22 and a half minutes in all."""
 
 _FLAGS = re.IGNORECASE
-# Who is refused by the resource manager or by Graph lacks a role, and waiting brings none.
+# After a refusal by the resource manager or Graph a role is missing, and waiting does not help.
 _FOR_GOOD = re.compile(
     r"does not have authorization to perform action"
     r"|Insufficient privileges to complete the operation|Authorization_RequestDenied",
@@ -51,7 +51,7 @@ _PASSING = {
     r"|AuthorizationPermissionMismatch",
     "The deployment service is still starting": r"\b50[23]\b|Bad Gateway|Service Unavailable",
 }
-"""What may be over after a while, and how it shows. The first that fits is told."""
+"""Temporary failures, and the output by which each is recognized. The first that fits counts."""
 
 _BUILD_HERE = """\
 
@@ -66,7 +66,7 @@ and deploy it as it is:
 
 
 def reason_to_wait(output: str) -> str | None:
-    """Say why a failed command may work after a while; None where it will not."""
+    """Say why a failed command may succeed later. None if it will not."""
     if _FOR_GOOD.search(output) or _OTHER_PYTHON.search(output):
         return None
     return next(
@@ -75,7 +75,7 @@ def reason_to_wait(output: str) -> str | None:
 
 
 def run(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command, show what it says, and return its exit code and that."""
+    """Run a command and show its output. Return its exit code and its output."""
     lines = []
     with subprocess.Popen(  # noqa: S603 - what the administrator has asked for
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -89,7 +89,7 @@ def run(command: Sequence[str]) -> tuple[int, str]:
 def deploy(
     command: Sequence[str], *, pauses: Sequence[float], sleep: Callable[[float], None]
 ) -> int:
-    """Run a command until it succeeds or fails for good, and return its exit code."""
+    """Run a command until it succeeds or fails permanently, and return its exit code."""
     for pause in (*pauses, None):
         code, output = run(command)
         reason = reason_to_wait(output)

@@ -7,10 +7,10 @@ or newer and scripts/requirements.txt; runs in Cloud Shell too.
 The secret is what a booking system signs its webhooks with, or what the app signs deliveries with
 (--delivery), or a destination's URL where it is itself a secret (--delivery-url).
 
-Makes a secret and shows it once, to be pasted into the booking system; or asks for the one that
-the booking system has made (--prompt). A secret that is there already stays, unless --rotate
-puts a new version beside it: the app accepts the newest two, so that no webhook is refused until
-the booking system has the new one, and signs deliveries with both.
+By default it makes a secret and shows it once, to be pasted into the booking system. With --prompt
+it asks for a secret that the booking system has made. An existing secret stays, unless --rotate
+adds a new version. The app accepts the newest two versions, so that no webhook is refused until the
+booking system has the new one. It signs deliveries with both.
 """
 
 import argparse
@@ -58,7 +58,7 @@ _INSIDE_ONLY = (
     "The vault {0} answers inside its virtual network only: run this from a machine in that "
     "network."
 )
-_REFUSALS = {  # what stands in an answer, and what it means; the first that fits
+_REFUSALS = {  # texts of a response and their meaning; the first that fits counts
     "ForbiddenByConnection": _INSIDE_ONLY,
     "ublic network access is disabled": _INSIDE_ONLY,
     "deleted but recoverable": "A secret of that name was deleted and still keeps its name. "
@@ -71,13 +71,13 @@ _REFUSALS = {  # what stands in an answer, and what it means; the first that fit
 
 @dataclass(frozen=True)
 class Kind:
-    """What the secret is for.
+    """The purpose of the secret.
 
     Attributes:
-        name: The secret's name by default; {} stands for the source's or destination's.
-        setting: What names the secret, and as which member.
-        receiver: To whom the secret is given.
-        before: What becomes of the version from before.
+        name: The secret's default name; {} stands for the source's or destination's name.
+        setting: The setting and the member that name the secret.
+        receiver: The text that says who gets the secret.
+        before: The text that says how the previous version is used.
     """
 
     name: str
@@ -107,12 +107,12 @@ _DELIVERY_URL = Kind(
 
 
 class SecretError(Exception):
-    """The secret cannot be set; the text is a sentence for the administrator."""
+    """The secret cannot be set. The text tells the administrator why."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the secret that the app would accept; times in Unix seconds."""
+    """A version of the secret that the app would accept. Times are in seconds since the epoch."""
 
     version: str
     created: float
@@ -122,11 +122,11 @@ def make(*, standard: bool) -> str:
     """Make a secret of 32 random bytes.
 
     Args:
-        standard: Whether as the Standard Webhooks specification writes it; else as plain text.
+        standard: Whether to write it as Standard Webhooks do, or as plain text.
     """
     if standard:
         return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
-    # In letters that are base64 as well: so a source of that specification can read it too.
+    # In letters that are base64 as well, so that a Standard Webhooks source can read it.
     return secrets.token_hex(32)
 
 
@@ -134,7 +134,7 @@ def check(secret: str, *, standard: bool) -> str:
     """Return a secret without the blanks around it.
 
     Raises:
-        SecretError: It is none.
+        SecretError: It is not a usable secret.
     """
     secret = secret.strip()
     if secret in _NO_SECRETS:
@@ -156,7 +156,7 @@ def check_url(url: str) -> str:
     """Return a destination's URL without the blanks around it.
 
     Raises:
-        SecretError: It is none that deliveries go to.
+        SecretError: Deliveries cannot go to this URL.
     """
     url = url.strip()
     if not _URL.fullmatch(url):
@@ -167,17 +167,17 @@ def check_url(url: str) -> str:
 
 
 def may_rotate(live: Sequence[Version], *, now: float) -> bool:
-    """Say whether a new version leaves the one that the booking system uses acceptable.
+    """Say whether the booking system's version stays valid after one more rotation.
 
-    The app accepts the newest two, so a second rotation soon after the first would shut out the
-    version from before it, which may not have been replaced in the booking system yet.
+    The app accepts the newest two versions. So a second rotation soon after the first makes the
+    oldest one invalid, which the booking system may still use.
     """
     newest = max((version.created for version in live), default=0.0)
     return len(live) < 2 or now - newest >= ROTATION_PAUSE_HOURS * HOUR
 
 
 class Vault:
-    """One secret of a vault.
+    """One secret in a vault.
 
     Args:
         client: The vault.
@@ -189,7 +189,7 @@ class Vault:
         self._name = name
 
     def live(self, now: float) -> list[Version]:
-        """List the versions that are enabled and have not expired."""
+        """List the versions that are enabled and not expired."""
         try:
             found = list(self._client.list_properties_of_secret_versions(self._name))
         except ResourceNotFoundError:
@@ -205,7 +205,7 @@ class Vault:
         self._client.set_secret(self._name, secret, content_type="text/plain")
 
     def expire(self, version: Version, when: float) -> None:
-        """Let a version end at a time."""
+        """Set the time when a version expires."""
         utc = timezone.utc  # noqa: UP017 - Python 3.10 has no datetime.UTC
         self._client.update_secret_properties(
             self._name, version.version, expires_on=datetime.fromtimestamp(when, tz=utc)
@@ -213,7 +213,7 @@ class Vault:
 
 
 def set_secret(vault: Vault, options: argparse.Namespace) -> None:
-    """Do what was asked for, and say what was done.
+    """Set the secret by the options, and print what was done.
 
     Raises:
         SecretError: It cannot be done.
@@ -270,7 +270,7 @@ def _ask(question: str) -> str:
 
 
 def sentence(error: Exception, vault: str) -> str:
-    """Say what a failure means for the administrator."""
+    """Give the sentence for the administrator about a failure."""
     if isinstance(error, HttpResponseError) and error.status_code:
         text = f"{error.status_code} {error}"
         found = (meaning for mark, meaning in _REFUSALS.items() if mark in text)
