@@ -1,4 +1,4 @@
-"""The process's one way out: what reaches the wire, how a call ends, and why."""
+"""The HTTP client: what is sent, when a call ends, and the errors."""
 
 import gc
 import socket
@@ -94,16 +94,16 @@ def by_name(server: ScriptedServer) -> str:
 
 @contextmanager
 def ends_within(seconds: float) -> Iterator[None]:
-    """Check that something does not take longer than that."""
+    """Check that a call does not take longer than this."""
     start = time.monotonic()
     yield
     assert time.monotonic() - start < seconds
 
 
-def test_a_call_over_tls_has_an_answer(
+def test_a_call_over_tls_gets_a_response(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """Its status, its headers in any case, its body."""
+    """With its status, its headers in any case, and its body."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     found = get(transport, f"https://localhost:{server.port}/x")
     assert (found.status, found.headers.get("x-name"), found.body) == (200, "value", b"hello")
@@ -113,7 +113,7 @@ def test_a_call_over_tls_has_an_answer(
 def test_a_wrong_host_name_is_refused(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """The certificate is for another; nothing is sent."""
+    """The certificate is for another name, so nothing is sent."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     with pytest.raises(ConnectionFailed):
         get(transport, f"https://127.0.0.1:{server.port}/x")
@@ -121,7 +121,7 @@ def test_a_wrong_host_name_is_refused(
 
 
 def test_an_unknown_authority_is_refused(tls: ssl.SSLContext, servers: ExitStack) -> None:
-    """By default only the well-known ones are trusted."""
+    """By default only the platform's authorities are trusted."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     with pytest.raises(ConnectionFailed):
         get(HttpClient(pool_size=1), f"https://localhost:{server.port}/x")
@@ -131,7 +131,7 @@ def test_an_unknown_authority_is_refused(tls: ssl.SSLContext, servers: ExitStack
 def test_the_session_for_other_libraries_verifies_as_well(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """Whatever they say about it."""
+    """Whatever their requests say about it."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     assert transport.session.get(f"https://localhost:{server.port}/", timeout=5).text == "hello"
     with pytest.raises(OSError, match="certificate verify failed"):
@@ -141,7 +141,7 @@ def test_the_session_for_other_libraries_verifies_as_well(
 def test_the_session_for_other_libraries_shares_connections_and_no_timeouts(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """What one leaves on a connection, the next does not inherit."""
+    """One library's timeout does not stay on a connection."""
     slow = drip(b"hello", after=OK.removesuffix(b"hello"), every=0.3)
     server = servers.enter_context(ScriptedServer(OK, OK, slow, OK, slow, tls=tls))
     url = by_name(server)
@@ -157,7 +157,7 @@ def test_the_session_for_other_libraries_shares_connections_and_no_timeouts(
 def test_the_session_for_other_libraries_may_open_a_connection_again(
     transport: HttpClient, servers: ExitStack
 ) -> None:
-    """However long ago the call that opened it first had to end."""
+    """Even after the deadline of the call that opened it first."""
     server = plain(servers, answer(200, b"hello", {"Connection": "close"}))
     get(transport, server.url, seconds=0.2)
     time.sleep(0.2)
@@ -167,7 +167,7 @@ def test_the_session_for_other_libraries_may_open_a_connection_again(
 def test_one_ssl_context_serves_all_connections(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """Another one would cost 24 ms of CPU for each new connection."""
+    """Another context would cost 24 ms of CPU for each new connection."""
     everyone_there = threading.Barrier(16)
 
     def together(connection: socket.socket) -> None:
@@ -220,18 +220,18 @@ NOT_AS_IT_IS = [
 
 
 @pytest.mark.parametrize("target", AS_IT_IS)
-def test_a_url_goes_out_as_it_is(transport: HttpClient, servers: ExitStack, target: str) -> None:
-    """What its maker encoded stays encoded, and what not, not."""
+def test_a_url_is_sent_unchanged(transport: HttpClient, servers: ExitStack, target: str) -> None:
+    """Encoded characters stay encoded, and the others stay plain."""
     server = plain(servers, OK)
     get(transport, server.url + target)
     assert server.targets == [target]
 
 
 @pytest.mark.parametrize("target", NOT_AS_IT_IS)
-def test_a_url_that_would_go_out_as_another_is_refused(
+def test_a_url_that_urllib3_would_change_is_refused(
     transport: HttpClient, servers: ExitStack, target: str
 ) -> None:
-    """urllib3 would encode it, perhaps for the second time. It is not quoted, nor sent."""
+    """urllib3 would encode it, perhaps again. The error does not quote it."""
     server = plain(servers, OK)
     with pytest.raises(ValueError, match="not percent-encoded") as raised:
         get(transport, server.url + target)
@@ -244,8 +244,8 @@ _ANY_CHARACTER = st.one_of(
 )
 
 
-def test_whatever_is_asked_for_goes_out_as_it_is_or_not_at_all() -> None:
-    """However odd it is."""
+def test_any_url_is_sent_unchanged_or_not_at_all() -> None:
+    """For any text."""
     with ScriptedServer(OK) as server:
         transport = HttpClient(pool_size=1)
 
@@ -260,17 +260,15 @@ def test_whatever_is_asked_for_goes_out_as_it_is_or_not_at_all() -> None:
         transport.session.close()
 
 
-def test_no_compression_is_asked_for_and_none_is_undone(
-    transport: HttpClient, servers: ExitStack
-) -> None:
-    """A small body could become a huge one."""
+def test_no_compression_is_requested_or_decoded(transport: HttpClient, servers: ExitStack) -> None:
+    """A small body could become very large."""
     server = plain(servers, answer(200, b"hello", {"Content-Encoding": "gzip"}))
     assert get(transport, server.url).body == b"hello"
     assert server.headers()["accept-encoding"] == "identity"
 
 
 def test_no_cookie_is_kept(transport: HttpClient, servers: ExitStack) -> None:
-    """Each call is by itself."""
+    """Calls must not affect each other."""
     server = plain(servers, answer(200, b"hello", {"Set-Cookie": "a=b; Path=/"}))
     for _ in range(2):
         get(transport, server.url)
@@ -281,7 +279,7 @@ def test_no_cookie_is_kept(transport: HttpClient, servers: ExitStack) -> None:
     "reply", [answer(503, b"", {"Retry-After": "0"}), answer(429, b"", {"Retry-After": "0"})]
 )
 def test_nothing_is_tried_twice(transport: HttpClient, servers: ExitStack, reply: Reply) -> None:
-    """Whoever calls knows how often, and by when."""
+    """The caller decides about retries."""
     server = plain(servers, reply)
     assert get(transport, server.url).status in (429, 503)
     assert len(server.heads) == 1
@@ -308,7 +306,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r
 def test_a_connection_is_used_again(
     transport: HttpClient, servers: ExitStack, first: bytes
 ) -> None:
-    """After an answer of every kind."""
+    """After each kind of response."""
     server = plain(servers, first, OK)
     for _ in range(3):
         get(transport, server.url)
@@ -329,10 +327,10 @@ def test_a_connection_is_used_again(
         ),
     ],
 )
-def test_a_head_is_read_however_it_is_written(
+def test_headers_are_read_in_any_form(
     transport: HttpClient, servers: ExitStack, head: bytes, connections: int
 ) -> None:
-    """The next call meets no rest of it, and no connection that its server will close."""
+    """The next call gets no rest of it, and no connection that the server will close."""
     server = plain(servers, head + b"hello", OK)
     found = get(transport, server.url)
     assert (found.status, found.headers.get("x-name"), found.body) == (200, "value", b"hello")
@@ -340,8 +338,8 @@ def test_a_head_is_read_however_it_is_written(
     assert server.connections == connections
 
 
-def test_a_redirect_is_an_answer(transport: HttpClient, servers: ExitStack) -> None:
-    """Nobody goes there."""
+def test_a_redirect_is_a_response(transport: HttpClient, servers: ExitStack) -> None:
+    """It is not followed."""
     elsewhere = plain(servers, OK)
     server = plain(servers, answer(307, b"", {"Location": elsewhere.url}))
     assert get(transport, server.url).status == 307
@@ -371,10 +369,10 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("reply", TRICKLES.values(), ids=TRICKLES)
-def test_a_call_ends_at_its_deadline_however_slowly_an_answer_trickles_in(
+def test_a_call_ends_at_its_deadline_even_if_bytes_keep_coming(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack, reply: Reply
 ) -> None:
-    """What comes, comes in time; the whole does not. The next call has its own answer."""
+    """The next call gets its own response."""
     server = over_tls(servers, tls, reply, OK)
     with ends_within(2), pytest.raises(DeadlineExceeded) as raised:
         get(transport, by_name(server), seconds=0.3)
@@ -386,7 +384,7 @@ def test_a_call_ends_at_its_deadline_however_slowly_an_answer_trickles_in(
 def test_without_tls_a_body_and_each_wait_end_at_the_deadline(
     transport: HttpClient, servers: ExitStack, name: str
 ) -> None:
-    """Such as to a loopback address: nothing else is spoken to without TLS."""
+    """As for a loopback address: other addresses need TLS."""
     server = plain(servers, TRICKLES[name], OK)
     with ends_within(2), pytest.raises(DeadlineExceeded):
         get(transport, server.url, seconds=0.3)
@@ -415,10 +413,10 @@ def post_large(transport: HttpClient, url: str, *, seconds: float) -> Response:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_body_that_is_taken_in_slowly_is_sent_as_far_as_there_is_time(
+def test_a_large_body_is_sent_until_the_deadline(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack, *, secure: bool
 ) -> None:
-    """Whole, or not."""
+    """To a server that reads slowly."""
     late = threading.Event()
 
     def take_nothing(_: socket.socket) -> None:
@@ -439,7 +437,7 @@ def test_a_body_has_all_the_time_however_many_addresses_the_host_has(
     servers: ExitStack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They share it for connecting only."""
+    """The addresses divide only the time for connecting."""
 
     def take_late(connection: socket.socket) -> None:
         time.sleep(1)
@@ -454,7 +452,7 @@ def test_a_body_has_all_the_time_however_many_addresses_the_host_has(
 def test_a_tls_handshake_that_never_ends_ends_at_the_deadline(
     transport: HttpClient, servers: ExitStack
 ) -> None:
-    """The server takes the connection and says nothing."""
+    """The server accepts the connection and sends nothing."""
     server = plain(servers, OK)  # waits for the end of a head that is none
     with ends_within(2), pytest.raises(DeadlineExceeded):
         get(transport, f"https://localhost:{server.port}/", seconds=0.3)
@@ -472,7 +470,7 @@ def black_hole(servers: ExitStack) -> int:
     return port
 
 
-def test_a_connection_that_nobody_answers_ends_at_the_deadline(
+def test_a_connection_without_an_answer_ends_at_the_deadline(
     transport: HttpClient, black_hole: int
 ) -> None:
     """As behind a firewall that drops packets."""
@@ -483,7 +481,7 @@ def test_a_connection_that_nobody_answers_ends_at_the_deadline(
 def test_a_host_with_many_addresses_gets_no_more_time(
     transport: HttpClient, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They share the deadline: each of them may hang."""
+    """They share the deadline, even if each of them hangs."""
     monkeypatch.setattr(socket, "getaddrinfo", _addresses(*["127.0.0.1"] * 5))
     with ends_within(2), pytest.raises(DeadlineExceeded) as raised:
         get(transport, f"https://many.example:{black_hole}/", seconds=0.5)
@@ -496,7 +494,7 @@ def test_an_address_that_hangs_leaves_time_for_the_next(
     servers: ExitStack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One of them answers."""
+    """The next one answers."""
     server = over_tls(servers, tls, OK)
     hanging = servers.enter_context(_hanging_address(server.port))
     monkeypatch.setattr(socket, "getaddrinfo", _addresses(hanging, "127.0.0.1"))
@@ -539,7 +537,7 @@ def _hanging_address(port: int) -> Iterator[str]:
 def test_a_deadline_that_has_passed_sends_nothing(
     transport: HttpClient, servers: ExitStack
 ) -> None:
-    """There is no time for an answer."""
+    """There is no time for a response."""
     server = plain(servers, OK)
     with pytest.raises(DeadlineExceeded):
         get(transport, server.url, seconds=-1)
@@ -568,10 +566,10 @@ CUT_UNDER_TLS = {
 
 
 @pytest.mark.parametrize("reply", CUT_ANYWHERE.values(), ids=CUT_ANYWHERE)
-def test_an_answer_that_is_not_whole_or_not_one_is_a_failed_connection(
+def test_an_incomplete_or_malformed_response_is_a_failed_connection(
     transport: HttpClient, servers: ExitStack, reply: Reply
 ) -> None:
-    """A half answer is none. The next call has its own."""
+    """The next call gets its own response."""
     server = plain(servers, reply, OK)
     with pytest.raises(ConnectionFailed):
         get(transport, server.url)
@@ -581,10 +579,10 @@ def test_an_answer_that_is_not_whole_or_not_one_is_a_failed_connection(
 @pytest.mark.parametrize(
     "reply", [*CUT_ANYWHERE.values(), *CUT_UNDER_TLS.values()], ids=[*CUT_ANYWHERE, *CUT_UNDER_TLS]
 )
-def test_under_tls_a_cut_connection_is_told_from_one_that_ends(
+def test_under_tls_a_cut_connection_is_distinguished_from_a_closed_one(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack, reply: Reply
 ) -> None:
-    """So that an answer without a length is whole, or none (RFC 9112, sections 6.3 and 9.8)."""
+    """So a response without a length is complete, or an error (RFC 9112, 6.3 and 9.8)."""
     server = over_tls(servers, tls, reply, OK)
     with pytest.raises(ConnectionFailed):
         get(transport, by_name(server))
@@ -593,10 +591,10 @@ def test_under_tls_a_cut_connection_is_told_from_one_that_ends(
 
 @pytest.mark.parametrize("body", [b"hello", b"", b"x" * 100_000])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_an_answer_may_end_with_its_connection(
+def test_a_response_may_end_with_its_connection(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack, body: bytes, *, secure: bool
 ) -> None:
-    """Where it tells no length (RFC 9112, section 6.3)."""
+    """If it has no length (RFC 9112, section 6.3)."""
     ended = end(b"HTTP/1.1 200 OK\r\nX-Name: value\r\n\r\n" + body)
     server = servers.enter_context(ScriptedServer(ended, OK, tls=tls if secure else None))
     found = get(transport, by_name(server))
@@ -638,10 +636,10 @@ def test_an_answer_may_end_with_its_connection(
     ],
 )
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_what_is_no_good_http_meets_no_other_call(
+def test_malformed_http_does_not_reach_the_next_call(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack, reply: bytes, *, secure: bool
 ) -> None:
-    """http.client lets it pass; its rest could be another's link."""
+    """http.client accepts it, and its rest could be another call's link."""
 
     def then_wait(connection: socket.socket) -> None:
         connection.sendall(reply)
@@ -660,7 +658,7 @@ def test_what_is_no_good_http_meets_no_other_call(
 def test_a_kept_connection_that_has_ended_is_opened_again(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """Unseen: a server closes what was idle for long."""
+    """Servers close idle connections, and the caller does not notice."""
     server = over_tls(servers, tls, cut(OK), OK)
     get(transport, by_name(server))
     time.sleep(0.1)
@@ -671,7 +669,7 @@ def test_a_kept_connection_that_has_ended_is_opened_again(
 def test_a_kept_connection_that_ends_as_a_request_arrives_is_a_failed_one(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """The request may have been taken in: whoever made it says whether to make it again."""
+    """The server may have processed the request, so the caller decides about a retry."""
     server = over_tls(servers, tls, OK, hang_up, OK)
     get(transport, by_name(server))
     with pytest.raises(ConnectionFailed):
@@ -688,7 +686,7 @@ def reset(connection: socket.socket) -> None:
 def test_a_failure_names_its_cause_by_its_type(
     transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
 ) -> None:
-    """Name resolution, refusal, certificate, reset, cut; its text would hold the URL."""
+    """Name resolution, refusal, certificate, reset, cut. Its text would hold the URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     server = over_tls(servers, tls, OK)
@@ -726,20 +724,20 @@ def test_a_failure_names_its_cause_by_its_type(
     ],
     ids=["length", "chunked", "no length"],
 )
-def test_an_answer_past_one_mib_is_cut_off(
+def test_a_response_longer_than_one_mib_is_an_error(
     transport: HttpClient, servers: ExitStack, head: str
 ) -> None:
-    """However its length is told; the rest is not read."""
+    """With and without a Content-Length. The rest is not read."""
     server = plain(servers, cut(head.encode() + b"x" * (MAX_BODY_BYTES + 100_000)), OK)
     with pytest.raises(ResponseTooLarge):
         get(transport, server.url)
     assert get(transport, server.url).body == b"hello"
 
 
-def test_the_connection_of_an_answer_that_was_not_read_to_its_end_is_closed(
+def test_the_connection_of_a_partly_read_response_is_closed(
     transport: HttpClient, servers: ExitStack
 ) -> None:
-    """At once, not when the garbage is collected."""
+    """At once, not at garbage collection."""
     closed = threading.Event()
 
     def go_on(connection: socket.socket) -> None:
@@ -755,10 +753,8 @@ def test_the_connection_of_an_answer_that_was_not_read_to_its_end_is_closed(
     assert closed.wait(2), raised
 
 
-def test_a_head_without_end_is_a_failed_connection(
-    transport: HttpClient, servers: ExitStack
-) -> None:
-    """http.client has limits of its own for it."""
+def test_endless_headers_are_a_failed_connection(transport: HttpClient, servers: ExitStack) -> None:
+    """http.client limits them."""
     for head in (b"X-Name: " + b"x" * 1_000_000, b"X-Name: value\r\n" * 100_000):
         server = plain(servers, cut(b"HTTP/1.1 200 OK\r\n" + head), OK)
         with pytest.raises(ConnectionFailed):
@@ -766,13 +762,13 @@ def test_a_head_without_end_is_a_failed_connection(
         assert get(transport, server.url).body == b"hello"
 
 
-def test_an_answer_of_one_mib_is_read(transport: HttpClient, servers: ExitStack) -> None:
-    """The limit itself fits."""
+def test_a_response_of_one_mib_is_read(transport: HttpClient, servers: ExitStack) -> None:
+    """The limit itself is allowed."""
     server = plain(servers, answer(200, b"x" * MAX_BODY_BYTES))
     assert len(get(transport, server.url).body) == MAX_BODY_BYTES == 1024 * 1024
 
 
-def test_an_answer_does_not_show_its_body() -> None:
+def test_a_response_does_not_show_its_body() -> None:
     """It may hold a link, and so may its headers."""
     assert "canary" not in repr(Response(200, {"Location": "canary"}, b"canary"))
 
@@ -780,7 +776,7 @@ def test_an_answer_does_not_show_its_body() -> None:
 def test_the_platforms_folder_of_authorities_is_trusted(
     files: TlsFiles, tls: ssl.SSLContext, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a look at the bundle, which takes 24 ms to read."""
+    """The bundle is not read, which would take 24 ms."""
     monkeypatch.setenv("SSL_CERT_DIR", str(files.authorities))
     monkeypatch.setattr(certifi, "where", lambda: "/nowhere")
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
@@ -794,7 +790,7 @@ def test_a_folder_of_a_few_authorities_is_not_taken_for_the_platforms(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """An image may have an empty one: the bundle of requests serves instead."""
+    """An image may have an empty folder. Then the bundle of certifi is used."""
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     monkeypatch.setattr(certifi, "where", lambda: str(files.ca))
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
@@ -812,7 +808,7 @@ def test_a_folder_is_the_platforms_from_a_hundred_authorities_on(
     authorities: int,
     is_the_platforms: bool,
 ) -> None:
-    """With fewer, it was made for something else, and the bundle of requests is trusted instead."""
+    """A smaller one was made for another purpose, so the bundle of certifi is used."""
     for number in range(authorities):
         (tmp_path / f"{number:08x}.0").touch()
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
@@ -827,10 +823,10 @@ def test_a_folder_is_the_platforms_from_a_hundred_authorities_on(
         assert get(client, url).body == b"hello"
 
 
-def test_what_a_server_sends_unasked_meets_nobody(
+def test_unrequested_bytes_do_not_reach_the_next_call(
     transport: HttpClient, servers: ExitStack
 ) -> None:
-    """It could be another's link."""
+    """They could hold another call's link."""
 
     def twice(connection: socket.socket) -> None:
         connection.sendall(OK)
@@ -858,10 +854,10 @@ def test_what_a_server_sends_unasked_meets_nobody(
         {"X: y\r\nZ": "canary"},
     ],
 )
-def test_a_header_that_would_be_another_is_not_sent(
+def test_a_header_with_control_characters_is_not_sent(
     transport: HttpClient, servers: ExitStack, headers: dict[str, str]
 ) -> None:
-    """What is wrong is not quoted, since it may be a token. Nothing is left behind."""
+    """The error does not quote it, because it may be a token."""
     server = plain(servers, OK)
     with pytest.raises(ValueError, match="not printable ASCII") as raised:
         transport.get(server.url + "/1", headers=headers, deadline=time.monotonic() + 5)
@@ -871,7 +867,7 @@ def test_a_header_that_would_be_another_is_not_sent(
 
 
 def use_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Lead everything that goes by HTTPS through a proxy."""
+    """Send all HTTPS calls through a proxy."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", url)
@@ -894,7 +890,7 @@ def test_a_proxy_is_tunnelled_through(
     servers: ExitStack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It sees the host's name, and nothing that is meant for the host; the tunnel is kept."""
+    """The proxy sees only the host's name. The tunnel is kept."""
     server = servers.enter_context(ScriptedServer(OK, tls=tls))
     proxy = servers.enter_context(ConnectProxy({"localhost": server.port}))
     use_proxy(monkeypatch, proxy.environment["HTTPS_PROXY"])
@@ -903,10 +899,10 @@ def test_a_proxy_is_tunnelled_through(
     assert (server.connections, server.targets) == (1, ["/x"] * 3)
 
 
-def test_a_proxy_that_answers_late_leaves_the_rest_of_the_time_only(
+def test_after_a_slow_proxy_the_call_has_only_the_remaining_time(
     transport: HttpClient, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The handshake behind it does not have all of it again."""
+    """The handshake after it does not get the whole time again."""
 
     def open_late(connection: socket.socket) -> None:
         time.sleep(0.5)
@@ -926,7 +922,7 @@ def test_a_proxy_may_speak_tls_itself(
     servers: ExitStack,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """TLS goes through TLS, there and back; time is kept there too. Nothing is left in between."""
+    """TLS runs inside TLS in both directions, and deadlines hold there as well."""
     half = cut_short_and_wait(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", after=0.5)
     server = servers.enter_context(ScriptedServer(OK, half, tls=tls))
 
@@ -943,10 +939,10 @@ def test_a_proxy_may_speak_tls_itself(
     assert proxy.targets == ["localhost:443"]
 
 
-def test_without_tls_no_proxy_is_asked(
+def test_without_tls_no_proxy_is_used(
     transport: HttpClient, servers: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would see all of it; and none leads to a loopback address."""
+    """It would see the whole request, and no proxy leads to a loopback address."""
     proxy = plain(servers, answer(200, b"proxy"))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

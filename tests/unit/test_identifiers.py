@@ -11,15 +11,15 @@ GUID = "8ba7a6a4-0d4c-4f5e-9c1b-3f2a7c1d9e00"
 
 @pytest.mark.parametrize("text", [GUID, GUID.upper()])
 def test_a_guid_is_known_in_either_case(text: str) -> None:
-    """Entra writes object ids in lower case; people paste them as they like."""
+    """Entra writes object ids in lower case, but people paste them in any case."""
     assert identifiers.is_guid(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", GUID[:-1], f"{{{GUID}}}", GUID.replace("-", ""), f"{GUID}\n", f" {GUID}", "g" * 36]
 )
-def test_what_is_no_guid_is_refused(text: str) -> None:
-    """A path segment of a Graph call may hold nothing else."""
+def test_other_texts_are_not_guids(text: str) -> None:
+    """A GUID may become a path segment of a Graph call."""
     assert not identifiers.is_guid(text)
 
 
@@ -30,8 +30,8 @@ def test_a_request_id_is_visible_ascii(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "é", "a\n", "x" * 129, "\x7f"])
-def test_blanks_controls_and_lengths_make_no_request_id(text: str) -> None:
-    """It reaches logs and headers."""
+def test_blanks_control_characters_and_long_texts_are_not_request_ids(text: str) -> None:
+    """A request id reaches logs and headers."""
     assert not identifiers.is_request_id(text)
 
 
@@ -46,8 +46,8 @@ def test_a_language_tag_follows_bcp_47(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "d", "de_DE", "de-", "-de", "de;q=0.5", "de, en", "x", "é", "en-" + "a" * 9]
 )
-def test_what_is_no_language_tag_is_refused(text: str) -> None:
-    """Lists and weights of Accept-Language included: it is one tag."""
+def test_other_texts_are_not_language_tags(text: str) -> None:
+    """Such as the lists and weights of Accept-Language."""
     assert not identifiers.is_language_tag(text)
 
 
@@ -61,7 +61,7 @@ def test_a_language_tag_has_a_sensible_length() -> None:
     "text", ["anna@clinic.example", "guest_x.com#EXT#@contoso.onmicrosoft.com", "jürgen@klinik.de"]
 )
 def test_a_user_principal_name_looks_like_an_e_mail_address(text: str) -> None:
-    """Guests with #EXT# and names outside ASCII included."""
+    """Also for guests with #EXT#, and for names outside ASCII."""
     assert identifiers.is_user_principal_name(text)
 
 
@@ -69,8 +69,8 @@ def test_a_user_principal_name_looks_like_an_e_mail_address(text: str) -> None:
     "text",
     ["", "anna", "@clinic.example", "anna@", "a@b@c", "a/b@c", "a b@c", "a@b/c", "a@b?x", "a%2f@c"],
 )
-def test_what_would_change_a_path_is_no_user_principal_name(text: str) -> None:
-    """Nor is what has no name, no domain, or two of them."""
+def test_texts_that_would_change_a_path_are_not_user_principal_names(text: str) -> None:
+    """Nor are texts without a name or domain, or with two."""
     assert not identifiers.is_user_principal_name(text)
 
 
@@ -105,8 +105,8 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
         (base64.b64encode(b"19:meeting_NDg2OTY@thread.v2").decode(), "chat thread"),
     ],
 )
-def test_what_visibly_is_no_meeting_id_is_named(meeting_id: str, what: str) -> None:
-    """People take these for it."""
+def test_common_mistakes_for_a_meeting_id_are_named(meeting_id: str, what: str) -> None:
+    """People often send these instead."""
     assert what in (identifiers.classify_non_meeting_id(meeting_id) or "")
 
 
@@ -120,5 +120,5 @@ def test_what_visibly_is_no_meeting_id_is_named(meeting_id: str, what: str) -> N
     ],
 )
 def test_what_may_be_a_meeting_id_is_left_to_graph(meeting_id: str) -> None:
-    """Its form is not documented."""
+    """The form of meeting ids is not documented."""
     assert identifiers.classify_non_meeting_id(meeting_id) is None

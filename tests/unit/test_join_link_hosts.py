@@ -21,7 +21,7 @@ from shared.graph.requests import is_microsoft_link
     ],
 )
 def test_a_link_of_microsofts_is_given_out(url: str) -> None:
-    """What follows the host is opaque."""
+    """The text after the host is not checked."""
     assert is_microsoft_link(url)
 
 
@@ -64,8 +64,8 @@ def test_a_link_of_microsofts_is_given_out(url: str) -> None:
         "https://visit.teams.microsoft.com/" + "x" * 9000,
     ],
 )
-def test_any_other_link_is_kept_back(url: str) -> None:
-    """A patient will click on it."""
+def test_any_other_link_is_refused(url: str) -> None:
+    """Because a patient will open it."""
     assert not is_microsoft_link(url)
 
 
@@ -81,8 +81,8 @@ def test_any_other_link_is_kept_back(url: str) -> None:
         ),
     )
 )
-def test_a_link_that_passes_leads_to_microsoft_by_every_reading(url: str) -> None:
-    """The host, cut out by hand, is one under Microsoft's domains; never an exception."""
+def test_an_allowed_link_leads_to_microsoft_by_each_way_to_read_it(url: str) -> None:
+    """Its host is under one of Microsoft's domains. No exception is raised."""
     if is_microsoft_link(url):
         authority = url.removeprefix("https://").split("/")[0].split("?")[0].split("#")[0]
         host = authority.removesuffix(":").removesuffix(":443").lower()

@@ -1,4 +1,4 @@
-"""The HTTP routes in plain values: headers and a body in, a status, headers and a body out."""
+"""The HTTP routes, without azure.functions: headers and body in, an HttpResponse out."""
 
 import dataclasses
 import json
@@ -71,7 +71,7 @@ def post(
 
 
 def test_a_request_becomes_a_result(application: Application) -> None:
-    """That no cache may keep."""
+    """No cache may keep it."""
     answer, result = post(application, REQUEST)
     assert answer.status == 200
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -85,7 +85,7 @@ def test_a_request_becomes_a_result(application: Application) -> None:
 
 
 def test_a_request_without_an_id_is_given_one(application: Application) -> None:
-    """A fresh one each time."""
+    """A new one for each request."""
     body = {"userId": USER, "onlineMeetingId": "M1"}
     ids = {post(application, body)[1]["requestId"] for _ in range(2)}
     assert len(ids) == 2
@@ -104,7 +104,7 @@ def test_a_request_without_an_id_is_given_one(application: Application) -> None:
 def test_json_may_be_announced_in_any_case_and_with_parameters(
     application: Application, media_type: str
 ) -> None:
-    """And header names in any case; without the header, JSON is what we expect."""
+    """Header names may have any case. Without the header, JSON is assumed."""
     assert post(application, REQUEST, {"content-TYPE": media_type})[0].status == 200
     assert post(application, REQUEST, {})[0].status == 200
 
@@ -114,14 +114,14 @@ def test_json_may_be_announced_in_any_case_and_with_parameters(
     ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "", "json"],
 )
 def test_another_content_type_is_415(application: Application, media_type: str) -> None:
-    """With the way to do it right."""
+    """The fix names the right one."""
     answer, problem = post(application, REQUEST, {"Content-Type": media_type})
     assert (answer.status, problem["code"]) == (415, "unsupported_media_type")
     assert "application/json" in problem["fix"]
 
 
 def test_a_body_past_64_kib_is_413(application: Application) -> None:
-    """The limit itself is read."""
+    """The limit itself is allowed."""
     fitting = json.dumps(REQUEST).encode().ljust(join_links.MAX_BODY_BYTES)
     assert post(application, fitting)[0].status == 200
     answer, problem = post(application, fitting + b" ")
@@ -130,7 +130,7 @@ def test_a_body_past_64_kib_is_413(application: Application) -> None:
 
 
 def test_an_empty_bodys_problem_names_content_length(application: Application) -> None:
-    """The host hands over no body without it."""
+    """Without it the host passes no body on."""
     answer, problem = post(application, b"")
     assert (answer.status, problem["code"]) == (400, "invalid_request")
     assert "Content-Length" in problem["detail"]
@@ -143,14 +143,14 @@ def test_an_empty_bodys_problem_names_content_length(application: Application) -
 def test_a_body_that_is_no_request_is_400_with_a_pointer(
     application: Application, body: bytes
 ) -> None:
-    """Never a 500."""
+    """It is never 500."""
     answer, problem = post(application, body)
     assert (answer.status, problem["code"]) == (400, "invalid_request")
     assert problem["errors"][0]["pointer"] == ""
 
 
-def test_all_faults_are_told_at_once(application: Application, graph: FakeGraph) -> None:
-    """Each with its pointer, and Graph is not asked."""
+def test_all_field_errors_are_in_one_problem(application: Application, graph: FakeGraph) -> None:
+    """Each with its pointer. Graph is not called."""
     body = {"userId": "anna", "language": "??", "requestId": "r-9", "color": 1}
     answer, problem = post(application, body)
     assert answer.status == 400
@@ -176,10 +176,10 @@ def test_all_faults_are_told_at_once(application: Application, graph: FakeGraph)
     ),
     client_request_id=st.text(),
 )
-def test_no_body_and_no_header_is_ever_a_500(
+def test_no_body_and_no_header_causes_a_500(
     application: Application, body: bytes, client_request_id: str
 ) -> None:
-    """What is sent is the sender's fault."""
+    """They cause an error of the caller."""
     headers = {**JSON, "x-ms-client-request-id": client_request_id}
     assert join_links.join_link(application, headers, body).status in (200, 400, 404)
 
@@ -206,7 +206,7 @@ def test_an_error_becomes_a_problem(error: errors.ServiceError, retry_after: str
     assert problem["requestId"] == "r-1"
 
 
-def test_what_nobody_foresaw_is_a_problem_too() -> None:
+def test_an_unforeseen_exception_becomes_a_problem() -> None:
     """It quotes nothing."""
     answer, problem = post(with_resolver(RaisingResolver(RuntimeError("canary"))), REQUEST)
     assert (answer.status, problem["code"]) == (500, "internal_error")
@@ -214,7 +214,7 @@ def test_what_nobody_foresaw_is_a_problem_too() -> None:
 
 
 class BrokenSignIn(SignIn):
-    """Fails in a way that nobody foresaw."""
+    """Raises an unforeseen exception."""
 
     def __init__(self) -> None:
         pass
@@ -225,10 +225,10 @@ class BrokenSignIn(SignIn):
 
 
 @pytest.mark.parametrize("route", [join_links.join_link, join_links.join_links])
-def test_what_nobody_foresaw_before_the_first_try_is_a_problem_too(
+def test_an_unforeseen_exception_before_the_first_try_becomes_a_problem(
     application: Application, caplog: pytest.LogCaptureFixture, route: Route
 ) -> None:
-    """The host's own 500 would say nothing, and leave no event."""
+    """The host's own 500 would show nothing, and there would be no event."""
     application._services = dataclasses.replace(application.services(), sign_in=BrokenSignIn())
 
     answer = route(application, JSON, b"{}")
@@ -239,7 +239,7 @@ def test_what_nobody_foresaw_before_the_first_try_is_a_problem_too(
 
 
 @pytest.mark.parametrize("body", [REQUEST, {}, b"{"])
-def test_the_callers_own_id_is_handed_back(application: Application, body: object) -> None:
+def test_the_client_request_id_is_sent_back(application: Application, body: object) -> None:
     """With a result and with a problem."""
     headers = {**JSON, "X-MS-Client-Request-Id": "flow-1"}
     assert post(application, body, headers)[0].headers["x-ms-client-request-id"] == "flow-1"
@@ -256,7 +256,7 @@ def test_the_callers_own_id_is_handed_back(application: Application, body: objec
         ("ü", None),
     ],
 )
-def test_the_callers_own_id_is_checked_and_capped(value: str, kept: str | None) -> None:
+def test_the_client_request_id_is_checked_and_cut(value: str, kept: str | None) -> None:
     """It reaches a header and the log."""
     assert read_client_request_id({"x-ms-client-request-id": value}) == kept
     assert read_client_request_id({}) is None
@@ -265,7 +265,7 @@ def test_the_callers_own_id_is_checked_and_capped(value: str, kept: str | None) 
 def test_each_request_is_one_event(
     application: Application, graph: FakeGraph, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Resolved or failed, and nothing in it opens a meeting."""
+    """Resolved or failed. No member could open a meeting."""
     caplog.set_level(logging.INFO)
     headers = {**JSON, "x-ms-client-request-id": "flow-1"}
     post(application, REQUEST, headers)
@@ -289,15 +289,15 @@ def test_each_request_is_one_event(
 def test_the_app_is_healthy_when_its_settings_are_valid(
     application: Application, graph: FakeGraph
 ) -> None:
-    """It calls nothing outside to say so."""
+    """It calls no other service to say so."""
     answer = join_links.health(application)
     assert answer.status == 200
     assert json.loads(answer.body)["status"] == "healthy"
     assert graph.calls == []
 
 
-def test_invalid_settings_answer_503_by_name(broken: Application) -> None:
-    """On every route, without their values, and with a time to come back."""
+def test_invalid_settings_give_503_with_their_names(broken: Application) -> None:
+    """On each route, without their values, and with Retry-After."""
     for refusal in (join_links.health(broken), join_links.join_link(broken, JSON, b"{}")):
         problem = json.loads(refusal.body)
         assert (refusal.status, problem["code"]) == (503, "settings_invalid")
@@ -311,10 +311,10 @@ def test_invalid_settings_answer_503_by_name(broken: Application) -> None:
     "call",
     [join_links.health, lambda application: join_links.join_link(application, JSON, b"{}")],
 )
-def test_invalid_settings_are_told_in_an_invocation(
+def test_invalid_settings_are_logged_in_an_invocation(
     caplog: pytest.LogCaptureFixture, call: Callable[[Application], object]
 ) -> None:
-    """Each by its name; what is logged while the app is loaded reaches nobody."""
+    """Each by its name. The host drops what is logged while the app is loaded."""
     application = Application({"GRAPH_VERSION": "canary"})
     assert application.settings_error is not None
     assert caplog.records == []
@@ -332,7 +332,7 @@ def test_invalid_settings_are_told_in_an_invocation(
 
 
 def test_certificate_authorities_that_cannot_be_read_are_an_invalid_setting(tmp_path: Path) -> None:
-    """Not an exception while Functions loads the app, which would leave it without functions."""
+    """An exception while Functions loads the app would leave it without functions."""
     environment = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
     missing = Application({**environment, "REQUESTS_CA_BUNDLE": str(tmp_path / "none.pem")})
     folder = Application({**environment, "REQUESTS_CA_BUNDLE": str(tmp_path)})
@@ -341,7 +341,7 @@ def test_certificate_authorities_that_cannot_be_read_are_an_invalid_setting(tmp_
     assert folder.settings_error is None
 
 
-def test_an_answer_does_not_show_its_body() -> None:
+def test_a_response_does_not_show_its_body() -> None:
     """It may hold a link."""
     assert "canary" not in repr(json_response(200, {"link": "canary"}))
     assert "canary" not in repr(problem_response(errors.InternalError("canary")))

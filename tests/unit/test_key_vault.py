@@ -1,4 +1,4 @@
-"""Secrets from Key Vault: read seldom, remembered for a while, given up in time."""
+"""Secrets from Key Vault: when they are read, how long they are cached, and the deadlines."""
 
 import threading
 import time
@@ -66,7 +66,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
 
 
 def test_the_newest_two_usable_versions_count(setup: Setup) -> None:
-    """Enabled, in force and not expired; the newest stands first."""
+    """Enabled, in force and not expired, the newest first."""
     now = int(setup.now())
     setup.vault.set_secret(NAME, "oldest", created=100)
     setup.vault.set_secret(NAME, "old", created=200)
@@ -78,8 +78,8 @@ def test_the_newest_two_usable_versions_count(setup: Setup) -> None:
     assert setup.current() == ("new", "old")
 
 
-def test_a_version_that_expires_counts_no_longer(setup: Setup) -> None:
-    """Even while the reading that holds it is fresh."""
+def test_an_expired_version_is_not_used(setup: Setup) -> None:
+    """Even while the cached reading is fresh."""
     setup.vault.set_secret(NAME, "old", created=100)
     setup.vault.set_secret(NAME, "new", created=200, expires=int(setup.now()) + 60)
     setup.current()
@@ -92,14 +92,14 @@ def test_a_version_that_expires_counts_no_longer(setup: Setup) -> None:
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_or_empty_secret_gives_no_value(setup: Setup, value: str | None) -> None:
-    """Which refuses everything, as a scheme sees it."""
+    """Then each scheme refuses all requests."""
     if value is not None:
         setup.vault.set_secret(NAME, value)
     assert setup.current() == ()
 
 
 def test_a_value_is_read_once_in_five_minutes(setup: Setup) -> None:
-    """However often it is asked for."""
+    """For any number of requests."""
     setup.vault.set_secret(NAME, "old", created=100)
     setup.current()
     setup.vault.set_secret(NAME, "new", created=200)
@@ -112,7 +112,7 @@ def test_a_value_is_read_once_in_five_minutes(setup: Setup) -> None:
 
 
 def test_many_threads_cause_one_read(setup: Setup) -> None:
-    """On a cold start and when a value ages; all get it."""
+    """On a cold start, and when a value is old. All threads get it."""
     setup.vault.set_secret(NAME, "value")
     for reads, now in ((1, 0), (2, 300)):
         setup.clock.now = now
@@ -131,7 +131,7 @@ def test_many_threads_cause_one_read(setup: Setup) -> None:
 
 
 def test_a_failed_signature_causes_an_early_read(setup: Setup) -> None:
-    """At once, although the value at hand is fresh."""
+    """At once, although the cached value is fresh."""
     setup.vault.set_secret(NAME, "old", created=100)
     seen = setup.current()
     setup.vault.set_secret(NAME, "new", created=200)
@@ -142,7 +142,7 @@ def test_a_failed_signature_causes_an_early_read(setup: Setup) -> None:
 
 
 def test_failed_signatures_cause_one_read_in_thirty_seconds(setup: Setup) -> None:
-    """So that forged requests cannot make the vault busy."""
+    """So that forged requests cannot keep the vault busy."""
     setup.vault.set_secret(NAME, "value")
     seen = setup.current()
     for second in range(61):
@@ -152,7 +152,7 @@ def test_failed_signatures_cause_one_read_in_thirty_seconds(setup: Setup) -> Non
 
 
 def test_failed_signatures_at_once_cause_one_read_and_all_wait_for_it(setup: Setup) -> None:
-    """A booking system that has just changed its secret sends many."""
+    """A booking system that has just changed its secret sends many requests."""
     setup.vault.set_secret(NAME, "old", created=100)
     seen = setup.current()
     setup.vault.set_secret(NAME, "new", created=200)
@@ -169,8 +169,8 @@ def test_failed_signatures_at_once_cause_one_read_and_all_wait_for_it(setup: Set
     assert setup.world.reads() == 2
 
 
-def test_who_saw_an_older_value_gets_the_newer_without_a_read(setup: Setup) -> None:
-    """Another thread has just looked."""
+def test_a_caller_with_an_older_value_gets_the_newer_one_without_a_read(setup: Setup) -> None:
+    """Another thread has just read it."""
     setup.vault.set_secret(NAME, "old", created=100)
     seen = setup.current()
     setup.vault.set_secret(NAME, "new", created=200)
@@ -181,8 +181,10 @@ def test_who_saw_an_older_value_gets_the_newer_without_a_read(setup: Setup) -> N
 
 
 @pytest.mark.parametrize("fault", [Status(503), Status(403), Reset(), NOT_JSON, Status(429)])
-def test_the_last_known_value_serves_for_an_hour(setup: Setup, fault: Fault) -> None:
-    """While the vault does not answer; then nobody can be let in."""
+def test_the_last_value_is_used_for_an_hour_while_the_vault_does_not_answer(
+    setup: Setup, fault: Fault
+) -> None:
+    """After that, all webhooks are refused."""
     setup.vault.set_secret(NAME, "value")
     setup.current()
     setup.vault.always(fault)
@@ -196,8 +198,8 @@ def test_the_last_known_value_serves_for_an_hour(setup: Setup, fault: Fault) -> 
     assert setup.current() == ("value",)
 
 
-def test_a_vault_that_is_away_is_asked_every_thirty_seconds(setup: Setup) -> None:
-    """Where a value is known, nobody waits for the vault in between."""
+def test_a_vault_that_does_not_answer_is_tried_every_thirty_seconds(setup: Setup) -> None:
+    """If a value is cached, no caller waits for the vault in between."""
     setup.vault.set_secret(NAME, "value")
     setup.current()
     setup.vault.always(Reset())
@@ -213,8 +215,8 @@ def test_a_vault_that_is_away_is_asked_every_thirty_seconds(setup: Setup) -> Non
     assert setup.vault.count() > calls
 
 
-def test_a_failed_early_read_leaves_what_is_known(setup: Setup) -> None:
-    """The signature is judged by it."""
+def test_after_a_failed_early_read_the_cached_values_are_used(setup: Setup) -> None:
+    """They decide about the signature."""
     setup.vault.set_secret(NAME, "value")
     seen = setup.current()
     setup.vault.always(Status(503))
@@ -222,8 +224,8 @@ def test_a_failed_early_read_leaves_what_is_known(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.05, part="head")])
-def test_a_vault_that_hangs_or_drips_holds_nobody_up(setup: Setup, fault: Fault) -> None:
-    """A deadline is kept; the next one asks anew."""
+def test_a_vault_that_hangs_delays_no_caller_past_its_deadline(setup: Setup, fault: Fault) -> None:
+    """Also if it sends single bytes. The next caller starts a new read."""
     setup.vault.set_secret(NAME, "value")
     setup.vault.always(fault)
     began = time.monotonic()
@@ -238,15 +240,17 @@ def test_a_vault_that_hangs_or_drips_holds_nobody_up(setup: Setup, fault: Fault)
 
 
 def test_without_a_token_there_is_no_secret(setup: Setup) -> None:
-    """Whatever the credential raises."""
+    """For each exception of the credential."""
     setup.vault.set_secret(NAME, "value")
     setup.world.identity.always(Status(400))
     with pytest.raises(SecretsUnavailable):
         setup.current()
 
 
-def test_nothing_shows_a_value(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
-    """No repr, no log line and no error."""
+def test_no_repr_log_line_or_error_shows_a_value(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Secrets must stay secret."""
     caplog.set_level("DEBUG", "virtual_appointment")
     setup.vault.set_secret(NAME, "canary-value")
     setup.current()

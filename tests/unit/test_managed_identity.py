@@ -1,4 +1,4 @@
-"""The app's own identity: one credential for the process, and one token request at a time."""
+"""The app's tokens: one credential for the process, and one token request at a time."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class Bench:
         return self.identity.renew(SCOPE, rejected=rejected, deadline=Deadline(seconds=5))
 
     def renewed(self) -> Token:
-        """Ask until the renewal under way is done: it has a thread of its own."""
+        """Ask until the running renewal is done: it has its own thread."""
         for thread in threading.enumerate():
             if thread.name == "token request":
                 thread.join(5)
@@ -78,7 +78,7 @@ def at_once[Result](count: int, ask: Callable[[], Result]) -> list[Result | Iden
 
 
 def test_a_hundred_threads_on_a_cold_cache_send_one_token_request(bench: Bench) -> None:
-    """And make one credential; all of them get its token."""
+    """They make one credential, and all get its token."""
     tokens = at_once(100, bench.token)
     assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(1)}
     assert all(isinstance(token, Token) for token in tokens)
@@ -86,7 +86,7 @@ def test_a_hundred_threads_on_a_cold_cache_send_one_token_request(bench: Bench) 
     assert bench.credentials.made == 1
 
 
-def test_a_good_token_is_given_again_without_a_request(bench: Bench) -> None:
+def test_a_valid_token_is_given_again_without_a_request(bench: Bench) -> None:
     """Until it is time to renew it."""
     first = bench.token()
     bench.clock.now += LIFETIME - RENEWAL_SECONDS - 1
@@ -106,7 +106,7 @@ def test_each_scope_has_a_token_of_its_own(bench: Bench) -> None:
 def test_an_expiring_token_is_renewed_by_one_thread_while_others_use_the_old_one(
     bench: Bench,
 ) -> None:
-    """Nobody waits: the endpoint may be slow."""
+    """No other thread waits for the endpoint."""
     old = bench.token()
     bench.clock.now += LIFETIME - RENEWAL_SECONDS
     bench.credentials.gate.clear()
@@ -120,7 +120,7 @@ def test_an_expiring_token_is_renewed_by_one_thread_while_others_use_the_old_one
 
 
 def test_a_token_is_renewed_when_azure_identity_says_so() -> None:
-    """A managed identity's lives a day and is renewed at half of that."""
+    """A managed identity's token is valid for a day, and is renewed after half of it."""
     bench = Bench(refresh_in=1000)
     old = bench.token()
     bench.clock.now += 999
@@ -131,8 +131,8 @@ def test_a_token_is_renewed_when_azure_identity_says_so() -> None:
     assert bench.renewed().value == make_token(2)
 
 
-def test_a_token_that_is_as_good_as_expired_is_not_given(bench: Bench) -> None:
-    """A call needs some time itself; again one request for all threads."""
+def test_a_token_that_expires_at_once_is_not_given(bench: Bench) -> None:
+    """A call takes time itself. One request is sent for all threads."""
     bench.token()
     bench.clock.now += LIFETIME - USABLE_SECONDS
     tokens = at_once(100, bench.token)
@@ -142,7 +142,7 @@ def test_a_token_that_is_as_good_as_expired_is_not_given(bench: Bench) -> None:
 
 
 def test_a_renewal_that_fails_leaves_the_old_token_in_use(bench: Bench) -> None:
-    """It is tried again after a while, not by every request."""
+    """It is tried again after a while, not at each request."""
     old = bench.token()
     bench.clock.now += LIFETIME - RENEWAL_SECONDS
     bench.credentials.failure = OSError("canary")
@@ -157,7 +157,7 @@ def test_a_renewal_that_fails_leaves_the_old_token_in_use(bench: Bench) -> None:
 
 
 def test_an_endpoint_that_fails_is_identity_unavailable(bench: Bench) -> None:
-    """Not a stack trace: nothing of the cause is told, and everybody has an error of their own."""
+    """The error quotes nothing of the cause, and each caller gets its own error object."""
     bench.credentials.failure = ValueError("canary")
     bench.credentials.gate.clear()
     threading.Timer(0.2, bench.credentials.gate.set).start()
@@ -174,7 +174,7 @@ def test_an_endpoint_that_fails_is_identity_unavailable(bench: Bench) -> None:
 
 
 def test_a_token_is_there_as_soon_as_the_endpoint_is_back(bench: Bench) -> None:
-    """A failure is not remembered."""
+    """A failure is not cached."""
     bench.credentials.failure = OSError("away")
     with pytest.raises(IdentityUnavailable):
         bench.token()
@@ -182,8 +182,8 @@ def test_a_token_is_there_as_soon_as_the_endpoint_is_back(bench: Bench) -> None:
     assert bench.token().value == make_token(2)
 
 
-def test_an_endpoint_that_hangs_holds_nobody_past_their_time(bench: Bench) -> None:
-    """And when it answers at last, its token is used."""
+def test_an_endpoint_that_hangs_delays_no_caller_past_its_deadline(bench: Bench) -> None:
+    """If it answers later, its token is used."""
     bench.credentials.gate.clear()
     with pytest.raises(IdentityUnavailable):
         bench.token(seconds=0)
@@ -192,8 +192,8 @@ def test_an_endpoint_that_hangs_holds_nobody_past_their_time(bench: Bench) -> No
     assert bench.credentials.requests == 1
 
 
-def test_a_request_that_hangs_costs_its_own_caller_the_time_and_nobody_else(bench: Bench) -> None:
-    """Once given up it is not waited for again: the next caller has a token while it hangs."""
+def test_a_token_request_that_hangs_delays_only_its_own_caller(bench: Bench) -> None:
+    """The next caller gets a token while the old request still hangs."""
     hanging = bench.credentials.gate
     hanging.clear()
     with pytest.raises(IdentityUnavailable):
@@ -208,7 +208,7 @@ def test_a_request_that_hangs_costs_its_own_caller_the_time_and_nobody_else(benc
 
 
 def test_a_credential_that_cannot_be_made_is_identity_unavailable() -> None:
-    """Elsewhere than in Azure the fix is another one."""
+    """Outside of Azure the fix is a different one."""
 
     def make() -> None:
         raise ImportError("canary")
@@ -221,7 +221,7 @@ def test_a_credential_that_cannot_be_made_is_identity_unavailable() -> None:
 
 
 def test_a_rejected_token_is_replaced_by_a_new_credentials(bench: Bench) -> None:
-    """azure-identity caches inside the old one."""
+    """azure-identity caches tokens in the old credential."""
     rejected = bench.token()
     assert bench.renew(rejected).value == make_token(2)
     assert bench.token().value == make_token(2)
@@ -229,7 +229,7 @@ def test_a_rejected_token_is_replaced_by_a_new_credentials(bench: Bench) -> None
 
 
 def test_the_credential_is_replaced_at_most_once_a_minute(bench: Bench) -> None:
-    """However often Graph says no."""
+    """However often Graph rejects the token."""
     second = bench.renew(bench.token())
     bench.clock.now += REPLACE_SECONDS - 1
     with pytest.raises(IdentityUnavailable):
@@ -242,7 +242,7 @@ def test_the_credential_is_replaced_at_most_once_a_minute(bench: Bench) -> None:
 
 
 def test_a_token_that_comes_back_unchanged_is_not_sent_again(bench: Bench) -> None:
-    """The endpoint has a cache of its own."""
+    """The endpoint has its own cache."""
     bench.credentials.unchanged = True
     with pytest.raises(IdentityUnavailable):
         bench.renew(bench.token())
@@ -258,8 +258,8 @@ def test_a_hundred_threads_with_the_same_rejected_token_replace_it_once(bench: B
     assert bench.credentials.requests == 2
 
 
-def test_a_late_answer_about_an_older_token_replaces_nothing(bench: Bench) -> None:
-    """The newer one is given, even within the minute."""
+def test_a_late_rejection_of_an_older_token_replaces_nothing(bench: Bench) -> None:
+    """The newer token is given, even within the minute."""
     first = bench.token()
     second = bench.renew(first)
     assert bench.renew(first) is second
@@ -267,7 +267,7 @@ def test_a_late_answer_about_an_older_token_replaces_nothing(bench: Bench) -> No
 
 
 def test_a_token_from_a_credential_that_was_replaced_meanwhile_is_not_kept(bench: Bench) -> None:
-    """It may be the one that was rejected."""
+    """It may be the rejected one."""
     rejected = bench.token()
     bench.clock.now += LIFETIME - RENEWAL_SECONDS
     bench.credentials.gate.clear()
@@ -282,7 +282,7 @@ def test_a_token_from_a_credential_that_was_replaced_meanwhile_is_not_kept(bench
 
 
 def test_a_renewal_that_fails_is_identity_unavailable(bench: Bench) -> None:
-    """And the rejected token is gone."""
+    """The rejected token is no longer used."""
     rejected = bench.token()
     bench.credentials.failure = OSError("canary")
     with pytest.raises(IdentityUnavailable):
@@ -292,7 +292,7 @@ def test_a_renewal_that_fails_is_identity_unavailable(bench: Bench) -> None:
 
 
 def test_clients_of_the_azure_sdk_get_the_same_tokens(bench: Bench) -> None:
-    """By either of its two protocols; no request more."""
+    """By both of their protocols, without another request."""
     info = bench.identity.get_token_info(SCOPE, options={})
     token = bench.identity.get_token(SCOPE, enable_cae=True)
     expires_on = int(bench.clock.now + LIFETIME)
@@ -309,7 +309,7 @@ def test_clients_of_the_azure_sdk_get_the_same_tokens(bench: Bench) -> None:
     ],
 )
 def test_the_credential_is_azure_identitys(environment: dict[str, str], kind: str) -> None:
-    """The managed one where the platform offers its endpoint, else whatever is signed in."""
+    """The managed identity's where the platform has its endpoint, else the developer's."""
     identity = ManagedIdentity(client_id=None, environment=environment)
     credential = identity._azure_identity_credential()
     assert type(credential).__name__ == kind
@@ -318,7 +318,7 @@ def test_the_credential_is_azure_identitys(environment: dict[str, str], kind: st
 def test_the_credential_tries_again_where_the_endpoint_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After seconds: azure-identity by itself would wait for five minutes."""
+    """After seconds. azure-identity's default would wait for five minutes."""
     monkeypatch.setattr("shared.identity.managed_identity._READ_SECONDS", 0.2)
     with IdentityEndpoint(Authority(TENANT), client_id=CLIENT, object_id=CLIENT) as endpoint:
         for name, value in endpoint.environment.items():
@@ -329,8 +329,8 @@ def test_the_credential_tries_again_where_the_endpoint_does_not_answer(
         assert endpoint.count() == 2
 
 
-def test_a_token_says_its_roles_and_does_not_show_itself() -> None:
-    """Its claims are read without verifying: it is ours."""
+def test_a_token_gives_its_roles_and_its_repr_hides_it() -> None:
+    """Its claims are read without verifying, because it is the app's own."""
     token = Token(make_token(roles=["A", "B"]), 1.0, 1.0)
     assert token.roles() == {"A", "B"}
     assert token.value not in repr(token)
@@ -340,5 +340,5 @@ def test_a_token_says_its_roles_and_does_not_show_itself() -> None:
     "value", ["", "opaque", "a.!.c", "a.eyJ.c", "a.W10.c", "a.eyJyb2xlcyI6MX0.c", "a.é.c"]
 )
 def test_a_token_that_cannot_be_read_has_no_roles(value: str) -> None:
-    """Nothing promises that it is a JWT."""
+    """It need not be a JWT."""
     assert Token(value, 1.0, 1.0).roles() == frozenset()

@@ -1,4 +1,4 @@
-"""Queue messages: each form that workflows write, and what they get back."""
+"""Queue messages: each form that workflows write, and the outcomes."""
 
 import base64
 import hashlib
@@ -99,27 +99,27 @@ def test_a_request_is_read_from_every_form(body: bytes) -> None:
 def test_a_request_without_an_id_gets_the_envelopes_or_the_hash_of_its_bytes(
     body: bytes, request_id: str
 ) -> None:
-    """The same one when the message comes again."""
+    """So it has the same id if the message comes again."""
     assert decode(body).default_request_id == decode(body).default_request_id == request_id
 
 
 @pytest.mark.parametrize("bad", [7, "", "a b", "x" * 129, None, ["x"]])
-def test_an_envelopes_id_that_is_no_request_id_gives_way_to_the_hash(bad: object) -> None:
-    """It would reach logs and headers."""
+def test_instead_of_an_envelopes_id_that_is_no_request_id_the_hash_is_used(bad: object) -> None:
+    """The id would reach logs and headers."""
     body = as_json(CLOUD_EVENT | {"id": bad})
     assert decode(body).default_request_id == hashlib.sha256(body).hexdigest()
 
 
 def test_a_traceparent_is_read_where_it_is_valid() -> None:
-    """Of a CloudEvents envelope."""
+    """From a CloudEvents envelope."""
     assert decode(as_json(CLOUD_EVENT)).traceparent == TRACEPARENT
     assert decode(as_json(CLOUD_EVENT | {"traceparent": "x"})).traceparent is None
     assert decode(as_json(CLOUD_EVENT | {"traceparent": 1})).traceparent is None
     assert decode(PLAIN).traceparent is None
 
 
-def test_faults_in_a_message_are_left_to_whoever_judges_the_request() -> None:
-    """It can be decoded, so it has an answer."""
+def test_field_errors_of_a_message_are_kept_for_the_requests_checks() -> None:
+    """The message can be decoded, so the request gets an outcome."""
     duplicate = b'{"userId":"a","userId":"b"}'
     assert [field_error.pointer for field_error in decode(duplicate).document.field_errors] == [
         "/userId"
@@ -135,7 +135,7 @@ def test_faults_in_a_message_are_left_to_whoever_judges_the_request() -> None:
 def test_control_characters_in_texts_are_read_as_they_are(
     raw: str, wrap: Callable[[bytes], bytes]
 ) -> None:
-    """A flow's template puts a subject line into JSON without escaping it."""
+    """Flows insert texts into JSON without escapes."""
     text = json.dumps({**REQUEST, "context": "a | b"}).replace(" | ", raw).encode()
     incoming = decode(wrap(text))
     assert incoming.document.value == {**REQUEST, "context": f"a{raw}b"}
@@ -151,8 +151,8 @@ def test_control_characters_in_texts_are_read_as_they_are(
         as_json(CLOUD_EVENT | {"id": "booking-1", "data": '{"requestId": "other", }'}),
     ],
 )
-def test_what_is_not_json_is_told_under_the_id_that_can_be_read(body: bytes) -> None:
-    """The envelope's, else the only one that stands in the text."""
+def test_a_message_that_is_not_json_keeps_the_id_that_can_be_read(body: bytes) -> None:
+    """The envelope's id, else the only id in the text."""
     with pytest.raises(MessageUndecodable) as raised:
         decode(body)
     assert raised.value.request_id == "booking-1"
@@ -166,16 +166,16 @@ def test_what_is_not_json_is_told_under_the_id_that_can_be_read(body: bytes) -> 
         b'{"requestId": 7, }',
     ],
 )
-def test_an_id_that_is_not_certain_is_none(body: bytes) -> None:
-    """Another request must not be told that it failed."""
+def test_an_ambiguous_id_is_not_used(body: bytes) -> None:
+    """Another request must not be reported as failed."""
     with pytest.raises(MessageUndecodable) as raised:
         decode(body)
     assert raised.value.request_id is None
 
 
 @pytest.mark.parametrize("data", [None, 1, [], "[]"])
-def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> None:
-    """What stands in it is refused later, with the event's id."""
+def test_an_envelope_without_a_request_is_decoded(data: object) -> None:
+    """The request is refused later, with the event's id."""
     incoming = decode(as_json(CLOUD_EVENT | {"data": data}))
     assert incoming.default_request_id == "event-1"
     assert not isinstance(incoming.document.value, dict)
@@ -200,8 +200,8 @@ def test_an_envelope_without_a_request_is_decoded_all_the_same(data: object) -> 
         as_json(CLOUD_EVENT | {"data_base64": base64.b64encode(b"hello").decode()}),
     ],
 )
-def test_what_holds_no_json_cannot_be_decoded(body: bytes) -> None:
-    """And nothing of it is quoted."""
+def test_a_message_without_json_cannot_be_decoded(body: bytes) -> None:
+    """The error does not quote it."""
     with pytest.raises(MessageUndecodable) as raised:
         decode(body)
     assert "hello" not in str(raised.value)
@@ -223,14 +223,14 @@ FIRST, SECOND = {**REQUEST, "requestId": "q1"}, {"onlineMeetingId": "MSo2", "use
     ],
 )
 def test_a_list_is_read_request_by_request(body: bytes) -> None:
-    """Flows with Split On off post lists, bare, in one envelope, or each in its own."""
+    """Flows with Split On off post lists: bare, in one envelope, or each item in its own."""
     items = decode(body).items
     assert [item.document.value for item in items] == [FIRST, SECOND]
     assert items[0].correlation.request_id == "q1"
 
 
 def test_requests_of_a_list_have_ids_of_their_own_wherever_they_stand() -> None:
-    """Their own, the envelope's, or the hash of what they say: never the place in the list."""
+    """Their own, the envelope's, or a hash of their content, but never their place in the list."""
     third = CLOUD_EVENT | {"id": "event-3"}
     before = decode(as_json([FIRST, SECOND, third])).items
     reordered = dict(reversed(SECOND.items()))
@@ -243,7 +243,7 @@ def test_requests_of_a_list_have_ids_of_their_own_wherever_they_stand() -> None:
 
 
 def test_a_list_in_an_envelope_keeps_its_trace() -> None:
-    """All of its requests belong to the one event."""
+    """All of its requests belong to one event."""
     incoming = decode(as_json(CLOUD_EVENT | {"data": [FIRST, SECOND]}))
     assert {item.traceparent for item in incoming.items} == {TRACEPARENT}
     assert incoming.default_request_id == "event-1"
@@ -252,10 +252,10 @@ def test_a_list_in_an_envelope_keeps_its_trace() -> None:
 @pytest.mark.parametrize(
     "list_of", [lambda items: items, lambda items: b'{"specversion":"1","data":' + items + b"}"]
 )
-def test_what_is_wrong_with_one_request_of_a_list_is_told_of_that_one(
+def test_a_field_error_in_a_list_belongs_to_its_own_request(
     list_of: Callable[[bytes], bytes],
 ) -> None:
-    """With pointers that lead into it."""
+    """With a pointer into that request."""
     twice = b'{"requestId":"q2","userId":"a","userId":"b"}'
     undecodable = as_json(CLOUD_EVENT | {"data": "hello"})
     body = list_of(b"[" + b",".join([as_json(FIRST), twice, undecodable, b"7"]) + b"]")
@@ -272,7 +272,7 @@ def test_what_is_wrong_with_one_request_of_a_list_is_told_of_that_one(
 
 @pytest.mark.parametrize("wrap", [list, lambda items: CLOUD_EVENT | {"data": items}])
 def test_a_list_that_is_too_long_is_undecodable(wrap: Callable[[list[Any]], Any]) -> None:
-    """So many requests that can be answered do not fit into a message."""
+    """So many valid requests do not fit into a message."""
     assert len(decode(as_json(wrap([{}] * 1000))).items) == 1000
     with pytest.raises(MessageUndecodable, match=r"holds 1,001 items; at most 1,000 fit"):
         decode(as_json(wrap([{}] * 1001)))
@@ -292,7 +292,7 @@ BYTES = st.one_of(
 
 @given(BYTES)
 def test_any_bytes_are_decoded_or_undecodable(body: bytes) -> None:
-    """No other exception: it would come back for ever."""
+    """With another exception the message would come back for ever."""
     try:
         incoming = decode(body)
     except MessageUndecodable:
@@ -343,7 +343,7 @@ def test_a_result_is_a_cloud_event() -> None:
 
 
 def test_a_failure_is_a_cloud_event_with_the_problem() -> None:
-    """And with the context, by which the caller knows it again."""
+    """And with the context, by which the caller recognizes it."""
     outcome = Outcome.of(
         Correlation(request_id="r-1", context=[1]), MeetingNotFound("Gone.", fix="Look.")
     )
@@ -375,8 +375,8 @@ def test_a_webhooks_result_names_its_source() -> None:
 ALTERNATIVES = ({"joinWebUrl": "https://teams.example/ü"}, {"userId": "a@b.example"})
 
 
-def test_alternatives_travel_in_the_apps_own_envelope() -> None:
-    """As a string, since CloudEvents have no attributes that are lists."""
+def test_alternatives_are_written_into_the_apps_own_envelope() -> None:
+    """As a string, because CloudEvents attributes cannot be lists."""
     text = messages.write_request(REQUEST, request_id="r", alternatives=ALTERNATIVES)
     assert text.isascii()
     assert isinstance(json.loads(text)["alternatives"], str)
@@ -391,21 +391,21 @@ def test_alternatives_travel_in_the_apps_own_envelope() -> None:
         as_json(EVENT_GRID | {"alternatives": json.dumps(ALTERNATIVES)}),
     ],
 )
-def test_alternatives_are_nobody_elses_to_give(body: bytes) -> None:
-    """A request of a caller has exactly one reference."""
+def test_alternatives_are_read_only_from_the_apps_own_envelope(body: bytes) -> None:
+    """A caller's request has exactly one reference."""
     assert decode(body).alternatives == ()
 
 
 @pytest.mark.parametrize("text", [7, "", "{", "7", "[7]", '[{}, {"a": 1, "b": 2}]', "[[]]", None])
-def test_alternatives_that_make_no_sense_are_none(text: object) -> None:
-    """They were never written by this app; the request itself counts all the same."""
+def test_malformed_alternatives_are_ignored(text: object) -> None:
+    """This app has not written them. The request itself is read."""
     event = json.loads(messages.write_request(REQUEST, request_id="r"))
     incoming = decode(as_json(event | {"alternatives": text}))
     assert (incoming.alternatives, incoming.document.value) == ((), REQUEST)
 
 
 def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
-    """What stands around it may be about a patient, and long."""
+    """The text around it may be about a patient, and long."""
     short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
     pasted = [{"joinWebUrl": f"Zoë Canary, Monday at ten\r\nJoin: {short}"}]
     text = messages.write_request(REQUEST, request_id="r", alternatives=pasted)
@@ -413,7 +413,7 @@ def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
 
 
 def test_alternatives_take_a_bounded_part_of_a_message() -> None:
-    """The best of them are kept; the request itself needs the rest."""
+    """The best are kept. The request itself needs the rest."""
     many = [{"userId": f"{'ü' * 200}@{number}.example"} for number in range(20)]
     without = messages.write_request(REQUEST, request_id="r")
     text = messages.write_request(REQUEST, request_id="r", alternatives=many)
@@ -431,7 +431,7 @@ def test_alternatives_take_a_bounded_part_of_a_message() -> None:
     )
 
 
-def test_what_was_written_can_be_read_as_a_message() -> None:
-    """Whoever forwards it may hand it to the same decoder."""
+def test_a_written_event_can_be_read_as_a_message() -> None:
+    """A workflow may forward it to this decoder."""
     event = decode(json.dumps(written(RESOLVED)).encode())
     assert event.default_request_id == "r-1"

@@ -1,4 +1,4 @@
-"""What comes in and what goes out."""
+"""Requests and results."""
 
 import json
 from typing import Any
@@ -57,19 +57,19 @@ def request(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever somebo
 
 
 def faults(value: object) -> dict[str, str]:
-    """Give the faults of a request, by their pointers."""
+    """Give the field errors of a request, by their pointers."""
     return text_faults(json.dumps(value))
 
 
 def text_faults(text: str) -> dict[str, str]:
-    """Give the faults of a request's JSON, by their pointers."""
+    """Give the field errors of a request's JSON, by their pointers."""
     with pytest.raises(InvalidRequest) as raised:
         parse_text(text)
     return {field_error.pointer: field_error.detail for field_error in raised.value.field_errors}
 
 
 def test_a_request_is_read() -> None:
-    """Organizer, meeting, language, id, and what is to be handed back."""
+    """Organizer, meeting, language, id and context."""
     context = {"booking": [1, 2.5, None, True, "ü"]}
     parsed = parse(request(language="pt-BR", requestId="r-1", context=context))
     assert parsed == JoinRequest(
@@ -82,26 +82,26 @@ def test_a_request_is_read() -> None:
 
 
 def test_a_request_without_an_id_gets_one() -> None:
-    """The caller's is optional."""
+    """The caller's id is optional."""
     assert parse(request()).request_id == "made"
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_null_and_an_empty_text_are_as_good_as_absent(nothing: str | None) -> None:
-    """Workflows send null for what they do not have, and some turn it into an empty text."""
+def test_null_and_an_empty_text_count_as_absent(nothing: str | None) -> None:
+    """Workflows send null for missing values, and some make an empty text of it."""
     absent = dict.fromkeys(["language", "requestId", "joinWebUrl", "joinMeetingId"], nothing)
     assert parse({**request(), **absent}) == parse(request())
     by_link = {"userId": nothing, "joinWebUrl": LONG, "onlineMeetingId": nothing}
     assert parse(by_link) == parse({"joinWebUrl": LONG})
 
 
-def test_an_empty_text_is_a_context_like_another() -> None:
-    """It is handed back as it came."""
+def test_an_empty_text_is_a_valid_context() -> None:
+    """It is sent back unchanged."""
     assert parse(request(context="")).context == ""
 
 
 def test_where_all_is_empty_the_reference_and_the_organizer_are_missing() -> None:
-    """As if nothing had been sent."""
+    """As if the members were absent."""
     assert faults({"userId": "", "joinWebUrl": "", "joinMeetingId": ""}) == faults({})
 
 
@@ -123,13 +123,13 @@ def test_where_all_is_empty_the_reference_and_the_organizer_are_missing() -> Non
 def test_a_meeting_has_one_of_three_references(
     reference: dict[str, str], attribute: str, read: object
 ) -> None:
-    """What people paste is read, and nothing else of it is kept."""
+    """Only the link or number in a pasted text is kept."""
     parsed = parse({"userId": USER, **reference})
     assert getattr(parsed, attribute) == read
 
 
 def test_a_long_link_names_the_organizer_itself() -> None:
-    """The user id may be left out then."""
+    """Then `userId` may be absent."""
     assert parse({"joinWebUrl": LONG}).user_id is None
 
 
@@ -140,20 +140,20 @@ def test_the_organizer_is_an_object_id_or_a_user_principal_name(user: str) -> No
 
 
 @pytest.mark.parametrize("value", [[], [request()], "text", 1, None, True])
-def test_what_is_no_object_is_refused_as_a_whole(value: object) -> None:
-    """An array of requests included."""
+def test_a_body_that_is_not_an_object_is_refused(value: object) -> None:
+    """Also an array of requests."""
     assert faults(value) == {"": "The body must be one JSON object."}
 
 
 @pytest.mark.parametrize("name", ["userid", "password", "a/b", "m~n", "ü", ""])
 def test_an_unknown_member_is_refused(name: str) -> None:
-    """It is a typing error more often than not."""
+    """Most often it is a typing error."""
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     assert faults({**request(), name: 1}) == {pointer: "There is no such member."}
 
 
 def test_a_duplicate_member_is_refused() -> None:
-    """Which one would be meant?"""
+    """It is not clear which value is meant."""
     text = f'{{"userId":"{USER}","userId":"{USER}","onlineMeetingId":"x"}}'
     assert text_faults(text) == {"/userId": "The member is there more than once."}
 
@@ -161,7 +161,7 @@ def test_a_duplicate_member_is_refused() -> None:
 @pytest.mark.parametrize("name", MEMBERS[:-1])
 @pytest.mark.parametrize("value", [1, 1.5, True, [], {}, ["text"]])
 def test_a_wrong_type_is_refused(name: str, value: object) -> None:
-    """Everything but the context is text."""
+    """All members but the context are texts."""
     reference = {"joinWebUrl", "joinMeetingId"} & {name}
     body = request(**{name: value}, **({"onlineMeetingId": None} if reference else {}))
     assert faults(body) == {f"/{name}": "Must be a string."}
@@ -179,7 +179,7 @@ def test_blanks_around_and_control_characters_within_are_refused(name: str, valu
     [("onlineMeetingId", 1024), ("joinWebUrl", 8192), ("requestId", 128)],
 )
 def test_lengths_are_bounded(name: str, most: int) -> None:
-    """The limit itself fits."""
+    """The limit itself is allowed."""
     start = f"{SHORT} " if name == "joinWebUrl" else ""
     fitting = start + "x" * (most - len(start))
     base = {"userId": USER} if name == "joinWebUrl" else request()
@@ -190,7 +190,7 @@ def test_lengths_are_bounded(name: str, most: int) -> None:
 @pytest.mark.parametrize("value", ["x" * 60_000, "1" * 60_000, "https://" + "x" * 60_000])
 @pytest.mark.parametrize("name", MEMBERS[:-1])
 def test_absurd_lengths_are_refused(name: str, value: str) -> None:
-    """And the answer stays short."""
+    """The response stays short."""
     reference = {"joinWebUrl", "joinMeetingId"} & {name}
     body = request(**{name: value}, **({"onlineMeetingId": None} if reference else {}))
     found = faults(body)
@@ -200,13 +200,13 @@ def test_absurd_lengths_are_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("user", ["anna", "../me", "me/x", "a@b@c", USER[:-1], "{" + USER + "}"])
 def test_a_user_id_that_is_neither_guid_nor_name_is_refused(user: str) -> None:
-    """Before any call is made."""
+    """Before Graph is called."""
     assert list(faults(request(userId=user))) == ["/userId"]
 
 
 @pytest.mark.parametrize("meeting_id", [".", ".."])
 def test_a_meeting_id_that_would_change_the_path_is_refused(meeting_id: str) -> None:
-    """Percent-encoding does not touch these two."""
+    """Percent-encoding does not change these two."""
     assert list(faults(request(onlineMeetingId=meeting_id))) == ["/onlineMeetingId"]
 
 
@@ -218,18 +218,18 @@ def test_a_join_meeting_id_is_digits(number: str) -> None:
 
 @pytest.mark.parametrize("language", ["de_DE", "de, en;q=0.5", "deutsch sprache", "x"])
 def test_a_bad_language_tag_is_refused(language: str) -> None:
-    """It becomes a header."""
+    """It would become a header."""
     assert list(faults(request(language=language))) == ["/language"]
 
 
 @pytest.mark.parametrize("request_id", ["a b", "ü", "x" * 129])
 def test_a_bad_request_id_is_refused(request_id: str) -> None:
-    """It is what callers de-duplicate on, so it is not corrected in silence."""
+    """Callers de-duplicate by it, so the app does not correct it silently."""
     assert list(faults(request(requestId=request_id))) == ["/requestId"]
 
 
 def test_no_reference_and_two_references_are_refused() -> None:
-    """With what is there instead."""
+    """The error names those that are there."""
     none = faults({"userId": USER})
     two = faults(request(joinWebUrl=SHORT))
     assert "none is there" in none[""]
@@ -239,20 +239,20 @@ def test_no_reference_and_two_references_are_refused() -> None:
 @pytest.mark.parametrize(
     "reference", [{"onlineMeetingId": "x"}, {"joinMeetingId": "23456789012"}, {}]
 )
-def test_a_missing_organizer_is_told(reference: dict[str, str]) -> None:
-    """Only a long Teams link says it by itself."""
+def test_a_missing_organizer_is_a_field_error(reference: dict[str, str]) -> None:
+    """Only a long Teams link names the organizer itself."""
     assert faults(reference)["/userId"] == "Missing: name the organizer."
 
 
 def test_a_short_link_without_an_organizer_says_why_it_is_not_enough() -> None:
-    """The normal case by now."""
+    """Short links are the usual form today."""
     assert faults({"joinWebUrl": SHORT}) == {
         "/userId": "A short Teams link does not say who organizes the meeting; give the organizer."
     }
 
 
 def test_a_link_that_is_no_teams_link_is_refused_with_the_reason() -> None:
-    """Before any call is made, and with one fault only."""
+    """Before Graph is called, and with one error only."""
     found = faults({"joinWebUrl": "https://zoom.us/j/1"})
     assert list(found) == ["/joinWebUrl"]
     assert "another product" in found["/joinWebUrl"]
@@ -267,8 +267,8 @@ def test_a_link_that_is_no_teams_link_is_refused_with_the_reason() -> None:
         f'{{"userId":"{USER}","onlineMeetingId":"\\udfff"}}',
     ],
 )
-def test_a_member_that_cannot_be_read_is_not_called_missing_too(text: str) -> None:
-    """One fault, one line: a second one would send people the wrong way."""
+def test_an_invalid_member_is_not_also_reported_as_missing(text: str) -> None:
+    """A second error would mislead people."""
     assert len(text_faults(text)) == 1
 
 
@@ -287,8 +287,8 @@ PATIENT = "Zoë Canary, knee, Monday at ten"
         (f"{SHORT}\n{PATIENT}\n{CANONICAL}".ljust(8192), f"{CANONICAL} {SHORT}"),
     ],
 )
-def test_only_the_link_of_a_pasted_text_goes_on(pasted: str, kept: str) -> None:
-    """To the queue and into dead letters; the meeting is the same, and so is all else."""
+def test_only_the_link_of_a_pasted_text_is_kept(pasted: str, kept: str) -> None:
+    """On the queue and in dead letters. The request stays the same otherwise."""
     whole: Json = {"userId": USER, "joinWebUrl": pasted, "context": PATIENT}
     reduced = reduce_link(whole)
     assert reduced == {"userId": USER, "joinWebUrl": kept, "context": PATIENT}
@@ -299,13 +299,13 @@ def test_only_the_link_of_a_pasted_text_goes_on(pasted: str, kept: str) -> None:
 @pytest.mark.parametrize(
     "value", [None, [], "text", {}, {"joinWebUrl": 7}, {"joinWebUrl": PATIENT}, {"joinWebUrl": ""}]
 )
-def test_what_holds_no_link_stays_as_it_is(value: Any) -> None:  # noqa: ANN401 - whatever it is
-    """Whoever sent it is told what is wrong with it."""
+def test_a_text_without_a_link_is_kept_unchanged(value: Any) -> None:  # noqa: ANN401 - whatever it is
+    """So that its error can be reported."""
     assert reduce_link(value) == value
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_their_pointers() -> None:
-    """Nobody should have to correct one after the other."""
+def test_all_field_errors_are_reported_in_the_order_of_their_pointers() -> None:
+    """So that people need not correct one after the other."""
     body = {
         "userId": "anna",
         "onlineMeetingId": 7,
@@ -319,20 +319,20 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_pointers() -> None:
     assert list(found) == sorted(["", *(f"/{name}" for name in body)])
 
 
-def test_the_number_of_faults_is_bounded() -> None:
-    """However much nonsense was sent."""
+def test_the_number_of_field_errors_is_bounded() -> None:
+    """For any request."""
     assert len(faults({f"x{number}": 1 for number in range(1000)})) == MOST_FIELD_ERRORS
 
 
-def test_the_detail_says_how_many_faults_there_are_and_the_first() -> None:
-    """Power Automate shows nothing else."""
+def test_the_detail_holds_the_number_of_errors_and_the_first_one() -> None:
+    """Power Automate shows only the detail."""
     with pytest.raises(InvalidRequest) as raised:
         parse({"userId": "anna", "onlineMeetingId": 7})
     assert raised.value.detail.startswith("2 things are wrong with the request. /onlineMeetingId:")
 
 
 def test_a_context_fits_up_to_4_kib_of_utf_8() -> None:
-    """Whatever it is."""
+    """For each type of JSON value."""
     assert parse(request(context="ü" * 2047)).context == "ü" * 2047
     assert "4,096" in faults(request(context="ü" * 2048))["/context"]
     assert MAX_CONTEXT_BYTES == 4096
@@ -347,7 +347,7 @@ REQUESTS = st.dictionaries(st.sampled_from([*MEMBERS, "other"]), JSON)
 
 @given(st.one_of(JSON, REQUESTS))
 def test_any_json_is_a_request_or_an_invalid_request(value: object) -> None:
-    """Never another exception, and always at least one fault."""
+    """No other exception is raised, and there is at least one field error."""
     refusal: InvalidRequest | None = None
     try:
         parse(value)
@@ -358,7 +358,7 @@ def test_any_json_is_a_request_or_an_invalid_request(value: object) -> None:
 
 @given(JSON)
 def test_a_context_is_handed_back_equal(context: object) -> None:
-    """Where it is accepted."""
+    """If it is accepted."""
     text = json.dumps(request(context=context))
     try:
         parsed = parse_text(text)
@@ -372,7 +372,7 @@ def test_a_context_is_handed_back_equal(context: object) -> None:
 
 
 def test_a_result_has_the_members_of_the_contract() -> None:
-    """And null for a context that was not sent."""
+    """The context is null if none was sent."""
     answer = JoinLink(
         user_id=USER,
         online_meeting_id="MSo1",
@@ -387,8 +387,8 @@ def test_a_result_has_the_members_of_the_contract() -> None:
     }
 
 
-def test_neither_a_request_nor_a_result_shows_what_opens_a_meeting() -> None:
-    """Or who somebody is."""
+def test_no_repr_shows_a_link_an_id_or_a_person() -> None:
+    """For requests and results."""
     shown = repr(parse({"userId": "canary@x.example", "joinWebUrl": SHORT, "context": "canary"}))
     answer = JoinLink(
         user_id=USER, online_meeting_id="canary", virtual_appointment_join_web_url="canary"
@@ -408,10 +408,10 @@ def test_neither_a_request_nor_a_result_shows_what_opens_a_meeting() -> None:
         (None, ("made", None)),
     ],
 )
-def test_a_invalid_request_is_recognized_by_its_caller(
+def test_an_invalid_request_keeps_its_valid_id_and_context(
     value: Any,  # noqa: ANN401 - whatever somebody sends
     expected: tuple[str, object],
 ) -> None:
-    """By its id and its context, as far as these are valid."""
+    """So that its caller recognizes it."""
     correlation = Correlation.of(Document(value), default_request_id="made")
     assert (correlation.request_id, correlation.context) == expected

@@ -1,4 +1,4 @@
-"""One try at a request: it always ends in an outcome."""
+"""One try of a request, which always ends in an outcome."""
 
 import json
 
@@ -36,8 +36,8 @@ def test_a_success_holds_the_result() -> None:
     assert outcome.context == {"a": 1}
 
 
-def test_a_failure_holds_the_problem_and_what_lets_the_caller_know_it_again() -> None:
-    """The request's id and its context."""
+def test_a_failure_holds_the_problem_the_request_id_and_the_context() -> None:
+    """By which the caller recognizes it."""
     error = GraphThrottled("Busy.")
     outcome = outcome_of(REQUEST, error)
     assert outcome.error is error
@@ -46,16 +46,16 @@ def test_a_failure_holds_the_problem_and_what_lets_the_caller_know_it_again() ->
     assert outcome.context == {"a": 1}
 
 
-def test_a_invalid_request_is_a_failure_like_any_other() -> None:
-    """With the id that it has, where that is valid."""
+def test_an_invalid_request_is_a_failure_with_its_own_id() -> None:
+    """If that id is valid."""
     outcome = outcome_of({"requestId": "r-2", "context": [1]})
     assert isinstance(outcome.error, InvalidRequest)
     assert (outcome.request_id, outcome.context) == ("r-2", [1])
     assert outcome_of([]).request_id == "made"
 
 
-def test_what_nobody_foresaw_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says where it arose; neither log nor answer quotes it."""
+def test_an_unforeseen_exception_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says where it arose. Neither log nor response quotes it."""
     outcome = outcome_of(REQUEST, KeyError("canary"))
     assert isinstance(outcome.error, InternalError)
     assert "KeyError at " in caplog.text
@@ -70,8 +70,8 @@ def test_an_outcome_does_not_show_its_link() -> None:
     assert "'a'" not in shown
 
 
-def test_an_error_that_is_known_before_any_try_is_an_outcome_too() -> None:
-    """Of a body that is no JSON, say."""
+def test_an_error_before_the_first_try_is_an_outcome() -> None:
+    """For example of a body that is not JSON."""
     outcome = Outcome.of(Correlation(request_id="r-3"), InvalidRequest("No."))
     assert outcome.members["requestId"] == "r-3"
     assert outcome.context is None

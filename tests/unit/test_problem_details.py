@@ -1,4 +1,4 @@
-"""Errors as their callers see them: RFC 9457."""
+"""Errors as callers see them: problem details (RFC 9457)."""
 
 import json
 
@@ -26,13 +26,13 @@ def test_a_problem_has_the_members_of_the_contract() -> None:
     }
 
 
-def test_members_with_nothing_to_say_are_left_out() -> None:
-    """No nulls and no empty lists."""
+def test_members_without_a_value_are_left_out() -> None:
+    """There are no nulls and no empty lists."""
     problem = to_problem(errors.GraphTimeout("Late."))
     assert set(problem) == {"type", "title", "status", "detail", "message", "code"}
 
 
-def test_what_the_caller_sent_wrongly_is_listed_with_pointers() -> None:
+def test_the_callers_field_errors_are_listed_with_pointers() -> None:
     """Under `errors`, as RFC 9457 suggests."""
     faults = [FieldError("/userId", "Missing."), FieldError("", "Whole.")]
     problem = to_problem(errors.InvalidRequest("Two.", field_errors=faults))
@@ -42,15 +42,15 @@ def test_what_the_caller_sent_wrongly_is_listed_with_pointers() -> None:
     ]
 
 
-def test_invalid_settings_are_no_fault_of_the_caller() -> None:
-    """Their names are in the detail; `errors` is for what was sent."""
+def test_invalid_settings_are_not_listed_as_the_callers_errors() -> None:
+    """Their names are in the detail. `errors` is for what the caller sent."""
     error = errors.SettingsInvalid("GRAPH_ROOT.", field_errors=[FieldError("GRAPH_ROOT", "Wrong.")])
     assert "errors" not in to_problem(error)
 
 
 @pytest.mark.parametrize("kind", errors.CODES.values(), ids=errors.CODES.keys())
 def test_every_error_makes_a_problem_that_is_json(kind: type[errors.ServiceError]) -> None:
-    """Its status is the answer's."""
+    """Its status is the response's."""
     problem = json.loads(json.dumps(to_problem(kind("What happened."))))
     assert problem["status"] == kind.status
     assert problem["code"] == kind.code
@@ -73,7 +73,7 @@ def test_every_error_makes_a_problem_that_is_json(kind: type[errors.ServiceError
 def test_retry_after_is_whole_seconds_and_never_zero(
     error: errors.ServiceError, header: str | None
 ) -> None:
-    """What Graph said, else the error's own figure, else no header."""
+    """Graph's value, else the error's default, else no header."""
     assert retry_after_header(error) == header
 
 

@@ -1,4 +1,4 @@
-"""Writing to the queues: whatever prevents it, the caller hears of one error, and in time."""
+"""Writing to the queues: each failure is one error, and comes before the deadline."""
 
 import math
 import socket
@@ -41,8 +41,8 @@ def make_queues(
     )
 
 
-def test_a_service_that_is_away_is_given_up_on_within_seconds() -> None:
-    """A thread that waits longer would be missing for everybody else."""
+def test_an_unreachable_service_fails_within_seconds() -> None:
+    """A thread that waits longer would be missing for other requests."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: it refuses
         port = closed.getsockname()[1]
@@ -65,8 +65,8 @@ def test_a_service_that_is_away_is_given_up_on_within_seconds() -> None:
 @pytest.mark.parametrize(
     "reply", [keep_silent, drip(ACCEPTED, after=b"HTTP/1.1 201 Created\r\n\r\n", every=0.2)]
 )
-def test_whatever_hangs_the_caller_hears_of_it_by_its_deadline(reply: Reply) -> None:
-    """A service that accepts and stays silent, or speaks so slowly that no read times out."""
+def test_a_write_that_hangs_fails_at_the_deadline(reply: Reply) -> None:
+    """If the service sends nothing, and if it sends single bytes."""
     with ScriptedServer(reply) as server:
         connection = (
             "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
@@ -80,8 +80,8 @@ def test_whatever_hangs_the_caller_hears_of_it_by_its_deadline(reply: Reply) -> 
         assert len(server.heads) <= 1
 
 
-def test_one_write_that_hangs_holds_up_no_other() -> None:
-    """Each has a thread of its own."""
+def test_a_write_that_hangs_delays_no_other() -> None:
+    """Each has its own thread."""
     accepted = answer(201, ACCEPTED, {"Content-Type": "application/xml"})
     with ScriptedServer(keep_silent, accepted) as server:
         connection = (
@@ -99,7 +99,7 @@ def test_one_write_that_hangs_holds_up_no_other() -> None:
 
 @pytest.mark.parametrize(("delay", "hidden"), [(0, "0"), (0.2, "1"), (30.0, "30"), (30.01, "31")])
 def test_a_delayed_message_is_hidden_for_no_less_than_its_delay(delay: float, hidden: str) -> None:
-    """Storage takes whole seconds: a part of one counts as one."""
+    """Storage takes whole seconds, so a fraction is rounded up."""
     with ScriptedServer(answer(201, ACCEPTED, {"Content-Type": "application/xml"})) as server:
         connection = (
             "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
@@ -114,16 +114,16 @@ def test_a_delayed_message_is_hidden_for_no_less_than_its_delay(delay: float, hi
 
 @pytest.mark.parametrize("queue", [RESULTS, DEAD_LETTERS, DELIVERIES])
 @pytest.mark.parametrize(("days", "delay"), [(1, 0), (30, 0.2), (365, 0), (1, DAY), (1, 7 * DAY)])
-def test_what_is_kept_expires_after_the_retention_and_its_delay(
+def test_a_message_expires_after_its_delay_and_its_retention(
     queue: str, days: int, delay: float
 ) -> None:
-    """A retry that is hidden for as long as the retention, or longer, comes all the same."""
+    """So a retry whose delay is as long as the retention is not lost."""
     assert lifetime(queue, days=days, delay=delay) == days * DAY + math.ceil(delay)
 
 
 @pytest.mark.parametrize("delay", [0, 900])
 def test_a_request_never_expires(delay: float) -> None:
-    """It was accepted, so it waits, also while the app is stopped."""
+    """It was accepted, so it waits even while the app is stopped."""
     assert lifetime(REQUESTS, days=1, delay=delay) == -1
 
 
@@ -142,7 +142,7 @@ def lifetime(queue: str, *, days: int, delay: float) -> int:
 
 
 def test_without_a_token_the_queue_is_unavailable() -> None:
-    """To whoever wanted to write, it does not matter what was away."""
+    """The error is the same as for a queue that does not answer."""
     credentials = Credentials(Clock())
     credentials.failure = RuntimeError("away")
     identity = ManagedIdentity(client_id=None, environment={}, make_credential=credentials.make)

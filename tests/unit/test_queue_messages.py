@@ -1,4 +1,4 @@
-"""What follows from one message of the request queue, and in which order it is written."""
+"""What is written after a try of a queue message, and in which order."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_a_result_is_written_and_then_the_message_completed() -> None:
-    """The whole way when nothing goes wrong."""
+    """If nothing fails."""
     queues = MemoryQueues()
 
     run(queues, delivery(as_bytes(make_request())))
@@ -44,7 +44,7 @@ def test_a_result_is_written_and_then_the_message_completed() -> None:
 
 
 def test_a_final_failure_is_written_and_then_the_message_completed() -> None:
-    """Who asked hears of it, and nothing is kept."""
+    """The outcome says why, and there is no dead letter."""
     queues = MemoryQueues()
 
     run(queues, delivery(as_bytes(make_request())), errors.MeetingIdMalformed("No."))
@@ -69,7 +69,7 @@ def test_a_final_failure_is_written_and_then_the_message_completed() -> None:
 def test_a_later_try_is_written_with_its_delay_and_then_the_message_completed(
     error: ServiceError, least: float, most: float
 ) -> None:
-    """A new message that stays hidden: no thread waits for it."""
+    """As a new hidden message, so no thread waits."""
     queues = MemoryQueues()
 
     run(queues, delivery(as_bytes(make_request())), error)
@@ -78,8 +78,8 @@ def test_a_later_try_is_written_with_its_delay_and_then_the_message_completed(
     assert least <= queues.on(REQUESTS)[0].delay <= most
 
 
-def test_what_a_request_has_been_through_travels_with_it() -> None:
-    """Attempts, first arrival and last error; and who asked, for what, in which trace."""
+def test_the_message_of_a_retry_holds_the_requests_history() -> None:
+    """Attempts, first arrival, last error, caller, source and trace."""
     queues = MemoryQueues()
     request = make_request()
     event = {
@@ -109,7 +109,7 @@ def test_what_a_request_has_been_through_travels_with_it() -> None:
 
 
 def test_of_a_pasted_text_only_the_link_is_put_back() -> None:
-    """What stands around it may be about a patient, and long."""
+    """The text around it may be about a patient, and long."""
     queues = MemoryQueues()
     short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
     pasted = f"Zoë Canary, Monday at ten\r\nJoin: {short}&anon=true".ljust(8192)
@@ -123,8 +123,8 @@ def test_of_a_pasted_text_only_the_link_is_put_back() -> None:
     assert again.requests == first.requests
 
 
-def test_alternatives_travel_with_a_request() -> None:
-    """Into each try, each message that tries it again, and its dead letter."""
+def test_alternatives_are_kept_in_retries_and_dead_letters() -> None:
+    """And each try uses them."""
     alternatives = ({"joinMeetingId": "234567890123"}, {"userId": "b@c.example"})
     queues = MemoryQueues()
     body = messages.write_request(
@@ -150,7 +150,7 @@ def test_alternatives_travel_with_a_request() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda text: text, base64.b64encode])
 def test_a_request_without_an_id_keeps_the_one_it_was_given(wrap: Callable[[bytes], bytes]) -> None:
-    """The hash is of the first message, not of the one that was put back."""
+    """The id is a hash of the first message, not of the retry's."""
     queues = MemoryQueues()
     request = make_request()
     del request["requestId"]
@@ -163,7 +163,7 @@ def test_a_request_without_an_id_keeps_the_one_it_was_given(wrap: Callable[[byte
 
 
 def test_the_largest_request_fits_into_the_message_that_tries_it_again() -> None:
-    """Characters that are escaped sixfold, and 60,000 blanks around them."""
+    """With characters that are escaped sixfold, and 60,000 blanks around them."""
     queues = MemoryQueues()
     request = make_request(
         onlineMeetingId="ü" * 1024, userId=f"{'ü' * 200}@{'ü' * 100}", context="\x01" * 680
@@ -178,7 +178,7 @@ def test_the_largest_request_fits_into_the_message_that_tries_it_again() -> None
     assert again.json["data"] == request
 
 
-def test_an_error_that_an_operator_can_mend_is_told_from_the_first_attempt(
+def test_an_error_that_an_operator_can_fix_is_logged_at_the_first_attempt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An alert after 24 hours would be too late for the booking."""
@@ -195,7 +195,7 @@ def test_an_error_that_an_operator_can_mend_is_told_from_the_first_attempt(
 
 
 def test_what_is_still_not_found_after_three_more_tries_is_final() -> None:
-    """It is answered; a dead letter would say nothing more."""
+    """An outcome is published, and no dead letter is written."""
     queues = MemoryQueues()
     message = delivery(as_bytes(make_request()))
     for _ in range(4):
@@ -207,8 +207,8 @@ def test_what_is_still_not_found_after_three_more_tries_is_final() -> None:
     assert queues.on(DEAD_LETTERS) == []
 
 
-def test_a_fault_of_ours_is_left_to_the_hosts_own_retry() -> None:
-    """The exception holds the code alone: what went wrong may quote a link."""
+def test_an_internal_error_is_left_to_the_hosts_retry() -> None:
+    """The exception holds only the code, because a text may quote a link."""
     queues = MemoryQueues()
 
     for dequeue_count in range(1, MAX_DEQUEUE_COUNT):
@@ -224,8 +224,8 @@ def test_a_fault_of_ours_is_left_to_the_hosts_own_retry() -> None:
     assert queues.journal == []
 
 
-def test_the_last_delivery_is_the_hosts() -> None:
-    """One figure, in two places."""
+def test_the_number_of_deliveries_is_that_of_host_json() -> None:
+    """The number is in two places."""
     host = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
 
     assert host["extensions"]["queues"]["maxDequeueCount"] == MAX_DEQUEUE_COUNT
@@ -239,8 +239,8 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_cannot_be_written_leaves_the_message(path: str) -> None:
-    """And on the last delivery it is kept as a dead letter, with the reason."""
+def test_a_message_stays_while_nothing_can_be_written(path: str) -> None:
+    """On the last delivery it becomes a dead letter."""
     away, error = PATHS[path]
     queues = MemoryQueues(away)
     body = as_bytes(make_request())
@@ -255,8 +255,8 @@ def test_what_cannot_be_written_leaves_the_message(path: str) -> None:
     assert queues.on(DEAD_LETTERS)[0].json["error"]["code"] == "queue_unavailable"
 
 
-def test_each_request_of_a_list_goes_its_own_way() -> None:
-    """Onto the queue again, one message each: none waits for another, or fails with it."""
+def test_each_request_of_a_list_becomes_its_own_message() -> None:
+    """So none waits for another one, or fails with it."""
     queues = MemoryQueues()
     valid = make_request()
     invalid = make_request("booking-2", userId="nobody")
@@ -278,7 +278,7 @@ def test_each_request_of_a_list_goes_its_own_way() -> None:
 
 
 def test_a_list_of_the_apps_own_messages_keeps_their_alternatives() -> None:
-    """Somebody may put the originals of several dead letters back at once."""
+    """An operator may put the originals of several dead letters back at once."""
     alternatives = ({"userId": "b@c.example"},)
     own = messages.write_request(make_request(), request_id="x", alternatives=alternatives)
     queues = MemoryQueues()
@@ -290,7 +290,7 @@ def test_a_list_of_the_apps_own_messages_keeps_their_alternatives() -> None:
 
 
 def test_a_list_that_comes_again_has_the_same_requests() -> None:
-    """The queue may break off in between: whoever reads results takes each id once."""
+    """If a write fails in between, readers de-duplicate by the request ids."""
     unnamed = {name: value for name, value in make_request().items() if name != "requestId"}
     message = delivery(as_bytes([unnamed, make_request()]))
     queues = MemoryQueues()
@@ -310,8 +310,8 @@ def test_a_list_that_comes_again_has_the_same_requests() -> None:
     assert ids[2] == "booking-1"
 
 
-def test_on_its_last_delivery_each_request_of_a_list_is_answered() -> None:
-    """And kept by itself: a full message of them would not fit into one dead letter."""
+def test_on_the_last_delivery_each_request_of_a_list_gets_an_outcome_and_a_dead_letter() -> None:
+    """The whole list may not fit into one dead letter."""
     queues = MemoryQueues(REQUESTS)
     requests = [make_request(f"booking-{n}", context='"' * 2000) for n in range(14)]
     requests.append({"requestId": "booking-14", "userId": 7})
@@ -327,8 +327,8 @@ def test_on_its_last_delivery_each_request_of_a_list_is_answered() -> None:
     assert kept == requests
 
 
-def test_what_of_a_list_went_on_is_not_given_up_with_the_rest() -> None:
-    """On its last delivery, the queue breaks off after the first two: those have their own ways."""
+def test_queued_requests_of_a_list_get_no_dead_letter_with_the_rest() -> None:
+    """On the last delivery, the queue fails after the first two were written."""
     queues = MemoryQueues()
     requests = [
         make_request("a"),
@@ -350,8 +350,8 @@ def test_what_of_a_list_went_on_is_not_given_up_with_the_rest() -> None:
     assert letters == ["c", "d"]
 
 
-def test_a_message_that_is_not_json_is_answered_under_the_id_that_can_be_read() -> None:
-    """And not only kept: whoever waits for this booking hears of it."""
+def test_a_message_that_is_not_json_gets_an_outcome_under_the_id_that_can_be_read() -> None:
+    """And a dead letter. So whoever waits for the booking learns of it."""
     queues = MemoryQueues()
 
     run(queues, delivery(b'{"requestId": "booking-1", "context": "Say "hello""}'))
