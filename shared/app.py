@@ -12,7 +12,6 @@ from shared.core.telemetry import Event, Reports
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
-from shared.identity.on_behalf_of import OnBehalfOf
 from shared.meetings.resolver import Cache, Resolver
 from shared.queues.client import Queues
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from shared.deliveries.destinations import Destinations
     from shared.deliveries.sender import Sender
     from shared.identity.key_vault import SecretStore
+    from shared.identity.on_behalf_of import OnBehalfOf
     from shared.webhooks.sources import Sources
 
 _LEAST_POOL = 32
@@ -47,7 +47,7 @@ class Services:
     """None where the settings name no vault."""
     sign_in: SignIn | None
     """None where callers use function keys (HTTP_AUTH=key)."""
-    on_behalf_of: OnBehalfOf | None
+    on_behalf_of: "OnBehalfOf | None"
     """None where callers use function keys."""
 
     @classmethod
@@ -226,9 +226,11 @@ def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
 
 def _on_behalf_of(
     settings: Settings, http: HttpClient, identity: ManagedIdentity
-) -> OnBehalfOf | None:
+) -> "OnBehalfOf | None":
     if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
         return None
+    from shared.identity.on_behalf_of import OnBehalfOf  # noqa: PLC0415 - only with HTTP_AUTH=entra
+
     return OnBehalfOf(
         tenant_id=settings.entra_tenant_id,
         client_id=settings.entra_client_id,

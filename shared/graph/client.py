@@ -14,6 +14,7 @@ from contextvars import copy_context
 from copy import replace
 from dataclasses import dataclass, field
 from itertools import batched
+from typing import TYPE_CHECKING
 
 from shared.core import errors
 from shared.core.deadline import Deadline, RequestStats
@@ -34,7 +35,9 @@ from shared.graph.error_mapping import Refusal
 from shared.graph.requests import Call, Steps
 from shared.identity.bearer_tokens import Caller
 from shared.identity.managed_identity import ManagedIdentity, Token
-from shared.identity.on_behalf_of import OnBehalfOf, UserToken
+
+if TYPE_CHECKING:
+    from shared.identity.on_behalf_of import OnBehalfOf, UserToken
 
 SCOPE = f"{GRAPH_ROOT}/.default"
 MAX_TRIES = 4
@@ -125,7 +128,7 @@ class GraphClient:
         client_id: str | None,
         http: HttpClient,
         identity: ManagedIdentity,
-        on_behalf_of: OnBehalfOf | None = None,
+        on_behalf_of: "OnBehalfOf | None" = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
         now: Callable[[], float] = time.time,
@@ -227,20 +230,20 @@ class GraphClient:
                 except ServiceError as error:
                     _fail_all(rejected, error)
 
-    def _token(self, person: Caller | None, deadline: Deadline) -> Token | UserToken:
+    def _token(self, person: Caller | None, deadline: Deadline) -> "Token | UserToken":
         if person is None:
             return self._identity.token(SCOPE, deadline=deadline)
         return self._exchange().token(person, deadline=deadline)
 
     def _renew(
-        self, person: Caller | None, rejected: Token | UserToken, deadline: Deadline
+        self, person: Caller | None, rejected: "Token | UserToken", deadline: Deadline
     ) -> None:
         if isinstance(rejected, Token):
             self._identity.renew(SCOPE, rejected=rejected, deadline=deadline)
         elif person is not None:
             self._exchange().renew(person, rejected=rejected, deadline=deadline)
 
-    def _exchange(self) -> OnBehalfOf:
+    def _exchange(self) -> "OnBehalfOf":
         if self._on_behalf_of is None:
             raise errors.InternalError("Sign-in is off, so nobody has a token.")
         return self._on_behalf_of
@@ -255,7 +258,7 @@ class GraphClient:
         return [request for request in waiting if request.due <= moment]
 
     def _try_once[Result](
-        self, requests: Sequence[PendingRequest[Result]], token: Token | UserToken
+        self, requests: Sequence[PendingRequest[Result]], token: "Token | UserToken"
     ) -> list[PendingRequest[Result]]:
         """Send each request's call once, and give the requests whose token Graph rejected."""
         waiters: dict[Call, list[PendingRequest[Result]]] = {}  # equal calls are sent once
@@ -279,7 +282,7 @@ class GraphClient:
         return rejected
 
     def _send(
-        self, calls: Sequence[tuple[Call, str]], token: Token | UserToken, deadline: Deadline
+        self, calls: Sequence[tuple[Call, str]], token: "Token | UserToken", deadline: Deadline
     ) -> Sequence[Response | Exception]:
         """Send calls, each with its client request id. An exception stands for no response."""
         if len(calls) == 1:
@@ -300,7 +303,7 @@ class GraphClient:
             return [response for reply in replies for response in reply]
 
     def _send_batch(
-        self, calls: Sequence[tuple[Call, str]], token: Token | UserToken, deadline: Deadline
+        self, calls: Sequence[tuple[Call, str]], token: "Token | UserToken", deadline: Deadline
     ) -> Sequence[Response | Exception]:
         headers = {
             **_authorization(token),
@@ -324,7 +327,7 @@ class GraphClient:
         self,
         call: Call,
         response: Response | Exception,
-        token: Token | UserToken,
+        token: "Token | UserToken",
         deadline: Deadline,
     ) -> str | ServiceError | _TokenRejected:
         """Give the call's answer from a response, or the error that the response stands for."""
@@ -351,16 +354,16 @@ class GraphClient:
         error.graph_request_id = _header(response, "request-id")
         return error
 
-    def _with_credential(self, refusal: Refusal, token: Token | UserToken) -> Refusal:
+    def _with_credential(self, refusal: Refusal, token: "Token | UserToken") -> Refusal:
         """Add the client id and the permissions of the token that was used."""
-        if isinstance(token, UserToken):
-            registration = self._exchange().client_id
-            return replace(refusal, client_id=registration, token_scopes=token.scopes)
-        client_id = self._client_id or token.client_id()
-        return replace(refusal, client_id=client_id, token_roles=token.roles())
+        if isinstance(token, Token):
+            client_id = self._client_id or token.client_id()
+            return replace(refusal, client_id=client_id, token_roles=token.roles())
+        registration = self._exchange().client_id
+        return replace(refusal, client_id=registration, token_scopes=token.scopes)
 
 
-def _authorization(token: Token | UserToken) -> dict[str, str]:
+def _authorization(token: "Token | UserToken") -> dict[str, str]:
     return {"Authorization": f"Bearer {token.value}", "User-Agent": _USER_AGENT}
 
 
