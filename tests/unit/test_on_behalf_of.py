@@ -1,4 +1,4 @@
-"""The exchange of a person's token for one of Graph's: what is sent, what is kept, and how long."""
+"""The exchange of a person's token for one of Graph: the request, the cache, and its times."""
 
 import json
 import time
@@ -149,7 +149,7 @@ def world(authority: Authority, http: HttpClient) -> Iterator[World]:
 
 
 def test_the_exchange_is_one_post_with_these_parameters(world: World) -> None:
-    """The documented ones, and no more: nothing that would bring a refresh token."""
+    """Only the documented ones, and none that would bring a refresh token."""
     caller = world.caller()
 
     token = world.exchange(caller)
@@ -170,15 +170,17 @@ def test_the_exchange_is_one_post_with_these_parameters(world: World) -> None:
     assert "authorization" not in call.headers
 
 
-def test_a_token_never_shows(world: World) -> None:
-    """In no repr."""
+def test_no_repr_shows_a_token(world: World) -> None:
+    """Tokens must stay secret."""
     token = world.exchange(world.caller())
 
     assert token.value not in repr(token)
 
 
-def test_a_caller_is_exchanged_once_until_shortly_before_graphs_token_ends(world: World) -> None:
-    """The same token is given until then; nothing is renewed behind anybody's back."""
+def test_a_callers_token_is_exchanged_once_until_shortly_before_graphs_token_expires(
+    world: World,
+) -> None:
+    """The same token is given until then. Nothing is renewed in the background."""
     caller = world.caller()
     first = world.exchange(caller)
 
@@ -190,8 +192,8 @@ def test_a_caller_is_exchanged_once_until_shortly_before_graphs_token_ends(world
     assert world.exchanges == 2
 
 
-def test_nothing_outlives_the_callers_own_token(world: World) -> None:
-    """However long Graph's would be good."""
+def test_graphs_token_is_not_used_longer_than_the_callers_own(world: World) -> None:
+    """However long it would be valid."""
     caller = world.caller(ends_in=100)
     world.exchange(caller)
 
@@ -203,8 +205,8 @@ def test_nothing_outlives_the_callers_own_token(world: World) -> None:
     assert world.exchanges == 2
 
 
-def test_a_token_of_graph_that_ends_at_once_serves_its_own_request(world: World) -> None:
-    """And is not kept."""
+def test_a_token_of_graph_that_expires_at_once_is_used_for_one_request(world: World) -> None:
+    """It is not cached."""
     world.entra.lifetime = 60
     caller = world.caller()
 
@@ -215,7 +217,7 @@ def test_a_token_of_graph_that_ends_at_once_serves_its_own_request(world: World)
 
 
 def test_two_tokens_of_one_person_are_two_exchanges(world: World) -> None:
-    """Their sign-ins may have proved different things: the object id alone is no key."""
+    """One sign-in may have fulfilled more conditions, so the object id is not the key."""
     first, second = (world.exchange(world.caller()) for _ in range(2))
 
     assert first.value != second.value
@@ -223,7 +225,7 @@ def test_two_tokens_of_one_person_are_two_exchanges(world: World) -> None:
 
 
 def test_the_identitys_token_is_asked_for_once(world: World) -> None:
-    """It is good for a day, and the same for all."""
+    """It is valid for a day, and is the same for all exchanges."""
     for _ in range(3):
         world.exchange(world.caller())
 
@@ -231,7 +233,7 @@ def test_the_identitys_token_is_asked_for_once(world: World) -> None:
 
 
 def test_callers_with_one_token_wait_for_one_exchange(world: World) -> None:
-    """However many there are at first."""
+    """For any number of callers."""
     world.entra.order(Hang(), when=is_exchange)
     caller = world.caller()
 
@@ -245,10 +247,10 @@ def test_callers_with_one_token_wait_for_one_exchange(world: World) -> None:
     assert (len(tokens), world.exchanges) == (1, 1)
 
 
-def test_callers_who_waited_for_an_exchange_that_failed_make_none_of_their_own(
+def test_callers_who_waited_for_a_failed_exchange_start_no_other(
     world: World,
 ) -> None:
-    """Each gets an error object of its own."""
+    """Each gets its own error object."""
     world.entra.always(Hang(), when=is_exchange)
     caller = world.caller()
 
@@ -279,10 +281,10 @@ def test_who_waits_for_an_exchange_and_has_more_time_makes_one_of_their_own(worl
     assert world.exchanges == 2
 
 
-def test_what_is_kept_is_bounded(
+def test_the_cache_is_bounded(
     authority: Authority, http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was used longest ago goes first."""
+    """The least recently used token is removed first."""
     monkeypatch.setattr(on_behalf_of, "REMEMBER_AT_MOST", 2)
     with make_world(authority, http) as world:
         first, second, third = (world.caller() for _ in range(3))
@@ -300,8 +302,8 @@ def refuse(world: World, error: Fault) -> None:
     world.entra.always(error, when=is_exchange)
 
 
-def test_a_refusal_is_remembered_for_a_minute(world: World) -> None:
-    """Then Entra is asked again: somebody may have consented."""
+def test_a_refusal_is_cached_for_a_minute(world: World) -> None:
+    """Then Entra is asked again, because somebody may have consented."""
     refuse(world, EntraError("invalid_grant", 65001, "…", suberror="consent_required"))
     caller = world.caller()
 
@@ -317,8 +319,8 @@ def test_a_refusal_is_remembered_for_a_minute(world: World) -> None:
     assert world.exchange(caller).value
 
 
-def test_a_refusal_is_its_own_tokens_alone(world: World) -> None:
-    """Of the same person, even."""
+def test_a_refusal_is_cached_for_its_own_token_only(world: World) -> None:
+    """Not for another token of the same person."""
     refused, other = world.caller(), world.caller()
     world.entra.order(EntraError("invalid_grant", 50173, "…"), when=is_exchange)
     with pytest.raises(errors.Unauthorized):
@@ -331,10 +333,10 @@ def test_a_refusal_is_its_own_tokens_alone(world: World) -> None:
     ("asked_for", "seconds"),
     [("7", REMEMBER_FAILURE_SECONDS), ("90", 90), ("86400", LONGEST_FAILURE_SECONDS)],
 )
-def test_a_caller_is_told_how_long_a_busy_entra_is_left_alone(
+def test_after_a_busy_entra_retry_after_says_when_it_is_asked_again(
     world: World, asked_for: str, seconds: float
 ) -> None:
-    """A minute, or as long as Entra asks within reason; the time told shrinks."""
+    """After a minute, or after the time that Entra names, within a limit."""
     refuse(world, Status(429, "temporarily_unavailable", "", {"Retry-After": asked_for}))
     caller = world.caller()
     told = []
@@ -349,7 +351,7 @@ def test_a_caller_is_told_how_long_a_busy_entra_is_left_alone(
 
 
 def test_each_refusal_is_an_error_object_of_its_own(world: World) -> None:
-    """One must not be raised by many threads at once."""
+    """Several threads must not raise the same exception."""
     refuse(world, EntraError("invalid_grant", 65001, "…"))
     caller = world.caller()
     caught = []
@@ -361,8 +363,8 @@ def test_each_refusal_is_an_error_object_of_its_own(world: World) -> None:
     assert caught[0] is not caught[1]
 
 
-def test_a_credential_that_is_not_everywhere_yet_costs_one_more_try(world: World) -> None:
-    """A second later, and only where there is time."""
+def test_a_credential_that_is_not_found_yet_causes_one_more_try(world: World) -> None:
+    """A second later, and only if there is time."""
     registration = world.entra.registrations[CLIENT]
     registration.unspread = 1
     assert world.exchange(world.caller()).value
@@ -393,8 +395,8 @@ CREDENTIALS: dict[str, FederatedCredential | None] = {
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_a_credential_that_does_not_match_is_told_with_what_would(world: World, name: str) -> None:
-    """To callers, and to the diagnostics, which need no person for it."""
+def test_the_error_for_a_wrong_credential_names_the_right_one(world: World, name: str) -> None:
+    """For callers and in the diagnostics, which need no person for it."""
     world.entra.registrations[CLIENT].credential = CREDENTIALS[name]
 
     with pytest.raises(SignInSetupIncomplete) as for_caller:
@@ -411,7 +413,7 @@ def test_a_credential_that_does_not_match_is_told_with_what_would(world: World, 
 
 
 def test_the_credential_is_checked_without_a_person(world: World) -> None:
-    """By client credentials, and nothing of it is kept."""
+    """By client credentials. The token is not kept."""
     world.subject.check_credential(deadline=Deadline(seconds=5))
 
     (call,) = world.entra.calls
@@ -421,7 +423,7 @@ def test_the_credential_is_checked_without_a_person(world: World) -> None:
 
 
 def test_a_token_that_graph_rejects_is_replaced_once_a_minute(world: World) -> None:
-    """A Graph that rejects them all must not cost an exchange for each call."""
+    """If Graph rejects each token, not each call causes an exchange."""
     caller, deadline = world.caller(), Deadline(seconds=5)
     first = world.exchange(caller)
 
@@ -456,7 +458,7 @@ NO_TOKEN: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", NO_TOKEN)
-def test_an_answer_that_is_no_token_is_503(world: World, name: str) -> None:
+def test_a_response_without_a_token_is_503(world: World, name: str) -> None:
     """The same request may succeed later."""
     refuse(world, NO_TOKEN[name])
 
@@ -464,8 +466,8 @@ def test_an_answer_that_is_no_token_is_503(world: World, name: str) -> None:
         world.exchange(world.caller())
 
 
-def test_no_answer_is_not_remembered(world: World) -> None:
-    """The next call may find Entra there."""
+def test_a_missing_response_is_not_cached(world: World) -> None:
+    """Entra may answer the next call."""
     caller = world.caller()
     world.entra.order(Reset(), when=is_exchange)
     with pytest.raises(IdentityUnavailable):
@@ -474,7 +476,7 @@ def test_no_answer_is_not_remembered(world: World) -> None:
     assert world.exchange(caller).value
 
 
-def test_an_entra_that_hangs_takes_the_callers_time_and_no_more(world: World) -> None:
+def test_an_entra_that_hangs_delays_no_caller_past_its_deadline(world: World) -> None:
     """The deadline is the request's."""
     refuse(world, Hang())
 
@@ -485,8 +487,8 @@ def test_an_entra_that_hangs_takes_the_callers_time_and_no_more(world: World) ->
     assert "Time" in (caught.value.cause or "")  # the wait's, or that of the call itself
 
 
-def test_why_there_was_no_answer_is_kept(world: World) -> None:
-    """The type of the innermost exception, for the event; its text may hold a token."""
+def test_the_cause_of_a_missing_response_is_kept(world: World) -> None:
+    """The type of the innermost exception, for the event. Its text may hold a token."""
     refuse(world, Reset())
 
     with pytest.raises(IdentityUnavailable) as caught:
@@ -496,7 +498,7 @@ def test_why_there_was_no_answer_is_kept(world: World) -> None:
 
 
 def test_expires_in_may_be_a_text_and_scopes_may_be_plain(world: World) -> None:
-    """Both have been seen."""
+    """Both have been reported."""
     answer = {"access_token": "a.b.c", "expires_in": "3600", "scope": "User.Read openid"}
     refuse(world, Body(json.dumps(answer).encode()))
 

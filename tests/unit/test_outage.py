@@ -1,4 +1,4 @@
-"""A day without Graph, on a clock of its own: nothing is lost, and Graph is not hammered."""
+"""A day without Graph, with a simulated clock: nothing is lost, and the calls are bounded."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def put_messages(simulation: Simulation) -> None:
 def test_after_an_outage_of_nearly_a_day_every_request_is_resolved(
     graph: GraphWithAnOutage,
 ) -> None:
-    """Each within 15 minutes of its end, and with a bounded number of calls before it."""
+    """Each within 15 minutes of the outage's end, and with a bounded number of calls before."""
     simulation = graph.simulation = Simulation(make_resolver(graph))
     graph.back_at = START + 23.7 * HOUR
     put_messages(simulation)
@@ -71,10 +71,10 @@ def test_after_an_outage_of_nearly_a_day_every_request_is_resolved(
     assert sum(graph.refused.values()) / MESSAGES <= MEAN_CALLS
 
 
-def test_an_outage_longer_than_the_hours_ends_in_answers_and_dead_letters(
+def test_an_outage_longer_than_the_retry_hours_ends_in_outcomes_and_dead_letters(
     graph: GraphWithAnOutage,
 ) -> None:
-    """Nothing is lost then either: what was put back afterwards is resolved."""
+    """Nothing is lost: a replay after the outage is resolved."""
     simulation = graph.simulation = Simulation(make_resolver(graph))
     graph.back_at = START + 48 * HOUR
     put_messages(simulation)
@@ -121,7 +121,7 @@ def test_what_arrives_during_an_outage_is_resolved_after_it(graph: GraphWithAnOu
     ],
 )
 def test_tries_in_a_day_are_bounded_whatever_goes_wrong(error: ServiceError, most: int) -> None:
-    """Of a request that never succeeds."""
+    """For a request that never succeeds."""
     resolver = ResolverOfOneMind(error)
     simulation = Simulation(resolver)
     simulation.put(make_request())
@@ -132,8 +132,8 @@ def test_tries_in_a_day_are_bounded_whatever_goes_wrong(error: ServiceError, mos
     assert len(resolver.requests) <= most
 
 
-def test_a_message_waits_by_its_own_clock(graph: GraphWithAnOutage) -> None:
-    """One that was told to come back tomorrow holds up none of the others."""
+def test_a_waiting_message_delays_no_other(graph: GraphWithAnOutage) -> None:
+    """Even if it has to wait until the next day."""
     graph.failures = [answer(429, headers={"Retry-After": "72000"})]
     simulation = graph.simulation = Simulation(make_resolver(graph))
     put_messages(simulation)

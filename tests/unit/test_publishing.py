@@ -54,7 +54,7 @@ def request(source: str | None) -> bytes:
 
 
 def test_an_outcome_goes_to_each_destination_that_takes_it_and_to_the_result_queue() -> None:
-    """The same event, by messages that name the destination and not its URL."""
+    """With the same event. The delivery names the destination, not its URL."""
     queues = MemoryQueues()
     entries = {
         "all": destination("http://127.0.0.1:9/?sig=canary"),
@@ -73,8 +73,8 @@ def test_an_outcome_goes_to_each_destination_that_takes_it_and_to_the_result_que
     assert "canary" not in "".join(one.text for one in sent)
 
 
-def test_unclaimed_what_a_destination_takes_is_not_on_the_result_queue() -> None:
-    """And what none takes is."""
+def test_with_unclaimed_an_outcome_for_a_destination_is_not_on_the_result_queue() -> None:
+    """An outcome that no destination takes is."""
     queues = MemoryQueues()
     entries = {"crm": destination(outcomes=["resolved"])}
 
@@ -87,7 +87,7 @@ def test_unclaimed_what_a_destination_takes_is_not_on_the_result_queue() -> None
 
 @pytest.mark.parametrize("results", ["always", "unclaimed"])
 def test_without_destinations_everything_is_on_the_result_queue(results: str) -> None:
-    """As if there were no such setting."""
+    """As if the setting did not exist."""
     queues = MemoryQueues()
 
     process(services(queues, {}, results=results), delivery(request(None)))
@@ -96,10 +96,10 @@ def test_without_destinations_everything_is_on_the_result_queue(results: str) ->
 
 
 @pytest.mark.parametrize("away", [RESULTS, DELIVERIES])
-def test_what_could_not_be_told_everywhere_is_not_told_as_failed_in_the_end(
+def test_an_outcome_that_was_partly_published_is_not_followed_by_failed(
     away: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On the last delivery it is a dead letter alone, whose replay tells everybody."""
+    """On the last delivery there is only a dead letter, whose replay publishes the outcome."""
     caplog.set_level(logging.INFO)
     queues = MemoryQueues(away)
     made = services(queues, {"crm": destination()}, results="always")

@@ -1,4 +1,4 @@
-"""What to do about what an operator can fix."""
+"""The fixes that an operator can make."""
 
 import pytest
 
@@ -20,8 +20,8 @@ def test_the_app_roles_are_those_of_microsoft_graph() -> None:
 
 
 @pytest.mark.parametrize("role", remediation.APP_ROLES)
-def test_the_command_that_grants_a_role_can_be_run_as_it_stands(role: str) -> None:
-    """It names the role, the identity by its client id, and Graph."""
+def test_the_command_that_grants_a_role_can_be_run_unchanged(role: str) -> None:
+    """It names the role, Graph, and the identity by its client id."""
     fix = remediation.grant_app_role(role, client_id=CLIENT)
     assert f"az ad sp show --id {CLIENT} " in fix
     assert f"az ad sp show --id {remediation.GRAPH_APP_ID} " in fix
@@ -41,8 +41,8 @@ def test_the_policy_names_the_apps_client_id_and_the_organizers_object_id() -> N
     assert "30 minutes" in fix
 
 
-def test_an_id_that_is_not_known_says_what_belongs_there() -> None:
-    """In angle brackets, so that nobody runs it unread."""
+def test_a_placeholder_says_which_id_belongs_there() -> None:
+    """In angle brackets, so that nobody runs it without reading."""
     role_fix = remediation.grant_app_role("User.ReadBasic.All", client_id=None)
     policy_fix = remediation.grant_access_policy(client_id=None, user_id=None)
     assert "<client id of the app's managed identity>" in role_fix
@@ -51,7 +51,7 @@ def test_an_id_that_is_not_known_says_what_belongs_there() -> None:
 
 
 def test_finding_a_meeting_needs_the_policy_as_well_as_the_role() -> None:
-    """Finding a user needs the role alone."""
+    """Finding a user needs only the role."""
     meeting = remediation.grant_lookup("OnlineMeetings.Read.All", client_id=CLIENT, user_id=USER)
     user = remediation.grant_lookup("User.ReadBasic.All", client_id=CLIENT, user_id=None)
     assert remediation.APP_ROLES["OnlineMeetings.Read.All"] in meeting
@@ -76,8 +76,8 @@ def test_the_delegated_permissions_are_those_of_microsoft_graph() -> None:
     }
 
 
-def test_a_registration_that_is_not_known_says_what_belongs_there() -> None:
-    """So does an identity, and a tenant."""
+def test_the_placeholders_for_sign_in_say_which_id_belongs_there() -> None:
+    """For the registration, the identity and the tenant."""
     consent = remediation.grant_consent(client_id=None)
     credential = remediation.create_federated_credential(
         client_id=None, tenant_id=None, subject=None

@@ -1,4 +1,4 @@
-"""What is told now and then: faults of the settings, and refusals by their number."""
+"""How often invalid settings and refusals are logged."""
 
 import pytest
 
@@ -16,7 +16,7 @@ REFUSED = Event(
 
 @pytest.fixture
 def clock(caplog: pytest.LogCaptureFixture) -> Clock:
-    """Seconds that only grow when a test says so."""
+    """Monotonic seconds that a test moves."""
     caplog.set_level("INFO")
     return Clock()
 
@@ -26,10 +26,10 @@ def occurrences(caplog: pytest.LogCaptureFixture) -> list[int]:
     return [event["occurrences"] for event in emitted(caplog)]
 
 
-def test_a_fault_waits_for_an_invocation_and_is_told_as_long_as_it_lasts(
+def test_an_invalid_setting_is_logged_in_invocations_again_and_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Often enough for an alert that looks at a quarter of an hour."""
+    """Often enough for an alert that reads 15 minutes."""
     reports = Reports([FAULT], clock=clock)
     assert emitted(caplog) == []
 
@@ -44,17 +44,19 @@ def test_a_fault_waits_for_an_invocation_and_is_told_as_long_as_it_lasts(
     assert FAULTS_SECONDS <= 15 * 60 / 3
 
 
-def test_a_refusal_tells_of_faults_too(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """It may be the only invocation that there is."""
+def test_a_refusal_also_logs_invalid_settings(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be the only invocation."""
     Reports([FAULT], clock=clock).emit_refusal(REFUSED)
 
     assert [event["event"] for event in emitted(caplog)] == ["webhook.refused", "settings.invalid"]
 
 
-def test_the_first_refusal_is_told_at_once_and_as_it_was(
+def test_the_first_refusal_is_logged_at_once_and_completely(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody may be looking for it."""
+    """An operator may be looking for it."""
     Reports(clock=clock).emit_refusal(REFUSED._replace(client_request_id="mine", duration_ms=7))
 
     (told,) = emitted(caplog)
@@ -64,7 +66,7 @@ def test_the_first_refusal_is_told_at_once_and_as_it_was(
 def test_a_flood_of_refusals_is_an_event_a_minute_with_their_number(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The day's log quota is not at the disposal of strangers."""
+    """So that anonymous callers cannot use up the log's daily quota."""
     reports = Reports(clock=clock)
 
     for _ in range(10_000):
@@ -80,7 +82,7 @@ def test_a_flood_of_refusals_is_an_event_a_minute_with_their_number(
 def test_refusals_of_different_kinds_are_counted_apart(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By code, source and reason, none of which a stranger can make up."""
+    """By code, source and reason, which a caller cannot make up."""
     reports = Reports(clock=clock)
     kinds = [
         REFUSED,
@@ -98,10 +100,10 @@ def test_refusals_of_different_kinds_are_counted_apart(
     assert occurrences(caplog)[4:] == [2] * 4
 
 
-def test_what_is_left_is_told_by_whatever_comes_next(
+def test_counted_refusals_are_logged_by_the_next_invocation(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once; and nothing is told of refusals that there were not."""
+    """Once, and only if there were any."""
     reports = Reports(clock=clock)
     reports.emit_refusal(REFUSED)
     reports.emit_refusal(REFUSED)

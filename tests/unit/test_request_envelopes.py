@@ -1,4 +1,4 @@
-"""The envelope in which this app puts requests on the request queue itself."""
+"""The app's own envelope for requests on the request queue."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def envelope(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anythi
 
 
 def read(event: dict[str, Any]) -> History:
-    """Decode a message and give what it says it has been through."""
+    """Decode a message, and give its history."""
     return decode(json.dumps(event).encode()).history
 
 
@@ -38,7 +38,7 @@ def read(event: dict[str, Any]) -> History:
 def test_what_is_written_is_read_back(
     attempts: int, first_seen: float, last_error: str, source: str | None, traceparent: str | None
 ) -> None:
-    """All of it, by the decoder of every message."""
+    """Completely, by the same decoder as other messages."""
     past = History(attempts=attempts, repeats=1, last_error=last_error, first_seen=first_seen)
 
     text = messages.write_request(
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_back(
     assert (incoming.source, incoming.traceparent, incoming.history) == (source, traceparent, past)
 
 
-def test_without_a_past_none_is_written() -> None:
+def test_without_a_history_none_is_written() -> None:
     """A webhook's request has not been tried."""
     text = messages.write_request(make_request(), request_id="booking-1", source="cal")
 
@@ -80,7 +80,7 @@ def test_without_a_past_none_is_written() -> None:
         {"type": "booking"},
     ],
 )
-def test_a_past_that_makes_no_sense_is_none(members: dict[str, Any]) -> None:
+def test_a_malformed_history_is_ignored(members: dict[str, Any]) -> None:
     """Whoever may write to the queue may write anything."""
     assert read(envelope()) == PAST
     assert read(envelope(**members)) == History()
@@ -97,6 +97,6 @@ def test_a_past_that_makes_no_sense_is_none(members: dict[str, Any]) -> None:
         {"type": "booking", "source": "/virtual-appointment/webhooks/cal"},
     ],
 )
-def test_a_source_is_a_webhooks_name_in_an_envelope_of_ours(members: dict[str, Any]) -> None:
-    """Workflows have no name."""
+def test_a_source_is_read_only_from_the_apps_own_envelope(members: dict[str, Any]) -> None:
+    """Workflows have no source."""
     assert decode(json.dumps(envelope(**members)).encode()).source is None

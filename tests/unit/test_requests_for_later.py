@@ -1,4 +1,4 @@
-"""POST /api/join-link-requests, in plain values: a request goes on the queue, its id comes back."""
+"""POST /api/join-link-requests: a request goes on the queue, and its id is returned."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ APPLICATION = replace(PERSON_FOR_ANY, is_person=False)
 
 
 class SignedIn(SignIn):
-    """Takes whoever comes for this caller."""
+    """Accepts each token as this caller's."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -70,7 +70,7 @@ def post(
 def test_a_request_is_put_on_the_queue_and_its_id_handed_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As it was sent; what becomes of it is told on the result queue, with its context."""
+    """Unchanged. Its outcome goes to the result queue, with its context."""
     caplog.set_level(logging.INFO)
     queues = MemoryQueues()
 
@@ -93,7 +93,7 @@ def test_a_request_is_put_on_the_queue_and_its_id_handed_back(
 
 
 def test_a_request_without_an_id_is_given_one() -> None:
-    """And its outcome has the same."""
+    """Its outcome has the same id."""
     queues = MemoryQueues()
     request = make_request()
     del request["requestId"]
@@ -106,7 +106,7 @@ def test_a_request_without_an_id_is_given_one() -> None:
 
 
 def test_the_same_id_twice_is_two_requests() -> None:
-    """As on the queue: nobody looks whether an id was there before."""
+    """As on the queue: the app does not look for earlier ids."""
     queues = MemoryQueues()
 
     post(queues, make_request())
@@ -128,10 +128,10 @@ def test_the_same_id_twice_is_two_requests() -> None:
     ],
 )
 @pytest.mark.parametrize("caller", [None, APPLICATION, PERSON_FOR_ANY])
-def test_what_would_never_be_answered_is_refused_at_once(
+def test_an_invalid_request_is_refused_at_once(
     body: object, code: str, caller: Caller | None
 ) -> None:
-    """By the rules of join-link, and nothing is queued."""
+    """By the rules of join-link. Nothing is queued."""
     queues = MemoryQueues()
 
     answer, problem = post(queues, body, caller=caller)
@@ -142,7 +142,7 @@ def test_what_would_never_be_answered_is_refused_at_once(
 
 @pytest.mark.parametrize("user_id", ["me", "ME", None])
 def test_ones_own_meetings_are_refused_with_the_reason(user_id: str | None) -> None:
-    """Whoever sent the request is not there any more when it is tried."""
+    """The app tries the request later, without the person."""
     _, problem = post(MemoryQueues(), make_request(userId=user_id), caller=PERSON_FOR_ANY)
 
     assert [error["pointer"] for error in problem["errors"]] == ["/userId"]
@@ -150,7 +150,7 @@ def test_ones_own_meetings_are_refused_with_the_reason(user_id: str | None) -> N
 
 
 def test_who_may_ask_only_for_their_own_meetings_may_not_ask_for_later() -> None:
-    """Not even by their own object id: the app would ask as itself."""
+    """Not even by their own object id, because the app would ask as itself."""
     queues = MemoryQueues()
 
     answer, problem = post(queues, make_request(), caller=PERSON)
@@ -163,11 +163,11 @@ def test_who_may_ask_only_for_their_own_meetings_may_not_ask_for_later() -> None
 
 @pytest.mark.parametrize("caller", [APPLICATION, PERSON_FOR_ANY])
 def test_who_holds_the_app_role_may_ask_for_any_organizers(caller: Caller) -> None:
-    """An application and a person alike."""
+    """An application and a person."""
     assert post(MemoryQueues(), make_request(), caller=caller)[0].status == 202
 
 
-def test_what_cannot_be_queued_is_not_accepted(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_cannot_be_queued_is_not_accepted(caplog: pytest.LogCaptureFixture) -> None:
     """The caller sends it again."""
     answer, problem = post(MemoryQueues(REQUESTS), make_request())
 

@@ -1,4 +1,4 @@
-"""The use case: from a request to its join link, in as few calls to Graph as it takes."""
+"""Resolving a request to its join link, with as few calls to Graph as possible."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +59,7 @@ def graph() -> Iterator[FakeGraph]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The memory's clock."""
+    """The cache's clock."""
     return Clock()
 
 
@@ -91,16 +91,16 @@ def calls_for(resolver: Resolver, request: JoinRequest) -> int:
     ("request_", "first"),
     [(BY_ID, 1), (BY_SHORT_LINK, 2), (BY_LONG_LINK, 2), (BY_NUMBER, 2), (BY_UPN_AND_LINK, 3)],
 )
-def test_a_request_takes_so_many_calls_and_one_when_all_is_remembered(
+def test_each_kind_of_request_takes_so_many_calls_and_one_when_all_is_cached(
     plain: Resolver, request_: JoinRequest, first: int
 ) -> None:
-    """One with both ids, two with a Teams link or a number, three with a UPN as well."""
+    """One with both ids, two with a Teams link or a number, three with a sign-in name as well."""
     assert calls_for(plain, request_) == first
     assert calls_for(plain, request_) == 1
 
 
 def test_a_user_principal_name_with_a_meeting_id_takes_two_calls(plain: Resolver) -> None:
-    """And one when the user is remembered, in whatever case the name is written."""
+    """And one if the user is cached, in any case of the name."""
     request = JoinRequest(request_id="r", user_id=UPN, online_meeting_id="M1")
     shouted = JoinRequest(request_id="r", user_id=UPN.upper(), online_meeting_id="M1")
     assert calls_for(plain, request) == 2
@@ -108,13 +108,13 @@ def test_a_user_principal_name_with_a_meeting_id_takes_two_calls(plain: Resolver
 
 
 def test_the_result_names_the_organizer_and_the_meeting_that_were_found(plain: Resolver) -> None:
-    """By the ids that Graph knows them by."""
+    """By their ids in Graph."""
     answer = plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert (answer.user_id, answer.online_meeting_id) == (USER, "M1")
 
 
-def test_a_join_link_is_never_remembered(plain: Resolver, graph: FakeGraph) -> None:
-    """It is asked for each time, so a new one is given out at once."""
+def test_a_join_link_is_never_cached(plain: Resolver, graph: FakeGraph) -> None:
+    """So a new link is given out at once."""
     calls_for(plain, BY_SHORT_LINK)
     graph.links["M1"] = f"{LINK}&new"
     answer = plain.resolve(BY_SHORT_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
@@ -122,7 +122,7 @@ def test_a_join_link_is_never_remembered(plain: Resolver, graph: FakeGraph) -> N
 
 
 def test_the_organizer_of_a_long_link_is_taken_from_it(plain: Resolver, graph: FakeGraph) -> None:
-    """Without a user id, and without a note."""
+    """Without a `userId`, and without a note in the event."""
     stats = RequestStats()
     plain.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=stats)
     assert graph.calls == [("by url", USER, LONG), ("link", USER, "M1")]
@@ -130,7 +130,7 @@ def test_the_organizer_of_a_long_link_is_taken_from_it(plain: Resolver, graph: F
 
 
 def test_a_given_organizer_wins_over_the_links(plain: Resolver, graph: FakeGraph) -> None:
-    """And the event will say so."""
+    """The event notes the difference."""
     request = JoinRequest(request_id="r", user_id=OTHER, link=parse_teams_link(LONG))
     stats = RequestStats()
     assert plain.resolve(request, deadline=Deadline(seconds=10), stats=stats).user_id == OTHER
@@ -153,7 +153,7 @@ def test_the_same_organizer_written_otherwise_does_not_differ(plain: Resolver, g
 def test_a_short_link_that_finds_nothing_is_tried_by_its_number(
     plain: Resolver, graph: FakeGraph
 ) -> None:
-    """And what was found is remembered under the link."""
+    """The meeting is cached under the link."""
     del graph.meetings[SHORT]
     assert calls_for(plain, BY_SHORT_LINK) == 3
     assert graph.calls[:2] == [("by url", USER, SHORT), ("by number", USER, NUMBER)]
@@ -163,7 +163,10 @@ def test_a_short_link_that_finds_nothing_is_tried_by_its_number(
 def test_a_link_as_it_came_is_tried_after_the_form_in_which_teams_stores_links(
     plain: Resolver, graph: FakeGraph
 ) -> None:
-    """Nobody knows for sure how Graph compares: one call more, and after a miss only."""
+    """It is not known how Graph compares links.
+
+    This costs a call only if the first finds nothing.
+    """
     request = JoinRequest(request_id="r", link=parse_teams_link(DECODED))
     assert calls_for(plain, request) == 2
     graph.meetings = {DECODED: "M1"}
@@ -173,7 +176,7 @@ def test_a_link_as_it_came_is_tried_after_the_form_in_which_teams_stores_links(
     assert graph.calls[:2] == [("by url", OTHER, LONG), ("by url", OTHER, DECODED)]
 
 
-def test_what_was_found_is_remembered_for_each_form_of_the_link(plain: Resolver) -> None:
+def test_a_found_meeting_is_cached_for_each_form_of_its_link(plain: Resolver) -> None:
     """They all lead to one meeting."""
     calls_for(plain, BY_LONG_LINK)
     again = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(DECODED))
@@ -193,7 +196,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("text", "most"), FORMS.values(), ids=FORMS)
-def test_a_meeting_that_is_nowhere_takes_so_many_lookups(
+def test_a_meeting_that_is_not_found_takes_so_many_lookups(
     plain: Resolver, graph: FakeGraph, text: str, most: int
 ) -> None:
     """One more for a long link, two more for a short one."""
@@ -206,10 +209,10 @@ def test_a_meeting_that_is_nowhere_takes_so_many_lookups(
 
 @pytest.mark.parametrize("text", [text for text, _ in FORMS.values() if "234" in text])
 @pytest.mark.parametrize("stored", [LONG, SHORT, NUMBER])
-def test_a_meeting_is_found_by_whatever_its_links_say(
+def test_a_meeting_is_found_by_each_form_of_its_links(
     plain: Resolver, graph: FakeGraph, text: str, stored: str
 ) -> None:
-    """The number is the last that is tried, where there is one."""
+    """The number is tried last."""
     graph.meetings = {stored: "M1", NUMBER: "M1"}
     request = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(text))
     assert calls_for(plain, request) <= 4
@@ -219,10 +222,10 @@ NO_IDS = ["\ud800", ".", "..", "", " ", "a b", "a\nb", "x" * 1025]
 
 
 @pytest.mark.parametrize("found", NO_IDS)
-def test_what_is_no_id_is_an_answer_that_makes_no_sense(
+def test_a_malformed_id_from_graph_is_unexpected(
     plain: Resolver, graph: FakeGraph, found: str
 ) -> None:
-    """Whether it is a meeting's or a user's; nothing is asked with it, and nothing remembered."""
+    """For a meeting and a user. It is not used or cached."""
     graph.meetings[NUMBER], graph.users[UPN] = found, found
 
     for _ in range(2):
@@ -239,14 +242,14 @@ def test_what_is_no_id_is_an_answer_that_makes_no_sense(
     "text", [f"https://teams.microsoft.com/meet/{NUMBER}", "Meeting ID: 234 567 890 123 4"]
 )
 def test_a_number_alone_is_looked_up_as_one(plain: Resolver, graph: FakeGraph, text: str) -> None:
-    """Teams stores no link that ends with the number: to ask for it would be a call lost."""
+    """Teams stores no link without a passcode, so a lookup by link would find nothing."""
     request = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(text))
     assert calls_for(plain, request) == 2
     assert graph.calls[0] == ("by number", USER, NUMBER)
 
 
 def test_only_not_found_leads_to_another_lookup(plain: Resolver, graph: FakeGraph) -> None:
-    """A refusal says more than the next lookup would."""
+    """Another error says more than the next lookup would."""
     graph.may_look_up = False
     request = JoinRequest(request_id="r", user_id=USER, link=parse_teams_link(f"{SHORT}&x=y"))
     with pytest.raises(errors.LookupNotPermitted):
@@ -254,8 +257,10 @@ def test_only_not_found_leads_to_another_lookup(plain: Resolver, graph: FakeGrap
     assert len(graph.calls) == 1
 
 
-def test_a_user_who_is_not_found_ends_it(plain: Resolver, graph: FakeGraph) -> None:
-    """No meeting is looked for, and nothing is remembered."""
+def test_after_a_user_who_is_not_found_nothing_else_is_tried(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """No meeting is looked up, and nothing is cached."""
     graph.users.clear()
     for _ in range(2):
         with pytest.raises(errors.UserNotFound):
@@ -270,15 +275,15 @@ BY_MAIL = JoinRequest(request_id="r", user_id=MAIL, link=parse_teams_link(SHORT)
 def test_a_mail_address_is_one_call_more_than_a_sign_in_name(
     plain: Resolver, graph: FakeGraph
 ) -> None:
-    """Asked for after the name finds nobody, and remembered in whatever case it is written."""
+    """It is looked up if the name finds nobody, and cached for each case of its letters."""
     graph.mailboxes = {MAIL: [USER]}
     assert calls_for(plain, BY_MAIL) == 4
     assert graph.calls[:2] == [("user", MAIL), ("mail", MAIL)]
     assert calls_for(plain, replace(BY_MAIL, user_id=MAIL.upper())) == 1
 
 
-def test_a_mail_address_of_two_users_is_nobody_s(plain: Resolver, graph: FakeGraph) -> None:
-    """One of them would be a guess, and nothing is remembered of it."""
+def test_a_mail_address_of_two_users_is_ambiguous(plain: Resolver, graph: FakeGraph) -> None:
+    """Nothing is cached."""
     graph.mailboxes = {MAIL: [USER, OTHER]}
     with pytest.raises(errors.UserAmbiguous) as raised:
         plain.resolve(BY_MAIL, deadline=Deadline(seconds=10), stats=RequestStats())
@@ -287,10 +292,8 @@ def test_a_mail_address_of_two_users_is_nobody_s(plain: Resolver, graph: FakeGra
     assert calls_for(plain, BY_MAIL) == 4
 
 
-def test_a_look_up_by_mail_that_is_refused_leaves_user_not_found(
-    plain: Resolver, graph: FakeGraph
-) -> None:
-    """Nobody has shown which permission it takes."""
+def test_a_refused_lookup_by_mail_is_user_not_found(plain: Resolver, graph: FakeGraph) -> None:
+    """It is not proven which permission it needs."""
     graph.may_look_up = False
     with pytest.raises(errors.UserNotFound) as raised:
         plain.resolve(BY_MAIL, deadline=Deadline(seconds=10), stats=RequestStats())
@@ -301,10 +304,10 @@ FOREIGN = JoinRequest(request_id="r", link=parse_teams_link(LONG.replace(TENANT,
 
 
 @pytest.mark.parametrize("configured", [None, TENANT, TENANT.upper()])
-def test_a_meeting_of_another_tenant_that_is_not_found_is_told_as_such(
+def test_the_error_says_that_a_meeting_is_of_another_tenant(
     graph: FakeGraph, configured: str | None
 ) -> None:
-    """By the tenant that was set, else by the one that the app's own token names."""
+    """By the tenant in the settings, else the one in the app's own token."""
     resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=configured)
     stats = RequestStats()
     with pytest.raises(errors.MeetingNotFound) as raised:
@@ -314,8 +317,8 @@ def test_a_meeting_of_another_tenant_that_is_not_found_is_told_as_such(
     assert "tenant_differs_from_link" in stats.notes
 
 
-def test_a_link_of_another_tenant_is_graphs_to_judge(graph: FakeGraph) -> None:
-    """What it finds is an answer like another."""
+def test_a_link_of_another_tenant_is_looked_up(graph: FakeGraph) -> None:
+    """If Graph finds the meeting, the link is given."""
     graph.meetings[FOREIGN.link.url if FOREIGN.link else ""] = "M1"
     resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=TENANT)
     assert calls_for(resolver, FOREIGN) == 2
@@ -325,7 +328,7 @@ def test_a_link_of_another_tenant_is_graphs_to_judge(graph: FakeGraph) -> None:
 def test_nothing_is_said_of_tenants_where_the_link_names_none_or_this_one(
     graph: FakeGraph, request_: JoinRequest
 ) -> None:
-    """It would send people the wrong way."""
+    """It would mislead people."""
     graph.meetings.clear()
     graph.links.clear()
     resolver = Resolver(graph=graph.client(), cache=Cache(), tenant_id=TENANT)
@@ -337,7 +340,7 @@ def test_nothing_is_said_of_tenants_where_the_link_names_none_or_this_one(
 def test_a_link_without_its_tenant_is_completed_with_the_apps_own(
     graph: FakeGraph,
 ) -> None:
-    """Known at the latest when the first answer is there: then the stored form can be written."""
+    """It is known after the first response, and then the stored form can be written."""
     bare = f"{LONG.partition('?')[0]}?context=%7b%22Oid%22%3a%22{USER}%22%7d"
     request = JoinRequest(request_id="r", link=parse_teams_link(bare))
     cold = Resolver(graph=graph.client(), cache=Cache())
@@ -347,8 +350,8 @@ def test_a_link_without_its_tenant_is_completed_with_the_apps_own(
     assert calls_for(configured, request) == 2
 
 
-def test_an_empty_lookup_is_not_remembered(plain: Resolver, graph: FakeGraph) -> None:
-    """A new meeting is not everywhere at once."""
+def test_an_empty_lookup_is_not_cached(plain: Resolver, graph: FakeGraph) -> None:
+    """Graph does not find a new meeting at once."""
     number = graph.meetings.pop(NUMBER)
     with pytest.raises(errors.MeetingNotFound):
         plain.resolve(BY_NUMBER, deadline=Deadline(seconds=10), stats=RequestStats())
@@ -360,10 +363,10 @@ def test_an_empty_lookup_is_not_remembered(plain: Resolver, graph: FakeGraph) ->
     "meeting_id", ["AAMkADAwATM0MDAAMS0=", THREAD, SHORT, "234 567 890 123", quote(THREAD, safe="")]
 )
 @pytest.mark.parametrize("user", [USER, UPN])
-def test_what_visibly_is_no_meeting_id_is_refused_without_a_call(
+def test_a_text_that_is_clearly_no_meeting_id_is_refused_without_a_call(
     plain: Resolver, graph: FakeGraph, user: str, meeting_id: str
 ) -> None:
-    """Naming what it is, and where it stands."""
+    """The error says what it is."""
     request = JoinRequest(request_id="r", user_id=user, online_meeting_id=meeting_id)
     with pytest.raises(errors.MeetingIdMalformed) as raised:
         plain.resolve(request, deadline=Deadline(seconds=10), stats=RequestStats())
@@ -374,10 +377,10 @@ def test_what_visibly_is_no_meeting_id_is_refused_without_a_call(
     assert meeting_id not in f"{raised.value.detail} {raised.value.fix}"
 
 
-def test_a_remembered_meeting_that_is_gone_is_looked_up_again(
+def test_a_cached_meeting_that_is_gone_is_looked_up_again(
     plain: Resolver, graph: FakeGraph
 ) -> None:
-    """In the same request: the meeting may have been made anew."""
+    """In the same request, because the meeting may have been created again."""
     calls_for(plain, BY_SHORT_LINK)
     graph.links = {"M2": LINK}
     graph.meetings[SHORT] = "M2"
@@ -385,10 +388,10 @@ def test_a_remembered_meeting_that_is_gone_is_looked_up_again(
     assert calls_for(plain, BY_SHORT_LINK) == 1
 
 
-def test_a_meeting_that_is_gone_is_forgotten_although_the_lookup_fails(
+def test_a_meeting_that_is_gone_is_removed_from_the_cache_even_if_the_lookup_fails(
     plain: Resolver, graph: FakeGraph
 ) -> None:
-    """The next request asks for the meeting first, and not for the link of one that is gone."""
+    """The next request looks the meeting up first."""
     calls_for(plain, BY_SHORT_LINK)
     graph.links = {"M2": LINK}
     graph.lookup_failures = [answer(500)] * 4
@@ -398,8 +401,10 @@ def test_a_meeting_that_is_gone_is_forgotten_although_the_lookup_fails(
     assert calls_for(plain, BY_SHORT_LINK) == 2
 
 
-def test_what_graph_says_is_not_there_is_forgotten(plain: Resolver, graph: FakeGraph) -> None:
-    """The meeting and the user: both are asked for again."""
+def test_ids_that_graph_no_longer_finds_are_removed_from_the_cache(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """The meeting and the user are looked up again."""
     calls_for(plain, BY_UPN_AND_LINK)
     graph.failures = [GONE, GONE]
     with pytest.raises(errors.MeetingNotFound):
@@ -407,8 +412,10 @@ def test_what_graph_says_is_not_there_is_forgotten(plain: Resolver, graph: FakeG
     assert calls_for(plain, BY_UPN_AND_LINK) == 3
 
 
-def test_a_user_whom_graph_no_longer_knows_is_forgotten(plain: Resolver, graph: FakeGraph) -> None:
-    """The name may belong to another account by now."""
+def test_a_user_whom_graph_no_longer_finds_is_removed_from_the_cache(
+    plain: Resolver, graph: FakeGraph
+) -> None:
+    """The name may belong to another account by then."""
     calls_for(plain, BY_UPN_AND_LINK)
     graph.failures = [NO_SUCH_USER]
     graph.users[UPN] = OTHER
@@ -423,25 +430,25 @@ def test_a_user_whom_graph_no_longer_knows_is_forgotten(plain: Resolver, graph: 
 @pytest.mark.parametrize(
     ("failure", "error"), [(BUSY, errors.GraphThrottled), (NO_POLICY, errors.AccessPolicyMissing)]
 )
-def test_what_was_found_is_remembered_although_the_link_was_refused(
+def test_found_ids_are_cached_even_if_graph_refuses_the_link(
     plain: Resolver, graph: FakeGraph, failure: bytes, error: type[errors.ServiceError]
 ) -> None:
-    """The next try asks for the link alone."""
+    """The next try asks only for the link."""
     graph.failures = [failure]
     with pytest.raises(error):
         plain.resolve(BY_UPN_AND_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert calls_for(plain, BY_UPN_AND_LINK) == 1
 
 
-def test_memories_of_one_organizer_are_not_anothers(plain: Resolver) -> None:
-    """The same link means a lookup of its own for each."""
+def test_the_cache_is_separate_for_each_organizer(plain: Resolver) -> None:
+    """The same link is looked up for each organizer."""
     calls_for(plain, BY_SHORT_LINK)
     other = JoinRequest(request_id="r", user_id=OTHER, link=parse_teams_link(SHORT))
     assert calls_for(plain, other) == 2
 
 
-def test_a_memory_lasts_an_hour(plain: Resolver, clock: Clock) -> None:
-    """And not a moment longer, however often it was used."""
+def test_an_id_is_cached_for_an_hour(plain: Resolver, clock: Clock) -> None:
+    """Using it does not make it longer."""
     calls_for(plain, BY_UPN_AND_LINK)
     clock.now += REMEMBER_SECONDS - 1
     assert calls_for(plain, BY_UPN_AND_LINK) == 1
@@ -450,8 +457,8 @@ def test_a_memory_lasts_an_hour(plain: Resolver, clock: Clock) -> None:
     assert REMEMBER_SECONDS == 3600
 
 
-def test_the_memory_is_bounded_in_number() -> None:
-    """The oldest goes first."""
+def test_the_cache_is_bounded() -> None:
+    """The oldest id is removed first."""
     memory = Cache(clock=Clock())
     for number in range(REMEMBER_AT_MOST + 1):
         memory.set("user", str(number), value="x")
@@ -461,8 +468,8 @@ def test_the_memory_is_bounded_in_number() -> None:
     assert resolver.REMEMBER_AT_MOST == 10_000
 
 
-def test_many_threads_may_use_the_memory_at_once(plain: Resolver) -> None:
-    """A cache that drops the expired changes while it is read."""
+def test_many_threads_may_use_the_cache_at_once(plain: Resolver) -> None:
+    """A cache with expiry changes while it is read."""
     with ThreadPoolExecutor(32) as threads:
         counts = list(threads.map(lambda _: calls_for(plain, BY_UPN_AND_LINK), range(500)))
     assert counts[-1] == 1
@@ -492,7 +499,7 @@ def test_a_short_link_has_nothing_to_derive_from(deriving: Resolver) -> None:
 def test_a_derived_id_that_is_wrong_is_followed_by_the_lookup(
     deriving: Resolver, graph: FakeGraph, failure: bytes
 ) -> None:
-    """And what the lookup found is what the next request uses."""
+    """The next request uses the id that the lookup found."""
     graph.failures = [failure]
     assert calls_for(deriving, BY_LONG_LINK) == 3
     assert calls_for(deriving, BY_LONG_LINK) == 1
@@ -503,7 +510,7 @@ def test_a_derived_id_that_is_wrong_is_followed_by_the_lookup(
 def test_no_meeting_id_is_derived_for_a_meeting_in_a_channel(
     deriving: Resolver, graph: FakeGraph
 ) -> None:
-    """Several meetings share its thread: the id could be another's."""
+    """Several meetings share its thread, so the id could be another meeting's."""
     url = LONG.replace("/0?", "/1690000000000?")
     graph.meetings = {url: "M1"}
     assert calls_for(deriving, JoinRequest(request_id="r", link=parse_teams_link(url))) == 2
@@ -513,17 +520,17 @@ def test_no_meeting_id_is_derived_for_a_meeting_in_a_channel(
 def test_a_derived_id_that_is_refused_is_not_followed_by_the_lookup(
     deriving: Resolver, graph: FakeGraph
 ) -> None:
-    """Only not found and malformed cast doubt on the id."""
+    """Only not found and malformed show that the id may be wrong."""
     graph.failures = [NO_POLICY]
     with pytest.raises(errors.AccessPolicyMissing):
         deriving.resolve(BY_LONG_LINK, deadline=Deadline(seconds=10), stats=RequestStats())
     assert len(graph.calls) == 1
 
 
-def test_who_derives_ids_may_do_without_the_permission_to_look_them_up(
+def test_with_derived_ids_the_lookups_permission_is_not_needed(
     deriving: Resolver, graph: FakeGraph
 ) -> None:
-    """Graph's word on the derived id counts then: the meeting is gone, and not "ask for a role"."""
+    """Then the error is that the meeting is not found, not that a role is missing."""
     graph.failures = [GONE]
     graph.may_look_up = False
     with pytest.raises(errors.MeetingNotFound):

@@ -32,13 +32,13 @@ def test_seconds_decimals_and_dates_are_read(value: str, seconds: float) -> None
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "nan", "inf", "-inf", "1e999", "10 s", "Wed"])
-def test_what_cannot_be_read_is_as_good_as_absent(value: str | None) -> None:
-    """The caller's own back-off decides then."""
+def test_an_unreadable_header_counts_as_absent(value: str | None) -> None:
+    """Then the caller's own back-off counts."""
     assert parse_retry_after(value, now=NOW) is None
 
 
-def test_a_date_is_in_gmt_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without a zone included."""
+def test_a_date_is_in_gmt_in_each_time_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without a zone."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -51,6 +51,6 @@ def test_a_date_is_in_gmt_wherever_the_machine_stands(monkeypatch: pytest.Monkey
 
 @given(st.one_of(st.text(), st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ .*")))
 def test_any_text_gives_seconds_within_bounds_or_nothing(value: str) -> None:
-    """A header is a stranger's text."""
+    """The other side may send anything."""
     seconds = parse_retry_after(value, now=NOW)
     assert seconds is None or 0 <= seconds <= MAX_SECONDS

@@ -59,15 +59,15 @@ def delay(
 def test_what_is_not_found_gets_three_more_tries_within_ten_minutes(
     error: type[ServiceError],
 ) -> None:
-    """A new meeting is not everywhere at once; an old one that is gone must not take a day."""
+    """Graph does not find a new meeting at once. A deleted one must not be tried for a day."""
     plans = [delay(error(""), history(error(""), attempts=n, repeats=n)) for n in range(1, 5)]
 
     assert plans == [*FEW_DELAYS, End.FINAL]
     assert sum(FEW_DELAYS) < 600
 
 
-def test_an_answer_that_makes_no_sense_gets_three_tries_in_all() -> None:
-    """Graph may have been in the middle of something; more of the same is an answer."""
+def test_an_unexpected_response_gets_three_tries_in_all() -> None:
+    """It may be temporary. After three it counts as an answer."""
     error = errors.GraphUnexpected("")
 
     plans = [delay(error, history(error, attempts=n, repeats=n)) for n in range(1, 4)]
@@ -76,14 +76,14 @@ def test_an_answer_that_makes_no_sense_gets_three_tries_in_all() -> None:
 
 
 def test_the_few_tries_are_counted_from_the_error_they_are_for() -> None:
-    """An outage before it takes none of them away."""
+    """An outage before it does not count."""
     error = errors.MeetingNotFound("")
 
     assert delay(error, history(error, attempts=40, repeats=1)) == FEW_DELAYS[0]
 
 
-def test_what_an_operator_can_mend_is_tried_every_15_minutes() -> None:
-    """However often that was; it costs a delay and not a booking."""
+def test_an_error_that_an_operator_can_fix_is_tried_every_15_minutes() -> None:
+    """For as long as the retry hours last."""
     error = errors.AccessPolicyMissing("")
 
     assert {delay(error, history(error, attempts=n, age=n * 900.0)) for n in range(1, 95)} == {
@@ -106,15 +106,15 @@ def test_back_off_doubles_from_5_seconds_to_15_minutes_with_full_jitter() -> Non
     assert bounds == [(5, 10), (5, 20), (5, 40), (5, 640), (5, 900), (5, 900)]
 
 
-def test_a_wait_that_was_asked_for_is_never_cut_short_and_is_spread_by_a_tenth() -> None:
-    """A thousand messages that were throttled together do not come back together."""
+def test_retry_after_is_kept_and_spread_by_a_tenth() -> None:
+    """Messages that were throttled together must not come back together."""
     error = errors.GraphThrottled("", retry_after=600)
 
     assert (delay(error), delay(error, draw=highest)) == (600, 660)
 
 
-def test_a_shorter_wait_than_the_back_off_does_not_undercut_it() -> None:
-    """`Retry-After: 0`, a day long, must not become a call to Graph each second."""
+def test_a_retry_after_shorter_than_the_back_off_does_not_shorten_it() -> None:
+    """`Retry-After: 0` for a day must not cause a call each second."""
     error = errors.GraphThrottled("", retry_after=0)
 
     assert delay(error, history(error, attempts=8), draw=highest) == LONGEST_DELAY
@@ -130,14 +130,14 @@ def test_a_wait_is_capped_at_a_day() -> None:
 
 @pytest.mark.parametrize("error", TRIED_AGAIN)
 def test_after_its_hours_nothing_is_tried_again(error: type[ServiceError]) -> None:
-    """Not even once more; the last try is the one before the time is over."""
+    """Not even once more. The last try is before the end."""
     late = history(error(""), attempts=LEAST_TRIES, age=DAY)
 
     assert delay(error(""), late) is End.TIME_SPENT
 
 
 @pytest.mark.parametrize("error", TRIED_AGAIN)
-def test_within_its_hours_nothing_is_given_up_for_its_age(error: type[ServiceError]) -> None:
+def test_within_its_hours_a_request_is_tried_again(error: type[ServiceError]) -> None:
     """The delay decides, to the second."""
     wait = delay(error(""))
     assert isinstance(wait, float)
@@ -147,7 +147,7 @@ def test_within_its_hours_nothing_is_given_up_for_its_age(error: type[ServiceErr
 
 
 def test_a_message_that_waited_for_the_app_still_gets_its_tries() -> None:
-    """Two days of a stopped app, then one throttled call, must not make dead letters."""
+    """After two days of a stopped app, one throttled call must not make dead letters."""
     error = errors.GraphUnavailable("")
     plans = [
         delay(error, history(error, attempts=n, age=2 * DAY)) for n in range(1, LEAST_TRIES + 1)
@@ -157,8 +157,8 @@ def test_a_message_that_waited_for_the_app_still_gets_its_tries() -> None:
     assert End.TIME_SPENT not in plans[:-1]
 
 
-def test_a_wait_beyond_the_hours_is_not_waited_for() -> None:
-    """Who sets one hour wants an answer in about one hour."""
+def test_a_delay_past_the_retry_hours_ends_the_tries() -> None:
+    """Who sets one hour wants an outcome in about one hour."""
     error = errors.GraphThrottled("", retry_after=DAY)
 
     assert delay(error, retry_seconds=3600) is End.TIME_SPENT
@@ -166,7 +166,7 @@ def test_a_wait_beyond_the_hours_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize("error", [code for code in CODES.values() if code not in TRIED_AGAIN])
 def test_the_queue_tries_nothing_else_again(error: type[ServiceError]) -> None:
-    """What nobody waits for has no delay, even if somebody asked."""
+    """Other errors have no delay, even with a Retry-After."""
     assert delay(error("")) is End.FINAL
 
 
@@ -179,7 +179,7 @@ def test_the_queue_tries_nothing_else_again(error: type[ServiceError]) -> None:
 def test_every_delay_is_between_5_seconds_and_a_day(
     error: type[ServiceError], attempts: int, retry_after: float | None, seed: int
 ) -> None:
-    """Whatever Graph asks for, and however often it failed."""
+    """For each Retry-After and each history."""
     fault = error("", retry_after=retry_after)
     past = history(fault, attempts=attempts)
 
@@ -190,7 +190,7 @@ def test_every_delay_is_between_5_seconds_and_a_day(
 
 
 def test_a_history_counts_tries_and_repeats() -> None:
-    """Deliveries that were cut off count as tries; another error begins its own count."""
+    """Tries that ended with the process count as well. A new error starts its own count."""
     away, throttled = errors.GraphUnavailable(""), errors.GraphThrottled("")
 
     first = History().after(away, deliveries=1, inserted_on=NOW)
@@ -202,8 +202,8 @@ def test_a_history_counts_tries_and_repeats() -> None:
     assert fourth == history(throttled, attempts=4, repeats=1)
 
 
-def test_no_message_is_younger_than_it_is() -> None:
-    """A first arrival in the future would be tried for ever."""
+def test_a_first_arrival_in_the_future_is_ignored() -> None:
+    """Otherwise the message would be tried for ever."""
     forged = History(attempts=1, repeats=1, last_error="graph_throttled", first_seen=NOW + DAY)
 
     assert forged.arrived(NOW) == NOW
