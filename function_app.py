@@ -90,7 +90,7 @@ def diagnostics_page(req: func.HttpRequest) -> func.HttpResponse:
     """Give the page that asks for the key, and runs and shows the diagnostics."""
     from shared.diagnostics import api  # noqa: PLC0415 - see above
 
-    return _response(req, api.page())
+    return _response(req, api.page(application))
 
 
 if application.settings_error is None:

@@ -49,6 +49,8 @@ class Services:
     """None where callers use function keys (HTTP_AUTH=key)."""
     on_behalf_of: "OnBehalfOf | None"
     """None where callers use function keys."""
+    reports: Reports
+    """Among them the field errors of invalid sources and destinations."""
 
     @classmethod
     def from_settings(cls, settings: Settings, environment: Mapping[str, str]) -> "Services":
@@ -61,6 +63,7 @@ class Services:
         client_id = settings.managed_identity_client_id
         identity = ManagedIdentity(client_id=client_id, environment=environment)
         on_behalf_of = _on_behalf_of(settings, http, identity)
+        sources, destinations = _sources(settings), _destinations(settings)
         graph = GraphClient(
             root=settings.graph_root,
             version=settings.graph_version,
@@ -85,12 +88,13 @@ class Services:
                 http=http,
                 retention_days=settings.retention_days,
             ),
-            sources=_sources(settings),
-            destinations=_destinations(settings),
+            sources=sources,
+            destinations=destinations,
             sender=_sender(settings, http),
             secrets=_secrets(settings, identity, http),
             sign_in=_sign_in(settings, http),
             on_behalf_of=on_behalf_of,
+            reports=Reports(_faults_of_entries(sources, destinations)),
         )
 
 
@@ -111,10 +115,9 @@ class Application:
             self._services = Services.from_settings(Settings.from_env(environment), environment)
         except SettingsInvalid as error:
             self.settings_error = error
-            faults = _faults(error.field_errors)
+            self.reports = Reports(_faults(error.field_errors))
         else:
-            faults = _faults_of_entries(self._services)
-        self.reports = Reports(faults)
+            self.reports = self._services.reports
 
     def services(self) -> Services:
         """Give the services.
@@ -157,14 +160,16 @@ def _faults(
     ]
 
 
-def _faults_of_entries(services: Services) -> list[Event]:
+def _faults_of_entries(
+    sources: "Sources | None", destinations: "Destinations | None"
+) -> list[Event]:
     """Make the events of webhook sources and destinations that are disabled."""
     faults: list[Event] = []
-    if services.sources is not None:
-        for name, field_errors in services.sources.invalid.items():
+    if sources is not None:
+        for name, field_errors in sources.invalid.items():
             faults += _faults(field_errors, source=name[:_LONGEST_NAME])
-    if services.destinations is not None:
-        for name, field_errors in services.destinations.invalid.items():
+    if destinations is not None:
+        for name, field_errors in destinations.invalid.items():
             faults += _faults(field_errors, destination=name[:_LONGEST_NAME])
     return faults
 

@@ -291,7 +291,7 @@ class SecretsUnavailable(Unavailable):
     """Key Vault does not answer, and no value is cached."""
 
     code = "secrets_unavailable"
-    title = "The webhook's secret could not be read"
+    title = "A secret could not be read"
 
 
 class QueueUnavailable(Unavailable):

@@ -205,7 +205,7 @@ def _inside(container: dict[str, object] | list[object]) -> Iterable[object]:
 
 
 def check(parsed: object) -> Document:
-    """Check a value that was not read from a text, such as the result of a mapping."""
+    """Check a value: what was parsed, an item from `read_parts`, or the result of a mapping."""
     errors = FieldErrors()
     value = _checked(parsed, None, 0, errors)
     return Document(value, tuple(errors))

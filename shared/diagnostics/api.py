@@ -47,9 +47,14 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
     return json_response(200, report.to_json())
 
 
-@cache
-def page() -> HttpResponse:
+def page(application: Application) -> HttpResponse:
     """Answer `GET /api/diagnostics`: a static page. Its policy allows only a call to the POST."""
+    application.reports.emit_due()
+    return _page()
+
+
+@cache
+def _page() -> HttpResponse:
     html = _PAGE.read_text(encoding="utf-8")
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "

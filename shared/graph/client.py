@@ -222,7 +222,7 @@ class GraphClient:
                 continue
             rejected = self._try_once(due, token)
             if rejected and renewed:
-                _fail_all(rejected, _rejected_again())
+                _fail_all(rejected, _rejected_again(person))
             elif rejected:
                 renewed = True
                 try:
@@ -441,7 +441,14 @@ def _no_response(reason: Exception, deadline: Deadline) -> ServiceError:
             raise reason
 
 
-def _rejected_again() -> errors.IdentityUnavailable:
+def _rejected_again(person: Caller | None) -> errors.IdentityUnavailable:
+    if person is not None:
+        return errors.IdentityUnavailable(
+            "Microsoft Graph rejected the token that the app got on your behalf, and a new one as "
+            "well.",
+            fix="Sign in again and send the request again. If that does not help, an administrator "
+            "looks for the reason in the tenant's sign-in logs.",
+        )
     return errors.IdentityUnavailable(
         "Microsoft Graph rejected the app's token, and a new one as well.",
         fix="Run the diagnostics: they show what the token says.",

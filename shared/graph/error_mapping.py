@@ -40,8 +40,11 @@ _POLICY_TEXTS = (
     "is not allowed to perform operations on the user",
 )
 _NO_ACCESS = re.compile(r"(?<![\w-])3003(?![\w-])")  # not inside an id
-_TIMING = frozenset({408, 425})
-"""408 Request Timeout (RFC 9110) and 425 Too Early (RFC 8470): a later try may succeed."""
+_TEMPORARY = frozenset({408, 425, 429})
+"""The 4xx after which a later try may succeed.
+
+408 Request Timeout (RFC 9110), 425 Too Early (RFC 8470) and 429 Too Many Requests (RFC 6585).
+"""
 _USER_CODES = frozenset({"unknownerror", "request_resourcenotfound"})
 
 
@@ -90,16 +93,8 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - one re
             return errors.MeetingIdMalformed(
                 "Microsoft Graph says that this is not a meeting id.", fix=remediation.MEETING_ID
             )
-        case 429:
-            retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
-            return errors.GraphThrottled(
-                "Microsoft Graph asks to slow down.", retry_after=retry_after
-            )
-        case status if status >= 500 or status in _TIMING:
-            retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
-            return errors.GraphUnavailable(
-                f"Microsoft Graph answered {status}.", retry_after=retry_after
-            )
+        case status if status >= 500 or status in _TEMPORARY:
+            return _unavailable(refusal)
         case status if status >= 400:
             return errors.GraphRefused(f"Microsoft Graph refused the request with {status}.")
         case status:
@@ -129,6 +124,16 @@ def meeting_not_found() -> errors.MeetingNotFound:
         "This organizer has no such meeting, or it has expired, or was deleted.",
         fix="Check that the meeting exists and that this user organizes it. A link lives 60 days "
         "past the meeting's end; a new meeting may need a minute.",
+    )
+
+
+def _unavailable(refusal: Refusal) -> errors.Unavailable:
+    """Give the error of a status after which a later try may succeed."""
+    retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
+    if refusal.status == 429:
+        return errors.GraphThrottled("Microsoft Graph asks to slow down.", retry_after=retry_after)
+    return errors.GraphUnavailable(
+        f"Microsoft Graph answered {refusal.status}.", retry_after=retry_after
     )
 
 

@@ -38,6 +38,73 @@ MOST_REQUESTS = 100
 _MANY = "requests"
 
 
+class _HttpRequest:
+    """A request to one of the routes for join links: what its response and its event need.
+
+    Args:
+        application: the app, with valid or invalid settings.
+        headers: the request's headers, by name in any case.
+    """
+
+    def __init__(self, application: Application, headers: Mapping[str, str]) -> None:
+        self._application = application
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.client_request_id = read_client_request_id(self.headers)
+        self.correlation = Correlation(request_id=make_request_id())
+        """For a request whose own id is not known."""
+        # Until the settings say how long a request may take, this only measures how long it takes.
+        self.deadline = Deadline(seconds=0)
+        self.caller_name: str | None = None
+        """The caller in events: an id, never a person's name or mail address."""
+
+    def authenticate(self) -> tuple[Services, Caller | None]:
+        """Start the deadline, and check the caller's token.
+
+        Returns:
+            The services and the caller. None: callers use function keys, which the host has
+            checked.
+
+        Raises:
+            SettingsInvalid: if the settings are invalid.
+            ServiceError: as in `SignIn.check`.
+        """
+        services = self._application.services()
+        self.deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
+        if services.sign_in is None:
+            self.caller_name = "key"
+            return services, None
+        caller = services.sign_in.check(self.headers, deadline=self.deadline)
+        self.caller_name = caller.name
+        return services, caller
+
+    def respond(self, outcome: Outcome, stats: RequestStats) -> HttpResponse:
+        """Make the response of an outcome, after its event and others that are due."""
+        self.emit(outcome, stats)
+        self._application.reports.emit_due()
+        return outcome_response(outcome, client_request_id=self.client_request_id)
+
+    def emit(self, outcome: Outcome, stats: RequestStats) -> None:
+        """Emit the event of an outcome."""
+        caller_name = self.caller_name
+        if isinstance(outcome.error, CallerForbidden):
+            caller_name = outcome.error.caller
+        event = telemetry.outcome_event(
+            "http",
+            outcome.error,
+            self.deadline,
+            stats,
+            request_id=outcome.request_id,
+            caller=caller_name,
+            client_request_id=self.client_request_id,
+        )
+        if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
+            self._application.reports.emit_refusal(
+                event
+            )  # anybody who finds the route can cause it
+        else:
+            telemetry.emit(event)
+
+
 def join_link(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
     """Answer `POST /api/join-link`: the result, or a problem. This raises nothing.
 
@@ -46,25 +113,20 @@ def join_link(application: Application, headers: Mapping[str, str], body: bytes)
         headers: the request's headers, by name in any case.
         body: the raw body.
     """
-    headers = {name.lower(): value for name, value in headers.items()}
-    client_request_id = read_client_request_id(headers)
-    correlation = Correlation(request_id=make_request_id())
-    deadline, stats, name = Deadline(seconds=0), RequestStats(), None
+    request, stats = _HttpRequest(application, headers), RequestStats()
     try:
-        services = application.services()
-        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        caller = _authenticate(services, headers, deadline)
-        name = _name(caller)
-        document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
+        services, caller = request.authenticate()
+        document = parse_body(strict_json.read, request.headers, body, most=MAX_BODY_BYTES)
     except Exception as error:  # noqa: BLE001 - every request gets a response
-        outcome = Outcome.of(correlation, error)
-    else:
-        correlation = Correlation.of(document, default_request_id=correlation.request_id)
-        outcome = services.resolver.attempt(
-            document, correlation, deadline=deadline, stats=stats, caller=caller
-        )
-    _emit(application, outcome, deadline, stats, caller=name, client_request_id=client_request_id)
-    return outcome_response(outcome, client_request_id=client_request_id)
+        return request.respond(Outcome.of(request.correlation, error), stats)
+    outcome = services.resolver.attempt(
+        document,
+        Correlation.of(document, default_request_id=request.correlation.request_id),
+        deadline=request.deadline,
+        stats=stats,
+        caller=caller,
+    )
+    return request.respond(outcome, stats)
 
 
 def join_links(application: Application, headers: Mapping[str, str], body: bytes) -> HttpResponse:
@@ -78,28 +140,14 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         headers: the request's headers, by name in any case.
         body: the raw body.
     """
-    headers = {name.lower(): value for name, value in headers.items()}
-    client_request_id = read_client_request_id(headers)
-    deadline, name = Deadline(seconds=0), None
+    request = _HttpRequest(application, headers)
     try:
-        services = application.services()
-        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        caller = _authenticate(services, headers, deadline)
-        name = _name(caller)
+        services, caller = request.authenticate()
         documents = _check_envelope(
-            *parse_body(_read_many, headers, body, most=MAX_BODY_BYTES_OF_MANY)
+            *parse_body(_read_many, request.headers, body, most=MAX_BODY_BYTES_OF_MANY)
         )
     except Exception as error:  # noqa: BLE001 - as above
-        outcome = Outcome.of(Correlation(request_id=make_request_id()), error)
-        _emit(
-            application,
-            outcome,
-            deadline,
-            RequestStats(),
-            caller=name,
-            client_request_id=client_request_id,
-        )
-        return outcome_response(outcome, client_request_id=client_request_id)
+        return request.respond(Outcome.of(request.correlation, error), RequestStats())
     attempts = [
         Attempt(
             document=document,
@@ -108,19 +156,13 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
         )
         for document in documents
     ]
-    outcomes = services.resolver.attempt_all(attempts, deadline=deadline, caller=caller)
+    outcomes = services.resolver.attempt_all(attempts, deadline=request.deadline, caller=caller)
     for each, outcome in zip(attempts, outcomes, strict=True):
-        _emit(
-            application,
-            outcome,
-            deadline,
-            each.stats,
-            caller=name,
-            client_request_id=client_request_id,
-        )
+        request.emit(outcome, each.stats)
+    application.reports.emit_due()
     results: list[Json] = [_result(outcome) for outcome in outcomes]
-    answer = json_response(200, {"results": results}, client_request_id=client_request_id)
-    return with_claims_challenge(answer, outcomes)
+    response = json_response(200, {"results": results}, client_request_id=request.client_request_id)
+    return with_claims_challenge(response, outcomes)
 
 
 def request_join_link(
@@ -137,68 +179,61 @@ def request_join_link(
     """
     from shared.queues import messages  # noqa: PLC0415 - the other routes do not need it
 
-    headers = {name.lower(): value for name, value in headers.items()}
-    client_request_id = read_client_request_id(headers)
-    correlation = Correlation(request_id=make_request_id())
-    deadline, name = Deadline(seconds=0), None
+    request = _HttpRequest(application, headers)
+    correlation = request.correlation
     try:
-        services = application.services()
-        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        caller = _authenticate(services, headers, deadline)
-        name = _name(caller)
+        services, caller = request.authenticate()
         if caller is not None:
             authorize_for_later(caller)
-        document = parse_body(strict_json.read, headers, body, most=MAX_BODY_BYTES)
+        document = parse_body(strict_json.read, request.headers, body, most=MAX_BODY_BYTES)
         correlation = Correlation.of(document, default_request_id=correlation.request_id)
         _check_for_later(document, correlation.request_id)
         message = messages.write_request(
             document.value,
             request_id=correlation.request_id,
-            caller=name,
-            traceparent=read_traceparent(headers),
+            caller=request.caller_name,
+            traceparent=read_traceparent(request.headers),
         )
-        services.queues.send(REQUESTS, message, deadline=deadline)
+        services.queues.send(REQUESTS, message, deadline=request.deadline)
     except Exception as error:  # noqa: BLE001 - as above
-        outcome = Outcome.of(correlation, error)
-        stats = RequestStats()
-        _emit(
-            application, outcome, deadline, stats, caller=name, client_request_id=client_request_id
-        )
-        return outcome_response(outcome, client_request_id=client_request_id)
+        return request.respond(Outcome.of(correlation, error), RequestStats())
     telemetry.emit(
         Event(
             event="join_link.accepted",
             trigger="http",
-            caller=name,
-            duration_ms=deadline.elapsed_ms(),
+            caller=request.caller_name,
+            duration_ms=request.deadline.elapsed_ms(),
             request_id=correlation.request_id,
-            client_request_id=client_request_id,
+            client_request_id=request.client_request_id,
         )
     )
+    application.reports.emit_due()
     return json_response(
-        202, {"requestId": correlation.request_id}, client_request_id=client_request_id
+        202,
+        {"requestId": correlation.request_id},
+        client_request_id=request.client_request_id,
     )
 
 
 def connection(application: Application, headers: Mapping[str, str]) -> HttpResponse:
     """Answer `GET /api/connection`: 200 for a caller who may use the other routes.
 
-    Power Automate calls it to test a connection. It calls no other service and logs no event. This
-    raises nothing.
+    Power Automate calls it to test a connection. It calls no other service, and logs no event of
+    its own. This raises nothing.
 
     Args:
         application: the app, with valid or invalid settings.
         headers: the request's headers, by name in any case.
     """
-    headers = {name.lower(): value for name, value in headers.items()}
-    client_request_id = read_client_request_id(headers)
+    application.reports.emit_due()
+    request = _HttpRequest(application, headers)
     try:
-        services = application.services()
-        deadline = Deadline(seconds=services.settings.graph_timeout_seconds)
-        _authenticate(services, headers, deadline)
+        request.authenticate()
     except Exception as error:  # noqa: BLE001 - as above
-        return problem_response(to_service_error(error), client_request_id=client_request_id)
-    return json_response(200, {}, client_request_id=client_request_id)
+        return problem_response(
+            to_service_error(error), client_request_id=request.client_request_id
+        )
+    return json_response(200, {}, client_request_id=request.client_request_id)
 
 
 def health(application: Application) -> HttpResponse:
@@ -225,47 +260,6 @@ def _places(invalid: Mapping[str, Iterable[FieldError]]) -> Json:
         {"name": name, "places": [field_error.pointer for field_error in field_errors]}
         for name, field_errors in invalid.items()
     ]
-
-
-def _emit(
-    application: Application,
-    outcome: Outcome,
-    deadline: Deadline,
-    stats: RequestStats,
-    *,
-    caller: str | None,
-    client_request_id: str | None,
-) -> None:
-    if isinstance(outcome.error, CallerForbidden):
-        caller = outcome.error.caller
-    event = telemetry.outcome_event(
-        "http",
-        outcome.error,
-        deadline,
-        stats,
-        request_id=outcome.request_id,
-        caller=caller,
-        client_request_id=client_request_id,
-    )
-    if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
-        application.reports.emit_refusal(event)  # anybody who finds the route can cause these
-    else:
-        telemetry.emit(event)
-        application.reports.emit_due()
-
-
-def _name(caller: Caller | None) -> str:
-    """Give the caller's name in events: an id, never a person's name or mail address."""
-    return "key" if caller is None else caller.name
-
-
-def _authenticate(
-    services: Services, headers: Mapping[str, str], deadline: Deadline
-) -> Caller | None:
-    """Check the caller's token. None: callers use function keys, which the host has checked."""
-    if services.sign_in is None:
-        return None
-    return services.sign_in.check(headers, deadline=deadline)
 
 
 def _check_for_later(document: Document, request_id: str) -> None:

@@ -53,6 +53,7 @@ class MessageProcessor(ABC):
         Raises:
             MessageNotCompleted: if the host must give the message again.
         """
+        self._services.reports.emit_due()
         try:
             self._try_once(draw)
         except Exception as error:  # noqa: BLE001 - a message on its last delivery must not be lost
@@ -67,6 +68,7 @@ class MessageProcessor(ABC):
         Raises:
             MessageNotCompleted: if that failed. The host must give the message again.
         """
+        self._services.reports.emit_due()
         try:
             self._dead_letter(reason, error)
         except Exception as fault:  # noqa: BLE001 - the exception for the host must quote nothing

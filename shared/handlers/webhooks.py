@@ -1,8 +1,9 @@
 """The webhook route, without azure.functions: a booking system's request in, a response out.
 
 The steps: check the size, check the signature of the raw bytes, decode, check the source's
-conditions, map, queue. After a valid signature there is no 4xx, because some senders switch off a
-webhook after one. An event that cannot be used is accepted, and its error goes to the result queue.
+conditions, map, queue. An event with a valid signature that cannot be used is accepted, and its
+error goes to the result queue, because some senders switch off a webhook after a 4xx. The only 4xx
+after a valid signature is the 413 for a list of too many events.
 """
 
 import hashlib
@@ -60,10 +61,10 @@ _NOT_RECENT = "inline_not_recent"
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Reply:
     """The response to the sender, and the events for the log."""
 
-    answer: HttpResponse
+    response: HttpResponse
     events: tuple[Event, ...]
 
 
@@ -111,8 +112,8 @@ class _Ignored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _WebhookRequest:
-    """The HTTP request, with header names in lower case."""
+class _IncomingWebhook:
+    """The HTTP request of a sender that may be anybody, with header names in lower case."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -139,35 +140,38 @@ def receive(
         now: seconds since the epoch.
     """
     headers = {name.lower(): value for name, value in headers.items()}
-    webhook = _WebhookRequest(
+    webhook = _IncomingWebhook(
         headers=headers,
         body=body,
         deadline=Deadline(seconds=ANSWER_SECONDS),
         client_request_id=read_client_request_id(headers),
         now=now,
     )
-    name: str | None = None
+    configured: str | None = None
+    authenticated: str | None = None
     try:
         services = application.services()
-        name = source if _is_configured(services, source) else None
-        ending = _receive(services, source, webhook)
+        configured = source if _is_configured(services, source) else None
+        verified, id_seed = _verify(services, source, webhook)
+        authenticated = source
+        reply = _reply(verified, id_seed)
     except Exception as error:  # noqa: BLE001 - the sender gets a response, and tries again
-        ending = _refusal(error, webhook)
-    for event in ending.events:
-        known = replace(
+        reply = _refusal(error, webhook)
+    for event in reply.events:
+        completed = replace(
             event,
             trigger="webhook",
-            source=name,
-            caller=None if event.event == _REFUSED else name,
+            source=configured,
+            caller=authenticated,
             duration_ms=webhook.deadline.elapsed_ms(),
             client_request_id=webhook.client_request_id,
         )
-        if event.event == _REFUSED:
-            application.reports.emit_refusal(known)  # anybody who finds the route can cause these
+        if authenticated is None:
+            application.reports.emit_refusal(completed)  # anybody who finds the route can cause it
         else:
-            telemetry.emit(known)
+            telemetry.emit(completed)
     application.reports.emit_due()
-    return ending.answer
+    return reply.response
 
 
 def _is_configured(services: Services, name: str) -> bool:
@@ -175,7 +179,21 @@ def _is_configured(services: Services, name: str) -> bool:
     return name in sources.valid or name in sources.invalid
 
 
-def _receive(services: Services, name: str, webhook: _WebhookRequest) -> _Outcome:
+def _verify(
+    services: Services, name: str, webhook: _IncomingWebhook
+) -> "tuple[_VerifiedWebhook, str | bytes]":
+    """Check the size, the source and the signature.
+
+    Returns:
+        The verified webhook, and what its request id is made from: the delivery's id where the
+        signature covers one, else the body.
+
+    Raises:
+        PayloadTooLarge: if the body is too long.
+        SettingsInvalid: if the source is not set up correctly.
+        SignatureInvalid: if there is no such source, or the signature is not valid.
+        SecretsUnavailable: if there is no secret to check it with.
+    """
     if len(webhook.body) > MAX_BODY_BYTES:
         raise errors.PayloadTooLarge(f"The body is longer than {MAX_BODY_BYTES:,} bytes.")
     sources = services.sources or Sources()
@@ -186,22 +204,27 @@ def _receive(services: Services, name: str, webhook: _WebhookRequest) -> _Outcom
         raise SignatureInvalid(_UNKNOWN_SOURCE)
     signed_id = _authenticate(services, source, webhook)
     verified = _VerifiedWebhook(services=services, source=source, webhook=webhook)
-    identity = webhook.body if signed_id is None else signed_id
+    return verified, webhook.body if signed_id is None else signed_id
+
+
+def _reply(verified: "_VerifiedWebhook", id_seed: str | bytes) -> _Reply:
+    """Read the event or the list of events, and queue or answer it."""
+    webhook = verified.webhook
     taken: _Request | _Ignored
     try:
         payload = mapping.decode(webhook.headers.get("content-type", ""), webhook.body)
     except BodyUndecodable as error:
-        taken = verified.undecodable(identity, str(error))
+        taken = verified.undecodable(id_seed, str(error))
     else:
         if isinstance(payload, list):
             return _answer_list(verified, payload)
-        taken = verified.read(payload, identity)
+        taken = verified.read(payload, id_seed)
     if isinstance(taken, _Ignored):
-        return _Outcome(_accepted(webhook, taken.members), (taken.event,))
+        return _Reply(_accepted(webhook, taken.members), (taken.event,))
     return _answer(verified, taken)
 
 
-def _authenticate(services: Services, source: Source, webhook: _WebhookRequest) -> str | None:
+def _authenticate(services: Services, source: Source, webhook: _IncomingWebhook) -> str | None:
     """Check the signature. If the cached secrets do not fit, read newer ones and check again.
 
     Returns:
@@ -230,21 +253,21 @@ class _VerifiedWebhook:
 
     services: Services
     source: Source
-    webhook: _WebhookRequest
+    webhook: _IncomingWebhook
 
-    def read(self, payload: Json, identity: str | bytes) -> _Request | _Ignored:
+    def read(self, payload: Json, id_seed: str | bytes) -> _Request | _Ignored:
         """Read a booking event. If it makes no request, its error goes to the result queue.
 
         Args:
             payload: the event.
-            identity: makes the request id, unless the mapping finds a delivery id.
+            id_seed: what the request id is made from, unless the mapping finds a delivery id.
         """
         mapper = self.source.mapper
         if (condition := mapper.failed_condition(payload)) is not None:
             detail = f"The event is not for this app: the source's condition {condition} decides."
             return _Ignored(reason="not_for_us", detail=detail, notes=(condition,))
         booking = mapper.read(payload)
-        request_id = _request_id(self.source.name, booking.delivery_id or identity)
+        request_id = _request_id(self.source.name, booking.delivery_id or id_seed)
         document = Document({"requestId": request_id, **booking.members})
         correlation = Correlation.of(document, default_request_id=request_id)
         try:
@@ -268,12 +291,12 @@ class _VerifiedWebhook:
         Without a delivery id, the content makes its request id, because the same event may come
         again in another list.
         """
-        identity = json.dumps(item, sort_keys=True)
+        id_seed = json.dumps(item, sort_keys=True)
         if not isinstance(item, dict):
-            return self.undecodable(identity, "is no JSON object")
-        return self.read(item, identity)
+            return self.undecodable(id_seed, "is no JSON object")
+        return self.read(item, id_seed)
 
-    def undecodable(self, identity: str | bytes, why: str) -> _Ignored:
+    def undecodable(self, id_seed: str | bytes, why: str) -> _Ignored:
         """Publish the error of an event that cannot be read."""
         if not self.webhook.body:
             notes = _what_an_empty_body_means(self.webhook)
@@ -282,7 +305,7 @@ class _VerifiedWebhook:
             f"What the booking system posted cannot be read: it {why}.",
             fix="Look at what the booking system sends, and at a template that it may use for it.",
         )
-        correlation = Correlation(request_id=_request_id(self.source.name, identity))
+        correlation = Correlation(request_id=_request_id(self.source.name, id_seed))
         return self._failed("undecodable", error, correlation)
 
     def is_recent(self, request: _Request) -> bool:
@@ -334,7 +357,7 @@ def _missing(what: str, source: Source) -> MeetingMissing:
     )
 
 
-def _answer(verified: _VerifiedWebhook, request: _Request) -> _Outcome:
+def _answer(verified: _VerifiedWebhook, request: _Request) -> _Reply:
     """Reply with the link if the source has `reply: inline` and Graph gives it, else queue."""
     webhook, event = verified.webhook, request.event
     if verified.source.replies_inline and not verified.is_recent(request):
@@ -360,17 +383,17 @@ def _answer(verified: _VerifiedWebhook, request: _Request) -> _Outcome:
         )
         if outcome.error is None:
             answer = outcome_response(outcome, client_request_id=webhook.client_request_id)
-            return _Outcome(answer, (tried,))
+            return _Reply(answer, (tried,))
         event = replace(tried, event=event.event)
     verified.enqueue(request)
     members: dict[str, Json] = {
         "status": "accepted",
         "requestId": request.correlation.request_id,
     }
-    return _Outcome(_accepted(webhook, members), (event,))
+    return _Reply(_accepted(webhook, members), (event,))
 
 
-def _answer_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Outcome:
+def _answer_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Reply:
     """Read each booking event of a list, and queue its request."""
     if len(items) > MOST_EVENTS:
         raise errors.PayloadTooLarge(
@@ -386,27 +409,27 @@ def _answer_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Outcome:
         members = ignored[0].members
         members.pop("requestId", None)
     members["requestIds"] = [each.event.request_id for each in taken]
-    return _Outcome(_accepted(verified.webhook, members), tuple(each.event for each in taken))
+    return _Reply(_accepted(verified.webhook, members), tuple(each.event for each in taken))
 
 
-def _accepted(webhook: _WebhookRequest, members: Mapping[str, Json]) -> HttpResponse:
+def _accepted(webhook: _IncomingWebhook, members: Mapping[str, Json]) -> HttpResponse:
     return json_response(202, members, client_request_id=webhook.client_request_id)
 
 
-def _refusal(error: Exception, webhook: _WebhookRequest) -> _Outcome:
+def _refusal(error: Exception, webhook: _IncomingWebhook) -> _Reply:
     known = to_service_error(error)
     note = known.cause
     if isinstance(known, SignatureInvalid):
         note = " ".join([known.detail, *_what_an_empty_body_means(webhook)])
         # The same response for all, so that it shows neither the failure nor which sources exist.
         known = SignatureInvalid("The request does not carry a valid signature of this source.")
-    return _Outcome(
+    return _Reply(
         problem_response(known, client_request_id=webhook.client_request_id),
         (Event(event=_REFUSED, code=known.code, note=note),),
     )
 
 
-def _what_an_empty_body_means(webhook: _WebhookRequest) -> tuple[str, ...]:
+def _what_an_empty_body_means(webhook: _IncomingWebhook) -> tuple[str, ...]:
     """Say why a body is empty. Without Content-Length the host passes no body on."""
     if webhook.body:
         return ()
@@ -414,7 +437,7 @@ def _what_an_empty_body_means(webhook: _WebhookRequest) -> tuple[str, ...]:
     return ("body_without_content_length" if lost else "body_empty",)
 
 
-def _request_id(source: str, identity: str | bytes) -> str:
+def _request_id(source: str, id_seed: str | bytes) -> str:
     """Make the request id of an event. It is the same if the event comes again."""
-    named = identity if isinstance(identity, bytes) else identity.encode("utf-8", "replace")
+    named = id_seed if isinstance(id_seed, bytes) else id_seed.encode("utf-8", "replace")
     return f"{source}-{hashlib.sha256(named).hexdigest()[:32]}"

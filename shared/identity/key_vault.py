@@ -103,7 +103,7 @@ class SecretStore:
         except FetchFailed as failure:
             if known is None or not serves:
                 raise SecretsUnavailable(
-                    "Key Vault did not give the webhook's secret.",
+                    "Key Vault did not give the secret.",
                     fix="Check KEY_VAULT_URI, and that the app's identity is Key Vault Secrets "
                     "User on the vault.",
                     cause=failure.reason,

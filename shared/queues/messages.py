@@ -420,7 +420,7 @@ def _write_alternatives(alternatives: Alternatives) -> str:
 def _read_alternatives(envelope: Mapping[str, Json]) -> Alternatives:
     """Read a request's alternatives from the app's own envelope."""
     text = envelope.get("alternatives")
-    if envelope.get("type") != REQUESTED or not isinstance(text, str):
+    if not _is_ours(envelope) or not isinstance(text, str):
         return ()
     try:
         alternatives = strict_json.read(text.encode()).value

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from dev.booking_systems import SECRETS, sign_as_calcom
+from shared.webhooks.presets import PRESETS
 from tests.integration.app_under_test import RESULTS, App, LogWatch
 from tests.integration.conftest import running_app
 from tests.unit import bookings
@@ -20,10 +21,7 @@ from tests.unit.bookings import Case, Place
 
 SECRET = SECRETS["webhook-calcom"]
 SOURCES = {
-    **{
-        name: {"preset": name, "secret": "webhook-calcom"}
-        for name in ("calcom", "calendly", "msbookings")
-    },
+    **{name: {"preset": name, "secret": "webhook-calcom"} for name in PRESETS},
     **{
         f"{name}-inline": {
             "preset": name,

@@ -403,6 +403,10 @@ def test_a_graph_that_rejects_every_token_costs_no_exchange_for_each_call(
         (503, "identity_unavailable")
     }
     assert exchanges(app) == 2
+    told = f"{answers[0].json()['detail']} {answers[0].json()['fix']}"
+    assert "on your behalf" in told
+    assert "Sign in again" in told
+    assert "the app's token" not in told
 
 
 CLAIMS = '{"access_token":{"capolids":{"essential":true,"values":["da9d1d9d"]}}}'

@@ -17,6 +17,24 @@ def test_the_graph_version_is_a_setting(fresh_app: FreshApp) -> None:
     assert app.run.graph.calls[0].request.target.startswith("/beta/users/")
 
 
+def test_an_app_that_gets_only_queue_messages_tells_of_a_faulty_source(
+    fresh_app: FreshApp,
+) -> None:
+    """The message is worked on, and its invocation tells."""
+    app = fresh_app({"WEBHOOK_SOURCES": json.dumps({"faulty": {"preset": "none", "secret": "s"}})})
+    request = app.request()
+
+    app.enqueue(request)
+
+    assert app.result(request["requestId"])["data"]["virtualAppointmentJoinWebUrl"]
+    told = [
+        json.loads(line.message)["source"]
+        for line in app.run.host.logs
+        if '"event":"settings.invalid"' in line.message
+    ]
+    assert told == ["faulty"]
+
+
 def test_with_invalid_settings_the_app_loads_says_so_and_leaves_messages_alone(
     fresh_app: FreshApp,
 ) -> None:

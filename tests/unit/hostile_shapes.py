@@ -28,6 +28,7 @@ from shared.core.deadline import Deadline
 from shared.core.errors import GraphUnavailable
 from shared.handlers import join_links, queue_messages, webhooks
 from shared.identity.key_vault import SecretStore
+from shared.webhooks.presets import PRESETS
 from tests.unit.memory_queues import START, MemoryQueues, ResolverOfOneMind, delivery
 
 type Shape = Callable[[int], bytes]
@@ -51,7 +52,7 @@ _CALENDLY = (
     '{"event":"invitee.created","payload":{"scheduled_event":{"location":'
     '{"type":"microsoft_teams_conference"'
 )
-_EVENTS_OF_SOURCES = {
+EVENTS_OF_SOURCES = {
     "calcom": ("calcom", f'{_CALCOM},"url":{_HERE}}}}}}}'),
     "calcom, calendars": ("calcom", f'{_CALCOM}}},"destinationCalendar":{_HERE}}}}}'),
     "calcom, team": ("calcom", f'{_CALCOM}}},"team":{{"members":{_HERE}}}}}}}'),
@@ -250,9 +251,8 @@ class _Resolver(ResolverOfOneMind):
 def ways() -> dict[str, Way]:
     """Make the ways in, of an app whose ways out are in memory."""
     scheme = {"type": "body-hmac", "header": "X-Sig", "encoding": "hex"}
-    presets = ("calcom", "calendly", "msbookings", "standard")
     sources: dict[str, dict[str, object]] = {
-        **{name: {"preset": name, "scheme": scheme, "secret": "s"} for name in presets},
+        **{name: {"preset": name, "scheme": scheme, "secret": "s"} for name in PRESETS},
         **{
             name: {"mapping": mapping, "scheme": scheme, "secret": "s"}
             for name, mapping in _MAPPINGS.items()
@@ -293,7 +293,7 @@ def ways() -> dict[str, Way]:
         "a list of events": partial(webhook, "everything", json_type["Content-Type"], _HERE),
         **{
             f"webhooks/{name}": partial(webhook, source, json_type["Content-Type"], event)
-            for name, (source, event) in _EVENTS_OF_SOURCES.items()
+            for name, (source, event) in EVENTS_OF_SOURCES.items()
         },
     }
 

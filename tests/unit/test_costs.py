@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from tests.unit.hostile_shapes import KIB, SHAPES, dear, steps, ways
+from shared.webhooks.presets import PRESETS
+from tests.unit.hostile_shapes import EVENTS_OF_SOURCES, KIB, SHAPES, dear, steps, ways
 from tests.unit.memory_queues import make_request
 
 WAYS = ways()
@@ -19,6 +20,11 @@ KINDS = (
     *("many longer objects", "many faults", "deep objects"),
 )
 """One of each kind: the rest is for the slow check."""
+
+
+def test_each_preset_has_an_event_with_the_place_of_a_body() -> None:
+    """Else its expressions would be left out of what follows."""
+    assert {source for source, _ in EVENTS_OF_SOURCES.values()} >= PRESETS.keys()
 
 
 @pytest.mark.parametrize("way", WAYS)

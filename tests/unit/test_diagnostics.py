@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.app import Application
 from shared.core import strict_json
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import InvalidRequest, MeetingNotFound
@@ -276,8 +277,8 @@ def test_wrong_ids_are_accepted_and_judged_by_the_checks() -> None:
 
 def test_the_pages_policy_fits_its_script_and_style() -> None:
     """One inline script and style, no inline attributes, and nothing from elsewhere."""
-    html = api.page().body.decode()
-    policy = api.page().headers["Content-Security-Policy"]
+    html = api.page(Application({})).body.decode()
+    policy = api.page(Application({})).headers["Content-Security-Policy"]
 
     assert len(re.findall("<script", html)) == len(re.findall("<script>", html)) == 1
     assert len(re.findall("<style", html)) == len(re.findall("<style>", html)) == 1
@@ -290,7 +291,7 @@ def test_the_pages_policy_fits_its_script_and_style() -> None:
 
 def test_no_field_of_the_page_has_a_name() -> None:
     """So that no browser can put a value into the address bar."""
-    html = api.page().body.decode()
+    html = api.page(Application({})).body.decode()
 
     assert html.count("<input") == 3
     assert not re.search(r"<input[^>]*\sname=", html)
@@ -299,4 +300,4 @@ def test_no_field_of_the_page_has_a_name() -> None:
 def test_the_page_names_the_function_whose_key_it_asks_for() -> None:
     """By its name in function_app.py."""
     assert '@app.function_name("diagnostics")' in (ROOT / "function_app.py").read_text("utf-8")
-    assert "<b>diagnostics</b>" in api.page().body.decode()
+    assert "<b>diagnostics</b>" in api.page(Application({})).body.decode()

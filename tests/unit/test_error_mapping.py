@@ -1,6 +1,8 @@
 """Graph's error responses and their codes: each row, and each status without a known text."""
 
+import inspect
 import json
+import re
 from email.utils import formatdate
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import errors
+from shared.graph import error_mapping
 from shared.graph.error_mapping import (
     Operation,
     Refusal,
@@ -121,6 +124,20 @@ def test_each_known_response_leads_to_its_code(
 ) -> None:
     """By status and error code, and by the message where nothing else differs."""
     assert code_of(status, graph_body(graph_code, message), operation=operation) == code
+
+
+def test_each_code_that_the_table_gives_has_a_row_here() -> None:
+    """Among the rows for the app, those for a person, or those for a plain status."""
+    parts = (
+        to_error,
+        error_mapping._unavailable,
+        error_mapping._forbidden,
+        error_mapping._forbidden_to_person,
+    )
+    source = "".join(map(inspect.getsource, parts))
+    given_codes = {getattr(errors, name).code for name in re.findall(r"errors\.(\w+)\(", source)}
+    rows = {row[-1] for row in [*ROWS, *FALLBACKS, *TO_PERSONS]}
+    assert given_codes <= rows
 
 
 FALLBACKS = [

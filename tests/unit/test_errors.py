@@ -1,7 +1,10 @@
 """The tree of errors: each code, with its HTTP status and its rule on the queue."""
 
+import re
+
 import pytest
 
+from shared.core import errors
 from shared.core.errors import CODES, InvalidRequest, Retry, ServiceError
 from shared.core.strict_json import FieldError
 
@@ -44,6 +47,19 @@ CONTRACT = {
 def test_the_codes_are_those_of_the_contract() -> None:
     """With their HTTP status and retry rule."""
     assert {code: (kind.status, kind.retry) for code, kind in CODES.items()} == CONTRACT
+
+
+@pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())
+def test_each_error_is_in_the_tree_of_the_modules_docstring(kind: type[ServiceError]) -> None:
+    """With its base class above it, or on its own."""
+    tree = errors.__doc__ or ""
+    assert re.search(rf"\b{kind.__name__}\b", tree)
+    base = kind.__base__
+    assert base is not None
+    if base is not ServiceError:
+        branch = re.search(rf"^├── {base.__name__}\b.*\n((?:│.*\n)+)", tree, re.MULTILINE)
+        assert branch is not None
+        assert re.search(rf"\b{kind.__name__}\b", branch[1])
 
 
 @pytest.mark.parametrize("kind", CODES.values(), ids=CODES.keys())

@@ -404,6 +404,14 @@ def test_malformed_alternatives_are_ignored(text: object) -> None:
     assert (incoming.alternatives, incoming.document.value) == ((), REQUEST)
 
 
+@pytest.mark.parametrize("change", [{"version": None}, {"type": "another"}])
+def test_alternatives_are_read_only_from_the_apps_own_envelope(change: dict[str, object]) -> None:
+    """It has the app's type and version, as for the caller, the source and the history."""
+    text = messages.write_request(REQUEST, request_id="r", alternatives=ALTERNATIVES)
+    event = {name: value for name, value in (json.loads(text) | change).items() if value}
+    assert decode(as_json(event)).alternatives == ()
+
+
 def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
     """The text around it may be about a patient, and long."""
     short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"

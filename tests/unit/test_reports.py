@@ -1,10 +1,27 @@
 """How often invalid settings and refusals are logged."""
 
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from shared.app import Application
 from shared.core.telemetry import FAULTS_SECONDS, REFUSALS_SECONDS, Event, Reports
+from shared.diagnostics import api
+from shared.handlers import deliveries, join_links, queue_messages, webhooks
 from tests.unit.events import emitted
 from tests.unit.fake_identity import Clock
+from tests.unit.memory_queues import (
+    START,
+    MemoryQueues,
+    ResolverOfOneMind,
+    as_bytes,
+    delivery,
+    make_request,
+)
 
 FAULT = Event(
     event="settings.invalid", code="settings_invalid", note="GRAPH_VERSION: Must be v1.0."
@@ -114,3 +131,58 @@ def test_counted_refusals_are_logged_by_the_next_invocation(
         clock.now += REFUSALS_SECONDS
 
     assert occurrences(caplog) == [1, 1]
+
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUEST = as_bytes(make_request())
+FUNCTIONS: dict[str, Callable[[Application], object]] = {
+    "join_link": lambda app: join_links.join_link(app, {}, REQUEST),
+    "join_links": lambda app: join_links.join_links(app, {}, b'{"requests":[]}'),
+    "request_join_link": lambda app: join_links.request_join_link(app, {}, REQUEST),
+    "connection": lambda app: join_links.connection(app, {}),
+    "webhooks": lambda app: webhooks.receive(app, "unknown", {}, b"{}"),
+    "health": join_links.health,
+    "diagnostics": lambda app: api.run(app, {}, b"{"),
+    "diagnostics_page": api.page,
+    "join_link_requests": lambda app: queue_messages.process(
+        app.services(), delivery(REQUEST), now=lambda: START
+    ),
+    "join_link_requests_poison": lambda app: queue_messages.process_poison(
+        app.services(), delivery(REQUEST), now=lambda: START
+    ),
+    "join_link_deliveries": lambda app: deliveries.process(
+        app.services(), delivery(b"{}"), now=lambda: START
+    ),
+    "join_link_deliveries_poison": lambda app: deliveries.process_poison(
+        app.services(), delivery(b"{}"), now=lambda: START
+    ),
+}
+
+
+def test_every_function_is_in_the_table() -> None:
+    """Whatever an app is used for, an invocation of that tells of the faults."""
+    source = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    assert FUNCTIONS.keys() == set(re.findall(r'@app\.function_name\("(\w+)"\)', source))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_first_invocation_of_any_function_tells_of_a_faulty_source(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An app may get nothing but queue messages."""
+    caplog.set_level("INFO")
+    application = Application(
+        {
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "KEY_VAULT_URI": "https://unused.vault.azure.net",
+            "WEBHOOK_SOURCES": json.dumps({"faulty": {"preset": "unknown", "secret": "s"}}),
+        }
+    )
+    application._services = replace(
+        application.services(), queues=MemoryQueues(), resolver=ResolverOfOneMind()
+    )
+
+    FUNCTIONS[name](application)
+
+    told = [event for event in emitted(caplog) if event["event"] == "settings.invalid"]
+    assert [event["source"] for event in told] == ["faulty"]

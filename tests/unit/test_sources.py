@@ -124,7 +124,7 @@ EXPECTED: dict[str, dict[str, Json]] = {
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
     """And what it finds makes a valid request."""
     mapper = preset(name).mapper

@@ -80,7 +80,7 @@ class MemorySecrets(SecretStore):
     def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:  # noqa: ARG002 - as it is
         """Give what is remembered."""
         if self.away:
-            raise SecretsUnavailable("Key Vault did not give the webhook's secret.")
+            raise SecretsUnavailable("Key Vault did not give the secret.")
         return self.values.get(name, ())
 
     def newer(self, name: str, *, seen: tuple[str, ...], deadline: Deadline) -> tuple[str, ...]:  # noqa: ARG002 - as it is
@@ -245,6 +245,7 @@ def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
     assert (event["event"], event["code"]) == ("webhook.refused", "signature_invalid")
     assert event["note"] == note
     assert event["source"] == (name if name in SOURCES else None)
+    assert event["caller"] is None
     assert "canary" not in caplog.text
     assert caplog.records[-1].levelname == "WARNING"
 
@@ -508,13 +509,31 @@ def test_a_list_that_cannot_be_queued_is_not_accepted(setup: Setup) -> None:
     assert setup.post([BOOKED, {**BOOKED, "delivery": "d-2"}]).status == 503
 
 
-def test_a_list_may_hold_a_hundred_events(setup: Setup) -> None:
-    """One more is refused before anything is queued."""
+def test_a_list_may_hold_a_hundred_events(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """One more is refused before anything is queued, and the event names the source as caller."""
     assert setup.post([BOOKED] * 100).status == 202
     setup.queues.written.clear()
+    caplog.clear()
+
     answer = setup.post([BOOKED] * 101)
+
     assert (answer.status, members(answer)["code"]) == (413, "payload_too_large")
     assert setup.queues.written == []
+    (event,) = emitted(caplog)
+    assert (event["event"], event["code"]) == ("webhook.refused", "payload_too_large")
+    assert (event["source"], event["caller"]) == ("own", "own")
+
+
+def test_each_refusal_after_a_valid_signature_has_its_own_event(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only those that anybody can cause share one."""
+    setup.queues.away.add(REQUESTS)
+    for _ in range(3):
+        assert setup.post().status == 503
+    events = emitted(caplog)
+    assert [event["caller"] for event in events] == ["own"] * 3
+    assert {event["code"] for event in events} == {"queue_unavailable"}
 
 
 def test_a_body_of_too_many_values_is_told_to_those_who_read_the_results(setup: Setup) -> None:
