@@ -405,7 +405,7 @@ def test_malformed_alternatives_are_ignored(text: object) -> None:
 
 
 @pytest.mark.parametrize("change", [{"version": None}, {"type": "another"}])
-def test_alternatives_are_read_only_from_the_apps_own_envelope(change: dict[str, object]) -> None:
+def test_alternatives_need_the_type_and_the_version_of_the_app(change: dict[str, object]) -> None:
     """It has the app's type and version, as for the caller, the source and the history."""
     text = messages.write_request(REQUEST, request_id="r", alternatives=ALTERNATIVES)
     event = {name: value for name, value in (json.loads(text) | change).items() if value}
