@@ -134,7 +134,7 @@ def test_each_code_that_the_table_gives_has_a_row_here() -> None:
         error_mapping._forbidden,
         error_mapping._forbidden_to_person,
     )
-    source = "".join(map(inspect.getsource, parts))
+    source = "".join(inspect.getsource(part) for part in parts)
     given_codes = {getattr(errors, name).code for name in re.findall(r"errors\.(\w+)\(", source)}
     rows = {row[-1] for row in [*ROWS, *FALLBACKS, *TO_PERSONS]}
     assert given_codes <= rows
