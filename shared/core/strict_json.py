@@ -88,14 +88,16 @@ class FieldErrors:
         return self.count
 
     def summary(self, subject: str) -> str:
-        """Say how many errors there are, and the first one.
+        """Say how many errors there are, what the first one is, and where the others are.
 
         Args:
             subject: what they are about, such as "the request".
         """
         count = "One thing is" if self.count == 1 else f"{self.count} things are"
         first = next(iter(self))
-        return f"{count} wrong with {subject}. {first.pointer or 'The whole'}: {first.detail}"
+        place = f"{first.pointer}: " if first.pointer else ""
+        others = "" if self.count == 1 else " See `errors` for the others."
+        return f"{count} wrong with {subject}. {place}{first.detail}{others}"
 
 
 def pointer(*names: str | int) -> str:

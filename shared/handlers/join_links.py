@@ -297,7 +297,7 @@ def _check_envelope(envelope: Document, parts: list[object] | None) -> list[Docu
             errors.add(f"Holds {len(parts):,} requests; at most {MOST_REQUESTS} fit.", _MANY)
     if errors or parts is None:
         raise InvalidRequest(
-            errors.summary("the whole"),
+            errors.summary("the list of requests"),
             fix="Correct what `errors` lists and send the requests again; none was tried.",
             field_errors=errors,
         )

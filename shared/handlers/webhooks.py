@@ -341,20 +341,19 @@ class _VerifiedWebhook:
             caller=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
         )
-        return _Ignored(reason=reason, detail=error.detail, request_id=correlation.request_id)
+        detail = error.detail
+        if isinstance(error, MeetingMissing):  # the sender may be able to do what the fix says
+            detail = f"{error.detail} {error.fix}"
+        return _Ignored(reason=reason, detail=detail, request_id=correlation.request_id)
 
 
 def _missing(what: str, source: Source) -> MeetingMissing:
     if what == "organizer":
         return MeetingMissing(
             "The booking names no organizer, and its Teams link does not either.",
-            fix="Give the source a mapping for the organizer, or a defaultUserId.",
+            fix=source.organizer_missing,
         )
-    return MeetingMissing(
-        "The booking names no Teams meeting: its Teams link was not there when the booking system "
-        "posted.",
-        fix=source.link_missing,
-    )
+    return MeetingMissing("The booking names no Teams meeting.", fix=source.link_missing)
 
 
 def _answer(verified: _VerifiedWebhook, request: _Request) -> _Reply:

@@ -39,6 +39,7 @@ _MOST_TEXTS = 6
 _MOST_QUOTES = 3
 """How often a JSON text may be quoted as a JSON string."""
 _UNREADABLE = "is no JSON object, no list of them and no form"
+_EMPTY_LIST = "is an empty list"
 _TOO_MANY = f"holds more than {_MOST_VALUES:,} values"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
@@ -213,10 +214,12 @@ def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
         return _decode_form(body)
     value = _decode_json(body)
     if isinstance(value, list):
+        if not value:
+            raise BodyUndecodable(_EMPTY_LIST)
         value = [_unquoted(item) for item in value]
         if strict_json.extent(value, most=_MOST_VALUES)[0] > _MOST_VALUES:
             raise BodyUndecodable(_TOO_MANY)
-    if isinstance(value, dict) or (isinstance(value, list) and value):
+    if isinstance(value, dict | list):
         return value
     raise BodyUndecodable(_UNREADABLE)
 

@@ -132,5 +132,14 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
             "language": "data.language",
             "context": "data.context",
         },
+        "linkMissing": (
+            "Send the meeting in the event's `data`, as onlineMeetingId, joinWebUrl or "
+            "joinMeetingId, and give the corrected event another webhook-id."
+        ),
+        "organizerMissing": (
+            "Send the organizer in the event's `data`, as userId or as organizer (an e-mail "
+            "address), and give the corrected event another webhook-id. Or give the source a "
+            "defaultUserId."
+        ),
     },
 }

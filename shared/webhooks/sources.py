@@ -49,6 +49,9 @@ _LINK_MISSING = (
     "Look at the booking. If it has its Teams link by now, send the link and the organizer to "
     "POST /api/join-link or to the queue. If the event held the link, correct the source's mapping."
 )
+_ORGANIZER_MISSING = "Give the source a mapping for the organizer, or a defaultUserId."
+_ABOUT = {"linkMissing": MEETING_REFERENCES, "organizerMissing": ("userId", "organizer")}
+"""Which expressions of its preset each of these texts is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class Source:
         inline_seconds: How old an event may be, in seconds, to get the link in the response; None
             where the signature covers a time.
         link_missing: The fix where a booking for Teams has no Teams link.
+        organizer_missing: The fix where a booking for Teams names no organizer.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Source:
     replies_inline: bool
     inline_seconds: float | None
     link_missing: str
+    organizer_missing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ class _SourceReader(ConfigurationReader):
             replies_inline=self._replies_inline(merged, scheme, mapper),
             inline_seconds=None if scheme.says_when else TOLERANCE_SECONDS,
             link_missing=str(merged.get("linkMissing", _LINK_MISSING)),
+            organizer_missing=str(merged.get("organizerMissing", _ORGANIZER_MISSING)),
         )
 
     def _with_preset(self, given: Mapping[str, object]) -> Mapping[str, object]:
@@ -124,11 +130,13 @@ class _SourceReader(ConfigurationReader):
         if not isinstance(name, str) or name not in PRESETS:
             self._complain(f"Must be one of {', '.join(sorted(PRESETS))}.", "preset")
             name = "standard"  # with an unknown preset, missing members are not reported as well
-        preset = PRESETS[name]
-        mapping = {
-            **self._object(preset["mapping"]),
-            **self._object(given.get("mapping"), "mapping"),
+        own = self._object(given.get("mapping"), "mapping")
+        preset = {
+            member: value
+            for member, value in PRESETS[name].items()
+            if own.keys().isdisjoint(_ABOUT.get(member, ()))
         }
+        mapping = {**self._object(preset["mapping"]), **own}
         return {**preset, **given, "mapping": mapping}
 
     def _replies_inline(self, merged: Mapping[str, object], scheme: Scheme, mapper: Mapper) -> bool:

@@ -4,6 +4,7 @@ Run by generated_client.py in the generator's environment, with the folder that 
 the app's address, its keys, an organizer, a Teams link and the join link as arguments.
 """
 
+import json
 import sys
 
 folder, url, key, diagnostics_key, organizer, teams_link, expected_link = sys.argv[1:]
@@ -38,10 +39,10 @@ from join_link_client.models import (  # noqa: E402
 )
 
 
-def with_key(value: str) -> AuthenticatedClient:
+def with_key(value: str, base_url: str = url) -> AuthenticatedClient:
     """Make a client that sends a function key."""
     return AuthenticatedClient(
-        base_url=url,
+        base_url=base_url,
         token=value,
         prefix="",
         auth_header_name="x-functions-key",
@@ -68,9 +69,14 @@ def main() -> None:
     assert wrong.code is Code.INVALID_REQUEST
     assert wrong.errors, wrong
     assert wrong.errors[0].detail
-    missing = get_join_link.sync(client=client, body=nobody)
-    assert isinstance(missing, Problem), missing
-    assert (missing.status, missing.code) == (404, Code.USER_NOT_FOUND)
+    # A 404 is the app's, with a problem, or the host's, without a body. So the client leaves the
+    # body to its caller.
+    missing = get_join_link.sync_detailed(client=client, body=nobody)
+    assert (missing.status_code, missing.parsed) == (404, None)
+    problem = Problem.from_dict(json.loads(missing.content))
+    assert (problem.status, problem.code) == (404, Code.USER_NOT_FOUND)
+    astray = get_join_link.sync_detailed(client=with_key(key, f"{url}/no-such"), body=nobody)
+    assert (astray.status_code, astray.parsed, astray.content) == (404, None, b"")
 
     many = get_join_links.sync(client=client, body=JoinRequestList(requests=[meeting, nobody]))
     assert isinstance(many, JoinOutcomeList), many

@@ -156,5 +156,6 @@ def test_what_the_host_answers_has_no_body(document: Any) -> None:  # noqa: ANN4
         for operation in item.values():
             if operation.get("security") != []:
                 assert operation["responses"]["401"]["$ref"].endswith("/Unauthorized"), path
+                assert operation["responses"]["404"]["$ref"].endswith("/NotFound"), path
             if "500" in operation["responses"]:
                 assert operation["responses"]["500"]["$ref"].endswith("/Fault"), path

@@ -325,10 +325,23 @@ def test_the_number_of_field_errors_is_bounded() -> None:
 
 
 def test_the_detail_holds_the_number_of_errors_and_the_first_one() -> None:
-    """Power Automate shows only the detail."""
+    """And where the others are, because Power Automate shows only the detail."""
     with pytest.raises(InvalidRequest) as raised:
         parse({"userId": "anna", "onlineMeetingId": 7})
-    assert raised.value.detail.startswith("2 things are wrong with the request. /onlineMeetingId:")
+    assert raised.value.detail == (
+        "2 things are wrong with the request. /onlineMeetingId: Must be a string."
+        " See `errors` for the others."
+    )
+
+
+def test_the_detail_of_one_error_without_a_pointer_is_the_error_alone() -> None:
+    """There is no place to name, and no other error."""
+    with pytest.raises(InvalidRequest) as raised:
+        parse({"userId": "anna@clinic.example"})
+    assert raised.value.detail == (
+        "One thing is wrong with the request. Give exactly one of onlineMeetingId, joinWebUrl,"
+        " joinMeetingId; none is there."
+    )
 
 
 def test_a_context_fits_up_to_4_kib_of_utf_8() -> None:

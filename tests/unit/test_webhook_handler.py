@@ -431,11 +431,60 @@ def test_a_missing_link_is_told_with_what_to_do() -> None:
     setup.post({**BOOKED, "meeting": None})
 
     by_preset, in_general = (written.json["data"] for written in setup.queues.on(RESULTS))
-    assert "was not there when the booking system posted" in by_preset["detail"]
+    assert by_preset["detail"] == "The booking names no Teams meeting."
     assert by_preset["fix"].startswith("Calendly posts a booking once")
     assert in_general["fix"].startswith("Look at the booking.")
     for told in (by_preset, in_general):
         assert "POST /api/join-link" in told["fix"]
+
+
+@pytest.mark.parametrize(
+    ("event", "members_of_data"),
+    [
+        ({"type": "visit.booked"}, ["onlineMeetingId", "joinWebUrl", "joinMeetingId"]),
+        ({"userId": LINK.user_id, "joinWebUrl": SHORT}, ["onlineMeetingId", "joinWebUrl"]),
+        ({"data": {"joinWebUrl": SHORT}}, ["userId", "organizer"]),
+    ],
+    ids=["no data", "the members beside data", "no organizer"],
+)
+def test_a_sender_of_ones_own_is_told_which_members_of_data_are_missing(
+    event: dict[str, Any], members_of_data: list[str]
+) -> None:
+    """In the answer and on the result queue. Its source has no mapping that could be corrected."""
+    sender = {"preset": "standard", "secret": "own-secret", "scheme": SOURCES["own"]["scheme"]}
+    setup = Setup(sources={"own": sender})
+
+    answer = members(setup.post(event))
+
+    fix = setup.queues.on(RESULTS)[0].json["data"]["fix"]
+    assert answer["reason"] == "meeting_missing"
+    assert answer["detail"].endswith(fix)
+    assert "the event's `data`" in fix
+    assert "mapping" not in fix
+    for name in members_of_data:
+        assert name in fix
+
+
+def test_a_source_with_a_mapping_of_its_own_is_told_to_correct_that() -> None:
+    """What the preset says of its own expressions would be wrong there."""
+    sender = {"preset": "standard", "secret": "own-secret", "scheme": SOURCES["own"]["scheme"]}
+    mapping = {"joinWebUrl": "link", "organizer": "doctor"}
+    setup = Setup(sources={"own": {**sender, "mapping": mapping}})
+
+    setup.post({"type": "visit.booked"})
+    setup.post({"link": SHORT})
+
+    meeting, organizer = (written.json["data"]["fix"] for written in setup.queues.on(RESULTS))
+    assert "correct the source's mapping" in meeting
+    assert organizer.startswith("Give the source a mapping for the organizer")
+
+
+def test_an_empty_list_is_called_one(setup: Setup) -> None:
+    """It is a list, and JSON."""
+    setup.post(b"[]")
+
+    data = setup.queues.on(RESULTS)[0].json["data"]
+    assert data["detail"] == "What the booking system posted cannot be read: it is an empty list."
 
 
 def test_a_list_is_taken_up_event_by_event(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
