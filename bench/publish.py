@@ -153,7 +153,7 @@ def _goals(run: Run) -> str:
     for report in run["reports"]:
         for each in report["goals"]:
             goal = Goal(**{name: value for name, value in each.items() if name != "met"})
-            verdict = "met" if goal.is_met else "**missed**"
+            verdict = goal.verdict if goal.is_met else f"**{goal.verdict}**"
             bound = "≥" if goal.at_least else "≤"
             figure = goal.text.rstrip(",")
             lines.append(f"| {figure} | {goal.found:.3g} | {bound} {goal.limit:g} | {verdict} |")

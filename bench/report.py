@@ -54,9 +54,14 @@ class Goal:
         """Whether it is reached."""
         return self.found >= self.limit if self.at_least else self.found <= self.limit
 
+    @property
+    def verdict(self) -> str:
+        """Say whether it is met, or by how much it is missed."""
+        return "met" if self.is_met else f"missed by {abs(self.found / self.limit - 1):.1%}"
+
     def to_text(self) -> str:
         """Say it in a line."""
-        verdict = green("met") if self.is_met else red("missed")
+        verdict = green(self.verdict) if self.is_met else red(self.verdict)
         bound = "at least" if self.at_least else "at most"
         return f"   {verdict}: {self.text} {self.found:.3g} ({bound} {self.limit:g})"
 

@@ -48,6 +48,14 @@ def test_a_goal_is_met_at_its_limit_and_missed_past_it(goal: Goal, met: bool) ->
     assert (kept["met"], kept["found"], kept["limit"]) == (met, goal.found, goal.limit)
 
 
+def test_a_missed_goal_says_by_how_much() -> None:
+    """As a share of its limit, whether that is a most or a least."""
+    most = Goal(text="of the rival's CPU", found=0.21, limit=0.2)
+    least = Goal(text="times its links", found=4.5, limit=5, at_least=True)
+    assert (most.verdict, least.verdict) == ("missed by 5.0%", "missed by 10.0%")
+    assert "missed by 5.0%" in most.to_text()
+
+
 def test_a_table_for_the_terminal_is_in_columns() -> None:
     """Names to the left, figures to the right."""
     assert TABLE.to_text().splitlines()[2:] == [
