@@ -16,6 +16,7 @@ not ask for the sign-in to Teams again while ORGANIZERS stay the same.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from command_line import read_hook
+from forward import SignIn
 
 FOLDER = Path(__file__).resolve().parent
 GRANT = FOLDER / "grant_graph_permissions.py"
 POLICY = FOLDER / "grant-teams-access-policy.ps1"
+POLICY_NAME = "virtual-appointments"
+"""As the policy's script and the app's own fixes name it."""
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 # The flag and the id of each role: https://learn.microsoft.com/graph/permissions-reference
 APP_ROLES = {
@@ -74,29 +78,51 @@ def policy_arguments(organizers: Sequence[str]) -> list[str]:
 
 
 def policy_lines(client_id: str, organizers: Sequence[str]) -> str:
-    """Give the command for a Teams Administrator."""
-    arguments = " ".join(policy_arguments(organizers))
-    return f"pwsh scripts/{POLICY.name} -AppId {client_id} {arguments}"
+    """Give the commands for a Teams Administrator, who need not have this repository."""
+    if list(organizers) == ["everybody"]:
+        whom = ["-Global"]
+    elif len(organizers) == 1 and organizers[0].startswith("group:"):
+        # After the policies of other groups, so that nobody loses theirs.
+        count = "@(Get-CsGroupPolicyAssignment -PolicyType ApplicationAccessPolicy).Count"
+        whom = [f'-Group "{organizers[0].removeprefix("group:")}" -Rank ({count} + 1)']
+    else:
+        whom = [f'-Identity "{organizer}"' for organizer in organizers or ["ORGANIZER"]]
+    return "\n".join(
+        [
+            "Install-Module MicrosoftTeams -Scope CurrentUser",
+            "Connect-MicrosoftTeams",
+            f'New-CsApplicationAccessPolicy -Identity {POLICY_NAME} -AppIds "{client_id}"',
+            *(f"Grant-CsApplicationAccessPolicy -PolicyName {POLICY_NAME} {one}" for one in whom),
+        ]
+    )
+
+
+def policy_notes(client_id: str, organizers: Sequence[str], environment: str) -> str:
+    """Say what else a Teams Administrator has to know, and what follows."""
+    noted = shlex.quote(f"{client_id} {','.join(organizers)}")
+    option = f" --environment {environment}" if environment else ""
+    return (
+        "If the third line says that the policy exists already, this in its place:\n"
+        f"  Set-CsApplicationAccessPolicy -Identity {POLICY_NAME} "
+        f'-AppIds @{{Add="{client_id}"}}\n'
+        "Only one policy counts for a person. If somebody has another one already (see "
+        "Get-CsUserPolicyAssignment\n-Identity PERSON -PolicyType ApplicationAccessPolicy), add "
+        "the app to that one in the same way,\nand leave out the line with Grant for that person."
+        "\n\n"
+        "When they have run it, note that, so that you are not asked to sign in to Teams:\n\n"
+        f"  azd env set TEAMS_POLICY_SET {noted}{option}\n"
+    )
 
 
 def sign_in_lines(environment: Mapping[str, str]) -> str:
     """Give the commands that set up sign-in, now that the identity exists."""
-    group = environment["AZURE_RESOURCE_GROUP"]
-    deploy = (
-        "python scripts/retry_deployment.py az deployment group create "
-        f"--resource-group {group} --template-file infra/graph"
+    sign_in = SignIn(
+        environment=environment["AZURE_ENV_NAME"],
+        group=environment["AZURE_RESOURCE_GROUP"],
+        subscription=environment.get("AZURE_SUBSCRIPTION_ID", ""),
+        principal=environment["MANAGED_IDENTITY_PRINCIPAL_ID"],
     )
-    register = (
-        f"{deploy}/sign-in.bicep --query properties.outputs --parameters "
-        f"environmentName={environment['AZURE_ENV_NAME']} "
-        f"managedIdentityPrincipalId={environment['MANAGED_IDENTITY_PRINCIPAL_ID']}"
-    )
-    consent = (
-        f"{deploy}/delegated-permissions.bicep "
-        "--parameters entraClientId=THE_ENTRA_CLIENT_ID_IT_PRINTS"
-    )
-    use = "azd env set ENTRA_CLIENT_ID THE_ENTRA_CLIENT_ID_IT_PRINTS"
-    return f"{register}\n{consent}\n{use}\nazd provision"
+    return f"{sign_in.to_forward()}  azd provision --environment {sign_in.environment}\n"
 
 
 def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
@@ -135,8 +161,7 @@ def main() -> int:
         # The guided set-up makes the registration itself, and prints it where it cannot.
         guided = os.environ.get("SETUP_WAY") == "own"
         if not os.environ.get("ENTRA_CLIENT_ID") and not guided:
-            print("\nForward this to a Cloud Application Administrator (docs/deploy.md):\n")
-            print(sign_in_lines(os.environ), flush=True)
+            print(f"\n{sign_in_lines(os.environ)}", flush=True)
         return 0
     organizers = words(os.environ.get("ORGANIZERS", ""))
     print("== Permission on Microsoft Graph", flush=True)
@@ -146,8 +171,10 @@ def main() -> int:
         print(graph_lines(client_id, grants), flush=True)
     print("\n== Teams application access policy", flush=True)
     if not grant_policy(client_id, organizers):
-        print("Forward this to a Teams Administrator (docs/setup.md says more):\n")
-        print(policy_lines(client_id, organizers), flush=True)
+        print("Forward this to a Teams Administrator, for PowerShell on any machine:\n")
+        print(policy_lines(client_id, organizers), end="\n\n")
+        environment = os.environ.get("AZURE_ENV_NAME", "")
+        print(policy_notes(client_id, organizers, environment), flush=True)
     return 0
 
 

@@ -5,6 +5,8 @@ Needs the rights of that command; for a deployment of code, the Azure role Contr
 
     python scripts/retry_deployment.py azd deploy --no-prompt
 
+Exits as the command does, or with 77 where it was refused because a role is missing.
+
 The first deployment into new resources is often refused (403), because Azure needs up to 30 minutes
 to make a role known everywhere. Or the deployment service is starting (502, 503), or its name is
 not known yet. Neither azd nor az tries again. Any other failure ends this script.
@@ -23,6 +25,8 @@ from command_line import Parser
 
 PAUSES = (30, 60, 120, 240, 300, 300, 300)
 """The seconds between the tries: 22 and a half minutes in all."""
+EXIT_NOT_ALLOWED = 77
+"""A role is missing (EX_NOPERM of sysexits.h); az and azd do not exit with it."""
 
 _FLAGS = re.IGNORECASE
 # After a refusal by the resource manager or Graph a role is missing, and waiting does not help.
@@ -89,7 +93,10 @@ def run(command: Sequence[str]) -> tuple[int, str]:
 def deploy(
     command: Sequence[str], *, pauses: Sequence[float], sleep: Callable[[float], None]
 ) -> int:
-    """Run a command until it succeeds or fails permanently, and return its exit code."""
+    """Run a command until it succeeds or fails permanently, and return its exit code.
+
+    Where Azure or Entra refused it because a role is missing, that is EXIT_NOT_ALLOWED.
+    """
     for pause in (*pauses, None):
         code, output = run(command)
         reason = reason_to_wait(output)
@@ -101,7 +108,7 @@ def deploy(
         group = os.environ.get("AZURE_RESOURCE_GROUP", '"$GROUP"')
         app = os.environ.get("FUNCTION_APP_NAME", '"$APP"')
         print(_BUILD_HERE.format(group=group, app=app), file=sys.stderr)
-    return code
+    return EXIT_NOT_ALLOWED if code and _FOR_GOOD.search(output) else code
 
 
 def _parser() -> argparse.ArgumentParser:

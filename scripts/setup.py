@@ -6,9 +6,10 @@ policy, where the app is to give out any organizer's links. Python 3.10 or newer
 codespace or any shell. Roles: Owner of the Azure subscription (or Contributor with Role Based
 Access Control Administrator); whoever lacks another role is handed the command to forward.
 
-Run it again at any time: it goes on where it stopped, and asks nothing twice but for the meeting to
-try it with, whose link is not kept. The answers are in the azd environment: `azd env set NAME
-VALUE` changes one.
+Run it again whenever it has stopped: it asks nothing twice but for the meeting to try it with, and
+provisions and deploys again, which changes nothing that is right already. With --only-check it
+runs the diagnostics and asks for the link alone, as after a wait for the Teams policy. The answers
+are in the azd environment: `azd env set NAME VALUE` corrects one.
 
 Exits with 0 when there is a join link, or nothing is left to do here; 1 when a step failed; 2 when
 a tool, a sign-in or an answer is missing; 3 when somebody else has to make a grant first.
@@ -29,12 +30,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_line import Parser
+from forward import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_FAILED, EXIT_MISSING, EXIT_GRANT_MISSING = 1, 2, 3
+NOT_ALLOWED = 77  # retry_deployment.py's, where a role is missing
+GRANTS_MISSING = 3  # grant_graph_permissions.py's, for --what-if
+STEPS = 7
 OLDEST_AZD = (1, 24, 2)
 OWN, ANY, NONE = "own", "any", "none"
 _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9-]{1,30}[a-z0-9]")
@@ -45,8 +50,8 @@ _INSTALL = {
     "azd": "the Azure Developer CLI, 1.24.2 or newer: https://aka.ms/azd-install",
 }
 _PWSH = (
-    "There is no PowerShell 7 (pwsh) here. The command that sets the Teams policy is printed, for "
-    "you to forward to a Teams Administrator."
+    "There is no PowerShell 7 (pwsh) here. Where a Teams policy is needed, the commands are "
+    "printed, for you to forward to a Teams Administrator."
 )
 _SIGN_IN_TO_AZD = (
     "Sign in to azd: azd auth login (in Cloud Shell or a codespace: azd auth login "
@@ -150,6 +155,11 @@ class Azd:
             program(command), cwd=ROOT, check=False, stdout=subprocess.DEVNULL if quiet else None
         ).returncode
 
+    def subscription(self) -> list[str]:
+        """Name the environment's subscription to az, which may have chosen another."""
+        known = self.get("AZURE_SUBSCRIPTION_ID")
+        return ["--subscription", known] if known else []
+
     def _option(self) -> list[str]:
         return ["--environment", self.environment]
 
@@ -159,14 +169,23 @@ def main() -> int:
     parser = Parser(description=__doc__)
     parser.add_argument("--environment", metavar="NAME", help="the azd environment to use")
     parser.add_argument(
-        "--what-if", action="store_true", help="ask, then print what would be run; change nothing"
+        "--what-if",
+        action="store_true",
+        help="ask, then print what would be run; change nothing. Needs the tools and sign-ins too",
+    )
+    parser.add_argument(
+        "--only-check",
+        action="store_true",
+        help="provision and deploy nothing: run the diagnostics and ask for the first link",
     )
     parser.add_argument(
         "--way", choices=(OWN, ANY), help="whose links the app gives out, in place of the answer"
     )
     options = parser.parse_args()
     try:
-        return set_up(Azd(what_if=options.what_if), name=options.environment, way=options.way)
+        azd = Azd(what_if=options.what_if)
+        name, way = options.environment, options.way
+        return check(azd, name=name) if options.only_check else set_up(azd, name=name, way=way)
     except SetUpError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.code
@@ -181,38 +200,62 @@ def set_up(azd: Azd, *, name: str | None, way: str | None = None) -> int:
     Raises:
         SetUpError: something is missing, or a step failed.
     """
-    step("1. Tools and sign-ins")
+    step(1, "Tools and sign-ins")
     account = check_tools()
-    step("2. Questions")
+    step(2, "Questions")
     azd.use(name or choose_environment(azd))
+    print("   azd keeps the answers. To correct one: azd env set NAME VALUE, then run this again.")
     if not azd.get("AZURE_SUBSCRIPTION_ID"):  # without it, azd would ask for one itself
         azd.set("AZURE_SUBSCRIPTION_ID", account["id"])
     if way is not None:
         azd.set("SETUP_WAY", way)
     way = ask_all(azd)
-    step("3. Resources in Azure (about 10 minutes)")
+    step(3, "Resources in Azure (about 10 minutes)")
     provision(azd)
     if way == ANY:
-        step("4. Permission on Microsoft Graph, and Teams policy")
+        step(4, "Permission on Microsoft Graph, and Teams policy")
         tell_policy(azd)
         check_grants(azd)
     else:
-        step("4. App registration for people's own meetings")
+        step(4, "App registration for people's own meetings")
         register(azd, account)
-    step("5. The code (about 5 minutes)")
+    step(5, "The code (about 5 minutes)")
     deploy(azd)
-    step("6. Diagnostics")
-    target = ask_target(azd)
-    diagnose(azd, way, target)
-    step("7. The first join link")
-    show_link(azd, way, target)
-    tell_what_comes_next(azd)
+    finish(azd, way)
     return 0
 
 
-def step(title: str) -> None:
+def check(azd: Azd, *, name: str | None) -> int:
+    """Run the diagnostics and ask for the first link, of what is deployed already.
+
+    Raises:
+        SetUpError: nothing is deployed, or a step failed.
+    """
+    step(1, "Tools and sign-ins")
+    check_tools()
+    names = azd.names()
+    chosen = name or (choose_environment(azd) if names else "")
+    if chosen in names:
+        azd.use(chosen)
+    if not azd.get("FUNCTION_APP_NAME"):
+        raise SetUpError("Nothing is deployed yet: run this without --only-check.")
+    finish(azd, azd.get("SETUP_WAY") or ANY)
+    return 0
+
+
+def finish(azd: Azd, way: str) -> None:
+    """Take the last two steps, which change nothing."""
+    step(6, "Diagnostics")
+    target = ask_target(azd, way)
+    diagnose(azd, way, target)
+    step(7, "The first join link")
+    show_link(azd, way, target)
+    tell_what_comes_next(azd, way)
+
+
+def step(number: int, title: str) -> None:
     """Say what comes now."""
-    print(f"\n== {title}", flush=True)
+    print(f"\n== {title} ({number} of {STEPS})", flush=True)
 
 
 def check_tools() -> dict[str, str]:
@@ -233,8 +276,8 @@ def check_tools() -> dict[str, str]:
         if version and version < OLDEST_AZD:
             found = ".".join(map(str, version))
             missing.append(
-                f"Update azd, which is {found} here, to 1.24.2 or newer; docs/setup.md, *What you "
-                "need*, has a way without an administrator's rights"
+                f"Update azd, which is {found} here, to 1.24.2 or newer; docs/setup.md, *Update "
+                "azd*, has a way without an administrator's rights"
             )
         if subprocess.run(  # noqa: S603 - azd
             program(["azd", "auth", "login", "--check-status"]), check=False, capture_output=True
@@ -269,23 +312,31 @@ def choose_environment(azd: Azd) -> str:
     if len(names) == 1:
         print(f"   Going on with the environment {names[0]}.")
         return names[0]
-    there = f" (there: {', '.join(names)})" if names else ""
-    return ask(
-        Question("AZURE_ENV_NAME", f"Name of this environment{there}", _environment_name, "clinic")
-    )
+    text = "A short name for this environment; the resource group becomes rg-NAME"
+    if names:
+        text += (
+            f"\n   There are: {', '.join(names)}. Other commands take azd's default one, which "
+            "azd env list shows\n   and azd env select NAME changes\n   Name"
+        )
+    return ask(Question("AZURE_ENV_NAME", text, _environment_name, "clinic"))
 
 
 def ask_all(azd: Azd) -> str:
     """Ask what the environment does not hold yet, and give whose links the app is to give out."""
     azd_questions = [
-        Question("AZURE_LOCATION", "Azure region", _word, "westeurope"),
+        Question(
+            "AZURE_LOCATION",
+            "Azure region near you, such as westeurope, germanywestcentral, uksouth or eastus",
+            _region,
+            "westeurope",
+        ),
         Question(
             "SETUP_WAY",
             "Whose join links?\n"
             "     own: people who sign in get those of their own meetings. No Teams policy and no\n"
             "          permission over other people's meetings\n"
-            "     any: booking systems and workflows get any organizer's\n"
-            "   own or any",
+            "     any: booking systems and workflows get those of the organizers that you name\n"
+            "   own or any; for a booking system answer any",
             _way,
             ANY,
         ),
@@ -298,8 +349,9 @@ def ask_all(azd: Azd) -> str:
             azd,
             Question(
                 "ORGANIZERS",
-                "Whose meetings may the app act for? Sign-in names with commas between them,\n"
-                "   group:OBJECT-ID for a group, or everybody",
+                "Whose meetings may the app act for? Sign-in names with commas between them "
+                "(Entra admin\n   center > Users, User principal name), group:OBJECT-ID for a "
+                "group, or everybody",
                 _organizers,
             ),
         )
@@ -348,8 +400,9 @@ def provision(azd: Azd) -> None:
     command = ["azd", "provision", "--no-prompt", "--environment", azd.environment]
     if azd.run(command):
         raise SetUpError(
-            "azd could not make the resources. Its last lines say why; docs/deploy.md lists what "
-            "can go wrong. Then run this again."
+            "azd could not make the resources. Its last lines say why; docs/deploy.md, *What can "
+            "go wrong*, says what to do. If it is 403 and you were given a role just now, wait "
+            "some minutes. Then run this again."
         )
     azd.reload()
 
@@ -362,13 +415,13 @@ def tell_policy(azd: Azd) -> None:
     """
     if azd.what_if:
         return
-    organizers = azd.get("ORGANIZERS")
+    organizers = ",".join(azd.get("ORGANIZERS").replace(",", " ").split())  # as the hook notes it
     if azd.get("TEAMS_POLICY_SET") == f"{azd.get('MANAGED_IDENTITY_CLIENT_ID')} {organizers}":
         print(f"   The Teams policy is set for {organizers}.")
     else:
         print(
-            "   The Teams policy was not set from here. Forward the command above, headed *Forward "
-            "this to a Teams Administrator*, unless that is done. The set-up goes on."
+            "   The Teams policy was not set from here. Forward the commands above, headed "
+            "*Forward this to a Teams Administrator*, unless that is done. The set-up goes on."
         )
 
 
@@ -383,11 +436,11 @@ def check_grants(azd: Azd) -> None:
         sys.executable,
         str(ROOT / "scripts" / "grant_graph_permissions.py"),
         client_id or "CLIENT-ID",
-        "--lookup",
-        "--users",
+        *(f"--{grant}" for grant in azd.get("GRAPH_GRANTS").replace(",", " ").split()),
         "--what-if",
     ]
-    if azd.run(command):
+    code = azd.run(command)
+    if code == GRANTS_MISSING:
         raise SetUpError(
             "The permission is not granted yet. Forward the lines above, headed *Forward this to "
             "a Privileged Role Administrator*, and run this again when it is done: nothing is "
@@ -395,48 +448,58 @@ def check_grants(azd: Azd) -> None:
             "used for up to 24 hours.)",
             code=EXIT_GRANT_MISSING,
         )
+    if code:
+        raise SetUpError(
+            "Whether the permission is granted could not be looked up; the last lines say why. "
+            "Then run this again."
+        )
 
 
 def register(azd: Azd, account: dict[str, str]) -> None:
     """Make the app registration for people's own meetings, and the consent to Graph's permissions.
 
+    Where ENTRA_CLIENT_ID is there, both are made, by this or by somebody else.
+
     Raises:
         SetUpError: one of them could not be made.
     """
     if azd.get("ENTRA_CLIENT_ID"):
-        print(f"   ENTRA_CLIENT_ID: {azd.get('ENTRA_CLIENT_ID')}")
+        print(f"   The app registration is there: {azd.get('ENTRA_CLIENT_ID')}.")
         return
-    group = azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP"
-    principal = azd.get("MANAGED_IDENTITY_PRINCIPAL_ID") or "PRINCIPAL-ID"
-    parameters = [f"environmentName={azd.environment}", f"managedIdentityPrincipalId={principal}"]
-    _deploy_graph(azd, group, "sign-in", parameters)
-    shown = output(
-        [
-            *("az", "deployment", "group", "show", "--resource-group", group),
-            *("--name", "sign-in", "--query", "properties.outputs", "--output", "json"),
-        ]
+    sign_in = SignIn(
+        environment=azd.environment,
+        group=azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP",
+        subscription=azd.get("AZURE_SUBSCRIPTION_ID"),
+        principal=azd.get("MANAGED_IDENTITY_PRINCIPAL_ID") or "PRINCIPAL-ID",
     )
+    _deploy_graph(azd, sign_in.registration(), to_forward=sign_in.to_forward())
+    outputs = json.loads(output(sign_in.outputs()) or "{}")
     # Azure writes an output's name with other capitals than the template does.
-    outputs = {name.upper(): each["value"] for name, each in json.loads(shown or "{}").items()}
-    client_id = str(outputs.get("ENTRA_CLIENT_ID", "")) or "ENTRA-CLIENT-ID"
-    _deploy_graph(azd, group, "delegated-permissions", [f"entraClientId={client_id}"])
+    named = {name.upper(): str(each["value"]) for name, each in outputs.items()}
+    client_id = named.get("ENTRA_CLIENT_ID", "")
+    if not client_id and not azd.what_if:
+        raise SetUpError("The registration's client id could not be read. Run this again.")
+    client_id = client_id or "ENTRA-CLIENT-ID"
+    consent = sign_in.consent(client_id)
+    _deploy_graph(azd, consent, to_forward=sign_in.to_forward(client_id))
     azd.set("ENTRA_CLIENT_ID", client_id)
     print(f"   Tenant {account['tenant']}, app registration {client_id}.")
     provision(azd)
 
 
-def _deploy_graph(azd: Azd, group: str, name: str, parameters: list[str]) -> None:
+def _deploy_graph(azd: Azd, deployment: Sequence[str], *, to_forward: str) -> None:
     """Deploy one file of infra/graph, again for as long as Entra does not know all of it."""
-    deployment = ["az", "deployment", "group", "create", "--resource-group", group]
-    deployment += ["--name", name, "--template-file", f"infra/graph/{name}.bicep"]
-    deployment += ["--parameters", *parameters, "--output", "none"]
-    retry = str(ROOT / "scripts" / "retry_deployment.py")
-    if azd.run([sys.executable, retry, *deployment]):
+    code = azd.run([sys.executable, str(ROOT / "scripts" / "retry_deployment.py"), *deployment])
+    if code == NOT_ALLOWED:
         raise SetUpError(
-            "This takes the directory role Cloud Application Administrator. Forward it to somebody "
-            f"who holds it:\n  {' '.join(deployment)}\n"
-            "Then run this again: what is there already stays as it is.",
+            f"You may not make this yourself; the lines above say so.\n\n{to_forward}  "
+            f"{_again(azd)}\n\nIt then goes on with the code.",
             code=EXIT_GRANT_MISSING,
+        )
+    if code:
+        raise SetUpError(
+            "The app registration or its consent could not be made. The last lines say why; "
+            "docs/deploy.md, *What can go wrong*, says what to do. Then run this again."
         )
 
 
@@ -457,8 +520,8 @@ def deploy(azd: Azd) -> None:
     ]
     if azd.run(command):
         raise SetUpError(
-            "The code could not be deployed. The last lines say why; docs/deploy.md lists what "
-            "can go wrong. Then run this again."
+            "The code could not be deployed. The last lines say why; docs/deploy.md, *What can go "
+            "wrong*, says what to do. Then run this again."
         )
 
 
@@ -470,9 +533,9 @@ class Target:
     link: str
 
 
-def ask_target(azd: Azd) -> Target:
-    """Ask for a meeting to try the app with."""
-    if azd.what_if:
+def ask_target(azd: Azd, way: str) -> Target:
+    """Ask for a meeting to try the app with; not where the app itself may ask for none."""
+    if azd.what_if or way == OWN:
         return Target("", "")
     print("   A meeting to try it with; Enter for none.")
     organizer = input("   Organizer (sign-in name or object id): ").strip()
@@ -492,6 +555,7 @@ def diagnose(azd: Azd, way: str, target: Target) -> None:
         azd.get("FUNCTION_APP_NAME") or "APP",
         "--resource-group",
         azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP",
+        *azd.subscription(),
     ]
     if target.organizer:
         command += ["--user-id", target.organizer]
@@ -505,20 +569,48 @@ def diagnose(azd: Azd, way: str, target: Target) -> None:
         )
     elif code == EXIT_FAILED:
         raise SetUpError(
-            "A check fails; what to do about it stands beside it. A Teams policy takes up to 30 "
-            "minutes to count. Then run this again."
+            "A check fails; what to do about it stands beside it. If it is the access policy: a "
+            "new one takes up to 30 minutes to count, and 48 hours have been reported. Wait. Then "
+            f"run this, which provisions and deploys nothing:\n\n  {_again(azd)} --only-check"
         )
     if code == EXIT_MISSING:
-        raise SetUpError("The diagnostics gave no answer; the last lines say why. Run this again.")
+        raise SetUpError(
+            "The diagnostics gave no answer; the last lines say why. Then run this, which "
+            f"provisions and deploys nothing:\n\n  {_again(azd)} --only-check"
+        )
 
 
-def tell_what_comes_next(azd: Azd) -> None:
+def _again(azd: Azd) -> str:
+    return f"python scripts/setup.py --environment {azd.environment}"
+
+
+def tell_what_comes_next(azd: Azd, way: str) -> None:
     """Say where people see how it is going, and which page goes on."""
     group = azd.get("AZURE_RESOURCE_GROUP") or "RESOURCE-GROUP"
     print(f"\n   How it is going: Azure portal > Resource groups > {group} > {_WORKBOOK}")
     print("   > Open workbook.")
-    print("   Next: connect a booking system (docs/webhooks.md), and get the link back")
-    print("   (docs/getting-the-link-back.md).")
+    if way == OWN:
+        print("   Next: give people the connector (docs/power-automate.md) or another client that")
+        print("   signs in (docs/api.md).")
+    else:
+        print("   Next: docs/setup.md, *A booking system*, and how the link gets to the patient:")
+        print("   docs/getting-the-link-back.md.")
+
+
+def tell_own_link(azd: Azd) -> None:
+    """Say how the signed-in person gets the link of a meeting of their own."""
+    url = azd.get("FUNCTION_APP_URL") or "URL"
+    scope = f"api://{azd.get('ENTRA_CLIENT_ID') or 'ENTRA-CLIENT-ID'}/JoinLink.Read"
+    print(
+        "   People ask for their own meetings, with their own sign-in. For a first link, put in\n"
+        "   the Teams link of a meeting that you organize yourself, and run:\n\n"
+        f"   az login --scope {scope}\n"
+        f"   curl -i {url}/api/join-link -H 'Content-Type: application/json' \\\n"
+        f'     -H "Authorization: Bearer $(az account get-access-token --scope {scope} \\\n'
+        '       --query accessToken --output tsv)" \\\n'
+        """     -d '{"joinWebUrl": "YOUR TEAMS LINK"}'\n\n"""
+        "   It worked when the answer is 200 with a virtualAppointmentJoinWebUrl."
+    )
 
 
 def show_link(azd: Azd, way: str, target: Target) -> None:
@@ -529,13 +621,10 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
     """
     url = azd.get("FUNCTION_APP_URL")
     if way == OWN or azd.get("ENTRA_CLIENT_ID"):  # the routes for links refuse keys then
-        print(
-            "   People ask for their own meetings with their own tokens: by the connector "
-            "(docs/power-automate.md) or any client that signs in (docs/api.md)."
-        )
+        tell_own_link(azd)
         return
     if azd.what_if or not (target.organizer and target.link):
-        print("   No meeting was named. docs/setup.md, step 5, has the command to ask with.")
+        print("   No meeting was named. docs/setup.md, *The first link*, has the command to ask.")
         return
     key = output(
         [
@@ -543,6 +632,7 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
             "functionapp",
             "keys",
             "list",
+            *azd.subscription(),
             "--resource-group",
             azd.get("AZURE_RESOURCE_GROUP"),
             "--name",
@@ -556,7 +646,8 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
     if not key:
         raise SetUpError(
             "The key of the app could not be read, which takes the role Website Contributor on it. "
-            "docs/setup.md, step 5, has the commands for whoever holds that role."
+            "A new role takes some minutes to count. docs/setup.md, *The first link*, has the "
+            "commands for whoever holds that role."
         )
     body = json.dumps({"userId": target.organizer, "joinWebUrl": target.link}).encode()
     request = urllib.request.Request(  # noqa: S310 - the deployment's own address
@@ -606,10 +697,11 @@ def _environment_name(text: str) -> str:
     return text
 
 
-def _word(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+", text):
-        raise ValueError("As Azure writes it, such as westeurope.")
-    return text
+def _region(text: str) -> str:
+    region = text.replace(" ", "").lower()  # the portal writes West Europe
+    if not re.fullmatch(r"[a-z0-9]+", region):
+        raise ValueError("A region as Azure writes it, such as westeurope or West Europe.")
+    return region
 
 
 def _way(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_who_holds_the_role_grants_right_after_provisioning(
 
     assert (done.code, done.complained) == (0, "")
     assert [role for _, role in identity.assignments] == [LINK, LOOKUP, USERS]
-    assert f"pwsh scripts/grant-teams-access-policy.ps1 -AppId {CLIENT} -User " in done.said
+    assert "Forward this to a Teams Administrator" in done.said
 
 
 def test_who_does_not_hold_it_is_handed_what_to_forward(
@@ -99,7 +100,10 @@ def test_who_does_not_hold_it_is_handed_what_to_forward(
     assert identity.assignments == []
     assert "Forward this to a Privileged Role Administrator" in done.said
     assert re.findall(r'appRoleId\\":\\"([0-9a-f-]+)', done.said) == [LINK, LOOKUP]
-    assert "-User a@clinic.example,b@clinic.example" in done.said
+    assert re.findall(r'^Grant-.* -Identity "(.*)"$', done.said, re.MULTILINE) == [
+        "a@clinic.example",
+        "b@clinic.example",
+    ]
 
 
 def test_what_is_forwarded_is_what_problems_say(
@@ -115,6 +119,56 @@ def test_what_is_forwarded_is_what_problems_say(
     assert len(commands) == 3
     for command in commands:
         assert command in said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("organizers", "whom"),
+    [
+        ("a@clinic.example, b@clinic.example", ['-Identity "a@clinic.example"', '-Identity "b@']),
+        (f"group:{PRINCIPAL}", [f'-Group "{PRINCIPAL}" -Rank (@(Get-CsGroupPolicyAssignment ']),
+        ("everybody", ["-Global"]),
+        ("", ['-Identity "ORGANIZER"']),
+    ],
+)
+def test_the_teams_policy_is_forwarded_without_this_repository(
+    organizers: str, whom: list[str], identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """As PowerShell that needs its module alone, with the names of the app's own fix."""
+    operator.environment["ORGANIZERS"] = organizers
+
+    said = operator.run("azd_postprovision.py").said.partition("== Teams")[2]
+
+    assert identity.assignments == []
+    assert "scripts/" not in said
+    forwarded = re.search(r"^Install-Module(?:.*\n)+?\n", said, re.MULTILINE)
+    assert forwarded is not None
+    _, connect, policy, *grants = forwarded[0].splitlines()[:-1]
+    assert connect == "Connect-MicrosoftTeams"
+    fix = remediation.grant_access_policy(client_id=CLIENT, user_id="a@clinic.example")
+    assert f"`{policy}; " in fix
+    start = "Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments "
+    assert start in fix
+    assert len(grants) == len(whom)
+    for line, one in zip(grants, whom, strict=True):
+        assert line.startswith(start + one)
+
+
+def test_a_policy_that_somebody_else_has_set_can_be_noted(
+    identity: ServicePrincipal, operator: Administrator
+) -> None:
+    """By the command that is printed; then the next provisioning asks for no sign-in."""
+    operator.environment["ORGANIZERS"] = "a@clinic.example, b@clinic.example"
+    told = operator.run("azd_postprovision.py").said
+    assert identity.assignments == []
+    (line,) = re.findall(r"^  azd env set TEAMS_POLICY_SET (.*)$", told, re.MULTILINE)
+    value, *option = shlex.split(line)
+    assert option == ["--environment", "clinic"]
+
+    operator.environment["TEAMS_POLICY_SET"] = value
+    again = operator.run("azd_postprovision.py").said
+
+    assert "It is set already." in again
+    assert "Forward this to a Teams Administrator" not in again
 
 
 def test_no_code_is_deployed_before_the_permission_is_there(
@@ -342,10 +396,12 @@ def test_for_peoples_own_meetings_nothing_is_granted(
 
     assert (provisioned.code, up.code) == (0, 0)
     assert f"managedIdentityPrincipalId={PRINCIPAL}" in provisioned.said
-    assert (
-        "--resource-group rg-clinic --template-file infra/graph/sign-in.bicep" in provisioned.said
-    )
-    assert "infra/graph/delegated-permissions.bicep" in provisioned.said
+    assert "--resource-group rg-clinic --name sign-in" in provisioned.said
+    for name in ("sign-in", "delegated-permissions"):
+        assert f"--template-file infra/graph/{name}.bicep" in provisioned.said
+    mine = provisioned.said.partition("you run:")[2]
+    assert "azd env set ENTRA_CLIENT_ID" in mine
+    assert "azd provision" in mine
     assert identity.assignments == []
     assert len(calls(operator)) == 1
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ REGISTRATION = "20000000-0000-4000-8000-000000000004"
 OPERATOR = "30000000-0000-4000-8000-000000000003"
 LINK = "https://visit.teams.microsoft.com/webrtc-svc/api/route?tid=made-up"
 ANSWERS = ["clinic", "", "any", "dr.meyer@clinic.example", "it@clinic.example"]
+OWN = ["clinic", "", "own", "none"]
 MEETING = ["dr.meyer@clinic.example", "https://teams.microsoft.com/meet/2345678901234"]
 
 # Notes how it was called; its Graph is asked by the script that grants, which has tests of its own.
@@ -28,6 +31,8 @@ echo "az $*" >> {folder}/calls
 case "$*" in
   "account show"*) [ -e {folder}/no-account ] && exit 1
     echo '{{"name":"Clinic","id":"1","tenantId":"2","user":{{"name":"a@clinic.example"}}}}' ;;
+  "deployment group create"*) [ -e {folder}/az-refuses ] || exit 0
+    cat {folder}/az-refuses >&2; exit 1 ;;
   "ad signed-in-user"*) echo {operator} ;;
   "deployment group show"*) echo '{{"entrA_CLIENT_ID":{{"value":"{registration}"}}}}' ;;
   "functionapp keys list"*) [ -e {folder}/no-key ] && exit 1
@@ -43,7 +48,7 @@ name = Path(__file__).name
 with (folder / "calls").open("a", encoding="utf-8") as calls:
     calls.write(" ".join([name, *sys.argv[1:]]) + "\\n")
 if "az deployment group create" in " ".join(sys.argv):
-    sys.exit(int((folder / "no-registration").exists()))
+    name = sys.argv[sys.argv.index('--name') + 1]
 order = folder / f"exit-{name}"
 sys.exit(int(order.read_text()) if order.exists() else 0)
 """
@@ -92,7 +97,7 @@ class Setter(Administrator):
         (folder / "key").write_text("a-key\n", encoding="utf-8")
         self.scripts = folder / "project" / "scripts"
         self.scripts.mkdir(parents=True)
-        for name in ("setup.py", "command_line.py"):
+        for name in ("setup.py", "command_line.py", "forward.py"):
             (self.scripts / name).write_bytes((ROOT / "scripts" / name).read_bytes())
         for name in ("grant_graph_permissions.py", "retry_deployment.py", "diagnose.py"):
             (self.scripts / name).write_text(SCRIPT, encoding="utf-8")
@@ -114,6 +119,10 @@ class Setter(Administrator):
         if pwsh:
             stub = ROOT / "tests" / "integration" / "pwsh_stub.py"
             self.command("pwsh", f'#!/bin/sh\nexec "{sys.executable}" "{stub}" "$@"\n')
+
+    def with_real(self, name: str) -> None:
+        """Take a script of the project's own in place of its stand-in."""
+        (self.scripts / name).write_bytes((ROOT / "scripts" / name).read_bytes())
 
     def at_terminal(self, *options: str, typed: list[str]) -> Done:
         """Run the set-up on a terminal, where no other command than the stand-ins is found."""
@@ -233,7 +242,7 @@ def test_the_end_tells_where_people_see_how_it_is_going(setter: Setter) -> None:
 
 def test_peoples_own_meetings_take_no_grant_over_others(setter: Setter) -> None:
     """A registration with the identity as its credential, then its client id provisioned."""
-    done = setter.set_up(typed=["clinic", "", "own", "none", ""])
+    done = setter.set_up(typed=OWN)
 
     assert (done.code, done.complained) == (0, "")
     assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
@@ -246,16 +255,154 @@ def test_peoples_own_meetings_take_no_grant_over_others(setter: Setter) -> None:
     assert setter.changes().count("azd provision") == 2
 
 
-def test_who_may_not_register_is_handed_what_to_forward(setter: Setter) -> None:
-    """With the role that it takes; and the set-up goes on once it is done."""
-    setter.order("no-registration")
-    done = setter.set_up(typed=["clinic", "", "own", "none"])
-    assert done.code == 3
-    assert "Cloud Application Administrator" in done.complained
-    assert "az deployment group create" in done.complained
+REFUSED = "ERROR: Authorization_RequestDenied: Insufficient privileges to complete the operation."
 
-    setter.withdraw("no-registration")
-    assert setter.set_up(typed=[""]).code == 0
+
+def forwarded(said: str) -> list[list[str]]:
+    """The commands between the sentences, as a shell reads them."""
+    return [shlex.split(line) for line in re.findall(r"^  (\S+ .*)$", said, re.MULTILINE)]
+
+
+def test_who_may_not_register_is_handed_both_commands_to_forward(setter: Setter) -> None:
+    """With what they take; once somebody has run them, their id is all that the next run needs."""
+    setter.with_real("retry_deployment.py")
+    setter.order("az-refuses", REFUSED)
+
+    done = setter.set_up(typed=OWN)
+
+    assert done.code == 3
+    assert REFUSED in done.said
+    for needed in (
+        "Cloud Application Administrator",
+        "Contributor on the resource group rg-clinic",
+    ):
+        assert needed in done.complained
+    assert "folder that has azure.yaml" in done.complained
+    registration, consent, note, again = forwarded(done.complained)
+    for command, name in ((registration, "sign-in"), (consent, "delegated-permissions")):
+        assert command[:3] == ["python3", "scripts/retry_deployment.py", "az"]
+        assert command[command.index("--template-file") + 1] == f"infra/graph/{name}.bicep"
+        assert command[command.index("--subscription") + 1] == "1"
+        assert (ROOT / "infra" / "graph" / f"{name}.bicep").is_file()
+    assert f"managedIdentityPrincipalId={PRINCIPAL}" in registration
+    assert consent[consent.index("--parameters") + 1] == f"entraClientId={note[4]}"
+    assert note[:4] == ["azd", "env", "set", "ENTRA_CLIENT_ID"]
+    assert again[:2] == ["python", "scripts/setup.py"]
+
+    setter.order("environments/clinic", json.dumps({**setter.kept(), note[3]: REGISTRATION}))
+    before = len(setter.calls)
+    assert setter.set_up(*again[2:], typed=[]).code == 0
+    assert [call for call in setter.calls[before:] if "infra/graph/" in call] == []
+    assert setter.kept()["ENTRA_CLIENT_ID"] == REGISTRATION
+
+
+def test_who_may_register_and_not_consent_forwards_the_consent_alone(setter: Setter) -> None:
+    """With the registration's id filled in; it is not used before somebody has consented."""
+    setter.order("exit-delegated-permissions", "77")
+
+    done = setter.set_up(typed=OWN)
+
+    assert done.code == 3
+    consent, note, _ = forwarded(done.complained)
+    assert f"entraClientId={REGISTRATION}" in consent
+    assert note[4] == REGISTRATION
+    assert "ENTRA_CLIENT_ID" not in setter.kept()
+    assert not any("azd deploy" in call for call in setter.calls)
+
+
+def test_another_failure_of_the_registration_is_not_blamed_on_a_role(setter: Setter) -> None:
+    """What Azure said stands there, and nobody is asked for a role that was not the cause."""
+    setter.with_real("retry_deployment.py")
+    setter.order("az-refuses", "ERROR: InvalidTemplate: by order")
+
+    done = setter.set_up(typed=OWN)
+
+    assert done.code == 1
+    assert "ERROR: InvalidTemplate: by order" in done.said
+    assert "The last lines say why" in done.complained
+    assert "Administrator" not in done.complained
+
+
+def test_a_first_link_of_ones_own_is_asked_for_by_the_azure_clis_sign_in(setter: Setter) -> None:
+    """The registration lets the Azure CLI ask; no meeting is asked for, and no webhook offered."""
+    done = setter.set_up(typed=OWN)
+
+    assert done.code == 0
+    (registration,) = [call for call in setter.calls if "infra/graph/sign-in.bicep" in call]
+    assert 'preAuthorizedClientIds=["04b07795-8ddb-461a-bbee-02f9e1bf7b46"]' in registration
+    bicep = (ROOT / "infra" / "graph" / "sign-in.bicep").read_text(encoding="utf-8")
+    assert "param preAuthorizedClientIds array" in bicep
+    assert done.said.count(f"--scope api://{REGISTRATION}/JoinLink.Read") == 2
+    assert "A meeting to try it with" not in done.said
+    assert "booking system (" not in done.said.partition("The first join link")[2]
+    command = done.said[done.said.index("   curl ") : done.said.index("   It worked")]
+    checked = subprocess.run(["bash", "-n"], input=command, text=True, check=False)  # noqa: S607 - wherever it is
+    assert checked.returncode == 0
+
+
+def test_the_check_alone_provisions_and_deploys_nothing(setter: Setter) -> None:
+    """For whoever has waited for the Teams policy."""
+    setter.order("exit-diagnose.py", "1")
+    stopped = setter.set_up(typed=[*ANSWERS, *MEETING])
+    assert stopped.code == 1
+    ((_, _, *options),) = forwarded(stopped.complained)
+    assert options == ["--environment", "clinic", "--only-check"]
+    setter.withdraw("exit-diagnose.py")
+    before = len(setter.changes())
+
+    done = setter.set_up(*options, typed=MEETING)
+
+    assert (done.code, done.complained) == (0, "")
+    assert LINK in done.said
+    assert setter.changes()[before:] == ["diagnose.py --app"]
+
+
+@pytest.mark.parametrize("options", [[], ["--environment", "other"]])
+def test_the_check_alone_says_where_nothing_is_deployed(setter: Setter, options: list[str]) -> None:
+    """It makes no environment, and asks nothing."""
+    done = setter.set_up("--only-check", *options, typed=[])
+
+    assert done.code == 1
+    assert "Nothing is deployed yet" in done.complained
+    assert setter.changes() == []
+
+
+def test_the_environments_subscription_counts_whichever_az_has_chosen(setter: Setter) -> None:
+    """Somebody with several would else look for the app in another one."""
+    setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    asked = [call for call in setter.calls if call.startswith(("diagnose", "az functionapp keys"))]
+    assert len(asked) == 2
+    assert all("--subscription 1" in call for call in asked)
+
+
+def test_a_grant_that_cannot_be_looked_up_is_no_missing_grant(setter: Setter) -> None:
+    """Such as by somebody whose sign-in has ended."""
+    setter.order("exit-grant_graph_permissions.py", "1")
+
+    done = setter.set_up(typed=ANSWERS)
+
+    assert done.code == 1
+    assert "could not be looked up" in done.complained
+    assert "not granted yet" not in done.complained
+
+
+def test_the_grants_that_were_asked_for_are_those_that_are_checked(setter: Setter) -> None:
+    """Whoever has chosen fewer is not stopped for the others."""
+    setter.order("exit-diagnose.py", "1")
+    setter.set_up(typed=[*ANSWERS, *MEETING])
+    setter.order("environments/clinic", json.dumps({**setter.kept(), "GRAPH_GRANTS": "lookup"}))
+    setter.set_up(typed=MEETING)
+
+    *_, last = [call for call in setter.calls if call.startswith("grant_graph_permissions")]
+    assert last == f"grant_graph_permissions.py {CLIENT} --lookup --what-if"
+
+
+def test_a_region_is_taken_as_the_portal_writes_it(setter: Setter) -> None:
+    """West Europe is westeurope."""
+    setter.set_up(typed=["clinic", "West Europe", *ANSWERS[2:], *MEETING])
+
+    assert setter.kept()["AZURE_LOCATION"] == "westeurope"
 
 
 def test_a_grant_that_is_missing_stops_it_before_the_code(setter: Setter) -> None:
@@ -350,7 +497,7 @@ def test_what_is_missing_is_said_all_at_once(setter: Setter) -> None:
     [
         (ANSWERS, ["grant_graph_permissions.py"]),
         (
-            ["clinic", "", "own", "none"],
+            OWN,
             ["infra/graph/sign-in.bicep", "infra/graph/delegated-permissions.bicep"],
         ),
     ],
@@ -429,7 +576,10 @@ def test_a_teams_policy_that_cannot_be_set_is_handed_over_to_forward(
     assert done.code == 0, done.said
     assert said in done.said
     assert "Forward this to a Teams Administrator" in done.said
-    assert f"-AppId {CLIENT} -User dr.meyer@clinic.example" in done.said
+    assert (
+        "Grant-CsApplicationAccessPolicy -PolicyName virtual-appointments "
+        '-Identity "dr.meyer@clinic.example"'
+    ) in done.said
     assert "The Teams policy was not set from here." in done.said
 
     setter.withdraw("pwsh-fails")
@@ -444,8 +594,10 @@ def test_without_powershell_the_teams_policy_is_handed_over_to_forward(setter: S
     done = setter.at_terminal(typed=[*ANSWERS, *MEETING])
 
     assert done.code == 0, done.said
-    assert "There is no PowerShell 7" in done.said.partition("== 2")[0]
-    assert f"pwsh scripts/grant-teams-access-policy.ps1 -AppId {CLIENT}" in done.said
+    assert "There is no PowerShell 7" in done.said.partition("== Questions")[0]
+    assert f'New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{CLIENT}"' in (
+        done.said
+    )
     assert "The Teams policy was not set from here." in done.said
 
 
@@ -463,7 +615,7 @@ def test_peoples_own_meetings_take_no_teams_policy(setter: Setter) -> None:
     """Nobody signs in to Teams."""
     setter.with_hook()
 
-    done = setter.at_terminal(typed=["clinic", "", "own", "none", ""])
+    done = setter.at_terminal(typed=OWN)
 
     assert (done.code, setter.policies) == (0, [])
     assert "Forward this" not in done.said
@@ -473,7 +625,7 @@ def test_peoples_own_meetings_need_no_check_of_the_apps_permission(setter: Sette
     """The diagnostics fail where the app itself has none, and the set-up says so and ends well."""
     setter.order("exit-diagnose.py", "1")
 
-    done = setter.set_up(typed=["clinic", "", "own", "none", ""])
+    done = setter.set_up(typed=OWN)
 
     assert (done.code, done.complained) == (0, "")
     assert "They do not matter here" in done.said
@@ -481,7 +633,7 @@ def test_peoples_own_meetings_need_no_check_of_the_apps_permission(setter: Sette
 
 def test_the_other_way_is_added_later(setter: Setter) -> None:
     """What it needs beside is asked then."""
-    setter.set_up(typed=["clinic", "", "own", "none", ""])
+    setter.set_up(typed=OWN)
 
     done = setter.set_up("--way", "any", typed=[ANSWERS[3], *MEETING])
 
