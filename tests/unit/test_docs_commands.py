@@ -31,8 +31,8 @@ HOOK_SETTINGS = {"GRAPH_GRANTS", "ORGANIZERS", "TEAMS_POLICY_SET"}
 PRINCIPAL_TYPES = {"User", "Group", "ServicePrincipal"}
 SETUP_VARIABLES = {"GROUP", "APP", "URL", "CLIENT_ID", "VAULT"}
 """Set in docs/setup.md, *In every new shell*, for the other pages as well."""
-OPTIONS_OF_OTHERS = {"--secret"}
-"""Of paconn, Microsoft's command line for connectors."""
+OPTIONS_OF_OTHERS = {"--secret", "--hypothesis-profile=explore"}
+"""Of paconn, Microsoft's command line for connectors, and of pytest with Hypothesis."""
 READERS_VARIABLES = {"CALENDLY_TOKEN", "HOME", "PATH"}
 """What only the reader knows, and what a shell sets."""
 BASH = [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "bash"]
