@@ -1,4 +1,4 @@
-"""The diagnostics through the real worker: what holds, and checks that fail by order."""
+"""The diagnostics in the real worker: a valid setup, and checks that fail on order."""
 
 import json
 
@@ -11,8 +11,8 @@ from tests.integration.conftest import FreshApp
 from tests.integration.diagnostics_runs import BESIDE, NOBODY, run_checks
 
 
-def test_a_valid_setup_holds_from_the_settings_to_the_link(app: App) -> None:
-    """Everything that an administrator wants to see, by a Teams link and an e-mail address."""
+def test_in_a_valid_setup_all_checks_pass(app: App) -> None:
+    """By a Teams link and a mail address."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
 
@@ -35,8 +35,8 @@ def test_a_valid_setup_holds_from_the_settings_to_the_link(app: App) -> None:
 
 
 @pytest.mark.parametrize("reference", ["onlineMeetingId", "joinMeetingId", "long link"])
-def test_any_reference_to_a_meeting_will_do(app: App, reference: str) -> None:
-    """As for a join link; a long Teams link names its organizer as well."""
+def test_each_meeting_reference_is_accepted(app: App, reference: str) -> None:
+    """As for a join link. A long Teams link names its organizer as well."""
     meeting = app.meeting(long_link=reference == "long link")
     bodies = {
         "onlineMeetingId": {"userId": meeting.organizer, "onlineMeetingId": meeting.id},
@@ -52,8 +52,8 @@ def test_any_reference_to_a_meeting_will_do(app: App, reference: str) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}])
-def test_without_parameters_it_climbs_as_far_as_it_can(app: App, body: object) -> None:
-    """Up to the roles, and the checks that need no other."""
+def test_without_parameters_it_runs_the_checks_that_need_none(app: App, body: object) -> None:
+    """Up to the roles, and the checks of other services."""
     checks = run_checks(app, body)
 
     assert checks.body["verdict"] == "incomplete"
@@ -66,7 +66,7 @@ def test_without_parameters_it_climbs_as_far_as_it_can(app: App, body: object) -
 
 
 def test_with_an_organizer_alone_it_proves_the_policy(app: App) -> None:
-    """A meeting id is made up: "not found" is the good answer."""
+    """It makes up a meeting id, and the expected answer is "not found"."""
     checks = run_checks(app, {"userId": app.organizer().object_id})
 
     assert checks.body["verdict"] == "incomplete"
@@ -79,8 +79,8 @@ def test_with_an_organizer_alone_it_proves_the_policy(app: App) -> None:
     }
 
 
-def test_invalid_settings_are_named_and_what_can_be_climbed_is(fresh_app: FreshApp) -> None:
-    """No value is shown; the identity and the queues are looked at all the same."""
+def test_invalid_settings_are_named_and_the_other_checks_run(fresh_app: FreshApp) -> None:
+    """No value is shown. The identity and the queues are checked."""
     app = fresh_app({"GRAPH_VERSION": "v-wrong", "KEY_VAULT_URI": "http://wrong.example"})
 
     checks = run_checks(app, {"userId": NOBODY})
@@ -95,10 +95,10 @@ def test_invalid_settings_are_named_and_what_can_be_climbed_is(fresh_app: FreshA
     assert checks["key_vault"]["detail"] == "The setting KEY_VAULT_URI is invalid."
 
 
-def test_a_bundle_that_is_not_there_is_an_invalid_setting_like_any_other(
+def test_a_missing_bundle_of_authorities_is_an_invalid_setting(
     fresh_app: FreshApp,
 ) -> None:
-    """It takes Graph and the queues away, and leaves the identity."""
+    """Graph and the queues are not reached, but the identity is."""
     app = fresh_app({"REQUESTS_CA_BUNDLE": "/nowhere.pem", "GRAPH_VERSION": "v9"})
 
     checks = run_checks(app, {"userId": NOBODY})
@@ -119,7 +119,7 @@ def test_a_bundle_that_is_not_there_is_an_invalid_setting_like_any_other(
 
 
 def test_no_token_fails_at_the_identity(app: App) -> None:
-    """Although the app may still have a good one in memory."""
+    """Although the app may still have a valid token in memory."""
     app.run.identity.always(Status(400, "", "No such identity."))
 
     failed = run_checks(app, {"userId": NOBODY}).fails_at("identity")
@@ -129,7 +129,7 @@ def test_no_token_fails_at_the_identity(app: App) -> None:
 
 
 def test_another_applications_token_fails_at_the_token(fresh_app: FreshApp) -> None:
-    """It says whose it is."""
+    """The check names the application."""
     app = fresh_app()
     token = app.run.authority.issue(
         audience="https://graph.microsoft.com", client_id=NOBODY, object_id=NOBODY
@@ -144,7 +144,7 @@ def test_another_applications_token_fails_at_the_token(fresh_app: FreshApp) -> N
 
 
 def test_a_token_that_cannot_be_read_is_a_warning(fresh_app: FreshApp) -> None:
-    """It may be good; but nothing can be said of its roles."""
+    """It may be valid, but its roles are not known."""
     app = fresh_app()
     answer = {"access_token": "opaque", "expires_on": "9999999999", "token_type": "Bearer"}
     app.run.identity.always(Body(json.dumps(answer).encode()))
@@ -156,10 +156,10 @@ def test_a_token_that_cannot_be_read_is_a_warning(fresh_app: FreshApp) -> None:
     assert "None" not in checks["roles"]["detail"]
 
 
-def test_a_missing_role_shows_since_when_the_token_is_and_what_grants_it(
+def test_for_a_missing_role_the_tokens_age_and_the_command_are_shown(
     fresh_app: FreshApp,
 ) -> None:
-    """And a role granted since, in a token that the app does not use yet, is told."""
+    """And whether a newer token, which the app does not use yet, has the role."""
     app = fresh_app()
     app.run.identity.roles = frozenset({"OnlineMeetings.Read.All"})
 

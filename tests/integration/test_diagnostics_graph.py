@@ -26,7 +26,7 @@ def test_an_organizer_that_cannot_be_resolved_fails(app: App, user_id: str, code
 def test_without_the_role_a_name_cannot_be_resolved_and_an_object_id_need_not(
     fresh_app: FreshApp,
 ) -> None:
-    """Least privilege is enough for those who send object ids."""
+    """With object ids the app needs no more than the role for links."""
     app = fresh_app()
     app.run.identity.roles = frozenset({"VirtualAppointment.Read.All"})
     organizer = app.organizer()
@@ -56,7 +56,7 @@ def test_an_organizer_other_than_the_links_is_a_warning(app: App) -> None:
 
 
 def test_a_mail_address_and_a_pasted_text_are_read_as_in_a_request(app: App) -> None:
-    """Whoever tries what failed is told what the request would be told."""
+    """The diagnostics show what the request would show."""
     mail = app.log.forbid("a mail address", f"{uuid.uuid4().hex}@clinic.example")
     user = app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=mail)
     meeting = app.meeting(user)
@@ -83,7 +83,7 @@ def test_a_mail_address_of_two_users_fails_at_the_organizer(app: App) -> None:
 
 
 def test_a_link_of_another_tenant_is_a_warning(app: App) -> None:
-    """The meeting will not be found, and this is why."""
+    """It is the reason why the meeting is not found."""
     link = app.meeting(app.run.clinic.doctor, long_link=True).join_web_url
     tenant = str(uuid.uuid4())
 
@@ -102,8 +102,8 @@ def _link_at(version: str) -> Any:  # noqa: ANN401 - a condition
     return asks_for_a_link
 
 
-def test_a_permission_that_graph_refuses_is_told_for_both_versions(app: App) -> None:
-    """The open question of Microsoft's documents, answered for this tenant."""
+def test_a_refused_permission_is_shown_for_both_versions(app: App) -> None:
+    """Microsoft's documentation contradicts itself, so this tenant's answer counts."""
     app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("v1.0"))
     app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("beta"))
     organizer = app.organizer()
@@ -116,8 +116,8 @@ def test_a_permission_that_graph_refuses_is_told_for_both_versions(app: App) -> 
     assert failed["graphRequestId"]
 
 
-def test_a_permission_that_only_beta_takes_says_which_setting_to_change(app: App) -> None:
-    """One setting, and it works."""
+def test_if_only_beta_accepts_the_permission_the_fix_names_the_setting(app: App) -> None:
+    """Changing GRAPH_VERSION is enough."""
     app.run.graph.always(Status(403, "Forbidden", ""), when=_link_at("v1.0"))
 
     failed = run_checks(app, {"userId": app.organizer().object_id}).fails_at("permission")
@@ -126,8 +126,8 @@ def test_a_permission_that_only_beta_takes_says_which_setting_to_change(app: App
     assert failed["fix"].startswith("Set GRAPH_VERSION to beta.")
 
 
-def test_a_refusal_for_no_known_reason_is_a_warning_and_the_climb_goes_on(app: App) -> None:
-    """Such as the answer where a version of Graph has no such function."""
+def test_a_refusal_for_an_unknown_reason_is_a_warning_and_the_next_checks_run(app: App) -> None:
+    """For example if a version of Graph does not have the function."""
     meeting = app.meeting()
     refusal = Status(400, "BadRequest", "Resource not found for the segment.")
     app.run.graph.always(refusal, when=_link_at("v1.0"))
@@ -142,8 +142,8 @@ def test_a_refusal_for_no_known_reason_is_a_warning_and_the_climb_goes_on(app: A
     assert checks["join_link_beta"]["status"] == "pass"
 
 
-def test_throttling_is_told_as_such(app: App) -> None:
-    """And not taken for a permission."""
+def test_throttling_is_shown_as_throttling(app: App) -> None:
+    """And not as a missing permission."""
     app.run.graph.always(throttle("30"), when=_link_at("v1.0"))
 
     failed = run_checks(app, {"userId": app.organizer().object_id}).fails_at("permission")
@@ -169,7 +169,7 @@ def test_an_organizer_outside_the_policy_gets_the_powershell_lines(app: App) -> 
 
 
 def test_an_organizer_without_a_licence_fails_at_the_policy(app: App) -> None:
-    """There is nothing to act on."""
+    """Graph answers as for a user that it does not know."""
     organizer = app.organizer(licensed=False)
 
     failed = run_checks(app, {"userId": organizer.object_id}).fails_at("access_policy")
@@ -190,10 +190,10 @@ def test_an_organizer_without_a_licence_fails_at_the_policy(app: App) -> None:
         ({"onlineMeetingId": "bm90IGEgbWVldGluZw=="}, "meeting_id_malformed"),
     ],
 )
-def test_a_meeting_that_is_none_fails_at_the_meeting(
+def test_a_wrong_meeting_fails_at_the_meeting(
     app: App, reference: dict[str, str], code: str
 ) -> None:
-    """Gone, unknown, or something else than a meeting; the policy holds all the same."""
+    """Deleted, unknown, or not a meeting. The check of the policy passes."""
     failed = run_checks(app, {"userId": app.organizer().object_id, **reference}).fails_at("meeting")
 
     assert failed["code"] == code

@@ -1,4 +1,4 @@
-"""A meeting by what people have: its Teams link, the number in the invitation, an e-mail."""
+"""Finding a meeting by what people have: its Teams link, join meeting id, a mail address."""
 
 import base64
 import re
@@ -42,7 +42,7 @@ def _is_link(app: App, answer: Any, meeting: Meeting) -> bool:  # noqa: ANN401
 
 
 def test_a_short_link_and_its_organizer_are_two_calls(app: App) -> None:
-    """The normal case by now: one lookup, one link."""
+    """The usual case today: one lookup and one link."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
 
@@ -65,7 +65,7 @@ def test_a_long_link_names_its_organizer(app: App) -> None:
 
 
 def test_a_user_principal_name_is_one_call_more(app: App) -> None:
-    """`GET /users/{upn}?$select=id` first: Graph takes object ids only."""
+    """`GET /users/{upn}?$select=id` comes first, because Graph accepts only object ids."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
 
@@ -78,8 +78,8 @@ def test_a_user_principal_name_is_one_call_more(app: App) -> None:
     assert link.endswith("/getVirtualAppointmentJoinWebUrl")
 
 
-def test_what_was_found_is_remembered(app: App) -> None:
-    """The second request for the same meeting is one call; the link itself is asked for anew."""
+def test_a_found_meeting_is_cached(app: App) -> None:
+    """The second request takes one call. The link itself is not cached."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
     request = _by_link(meeting, userId=organizer.user_principal_name)
@@ -92,8 +92,8 @@ def test_what_was_found_is_remembered(app: App) -> None:
     assert app.run.graph.count() == 1
 
 
-def test_a_remembered_meeting_that_is_gone_is_forgotten(app: App) -> None:
-    """Found, deleted: Graph's word counts, and the next request looks again."""
+def test_a_cached_meeting_that_is_gone_is_removed(app: App) -> None:
+    """The next request looks it up again."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
     app.post(_by_link(meeting, organizer))
@@ -109,7 +109,7 @@ def test_a_remembered_meeting_that_is_gone_is_forgotten(app: App) -> None:
 
 
 def test_a_link_is_looked_up_as_teams_stores_it(app: App) -> None:
-    """Whatever was pasted: the stand-in finds that form only, and it is the first one asked for."""
+    """The stand-in finds only that form, and it is the first one asked for."""
     meeting = app.meeting(long_link=True)
     link = meeting.join_web_url
     safe = "https://eur03.safelinks.protection.outlook.com/?url="
@@ -130,7 +130,7 @@ def test_a_link_is_looked_up_as_teams_stores_it(app: App) -> None:
 
 @pytest.mark.parametrize("odd", ["&n={}", "&x=a%2Bb&n={}", "&x='&n={}"])
 def test_a_link_that_is_stored_as_it_came_is_found_by_one_call_more(app: App, odd: str) -> None:
-    """Nobody knows for sure that Graph stores what Teams writes."""
+    """It is not known whether Graph stores what Teams writes."""
     organizer = app.organizer()
     stored = app.meeting(organizer, long_link=True).join_web_url.replace("meeting_", "meeting_x")
     meeting = app.meeting(organizer, join_web_url=stored + odd.format(uuid.uuid4().hex))
@@ -156,8 +156,8 @@ def test_a_short_link_that_is_not_found_is_tried_by_the_number_in_it(app: App, e
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_a_link_that_leads_nowhere_is_not_found(app: App, empty: bool) -> None:
-    """404 and an empty list are the same to the caller."""
+def test_a_link_of_no_meeting_is_not_found(app: App, empty: bool) -> None:
+    """For the caller, 404 and an empty list are the same."""
     app.run.graph.empty_lookups = empty
 
     answer = app.post(
@@ -184,10 +184,8 @@ def test_the_number_of_an_invitation_finds_the_meeting(app: App) -> None:
 
 
 @pytest.mark.parametrize(("link", "cause"), FOREIGN.items())
-def test_what_is_no_teams_meeting_link_is_refused_before_any_call(
-    app: App, link: str, cause: str
-) -> None:
-    """Other clouds, other products, other pages of Teams: each by its name."""
+def test_other_links_are_refused_before_any_call(app: App, link: str, cause: str) -> None:
+    """Other clouds, other products and other pages of Teams, each by its name."""
     answer = app.post({"userId": str(uuid.uuid4()), "joinWebUrl": link})
 
     assert answer.status_code == 400
@@ -220,7 +218,7 @@ def test_a_given_organizer_wins_over_the_links_and_the_event_says_so(app: App) -
 
 
 def test_an_unknown_user_principal_name_is_user_not_found(app: App) -> None:
-    """Told apart from a missing permission."""
+    """Which differs from a missing permission."""
     answer = app.post(app.request(userId=f"{uuid.uuid4().hex}@clinic.example"))
 
     assert (answer.status_code, answer.json()["code"]) == (404, "user_not_found")
@@ -236,7 +234,7 @@ def _with_a_mail_address(app: App) -> tuple[User, Meeting]:
 
 @pytest.mark.parametrize("way", ["http", "queue"])
 def test_a_mail_address_that_is_no_sign_in_name_finds_its_user(app: App, way: str) -> None:
-    """By a second look-up, and over HTTP and the queue alike."""
+    """By a second lookup, over HTTP and the queue."""
     user, meeting = _with_a_mail_address(app)
     request = _by_link(meeting, userId=user.mail)
 
@@ -252,7 +250,7 @@ def test_a_mail_address_that_is_no_sign_in_name_finds_its_user(app: App, way: st
 
 
 def test_a_mail_address_of_two_users_is_ambiguous(app: App) -> None:
-    """409, for good: only the caller can say who is meant."""
+    """409, which is final: only the caller can say who is meant."""
     user, meeting = _with_a_mail_address(app)
     app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=user.mail)
 
@@ -262,8 +260,8 @@ def test_a_mail_address_of_two_users_is_ambiguous(app: App) -> None:
     assert "object id" in answer.json()["fix"]
 
 
-def test_a_look_up_by_mail_address_that_is_refused_is_user_not_found(app: App) -> None:
-    """With the permission that would let it through."""
+def test_a_refused_lookup_by_mail_address_is_user_not_found(app: App) -> None:
+    """The fix names the permission that would allow it."""
     user, meeting = _with_a_mail_address(app)
     app.run.graph.order(
         Status(403, "Authorization_RequestDenied", "Insufficient privileges."),
@@ -302,7 +300,7 @@ def test_a_sign_in_name_may_begin_with_a_dollar_sign(app: App) -> None:
 
 
 def test_a_link_of_another_tenant_says_so(app: App) -> None:
-    """Where Graph does not find it: nobody would guess why."""
+    """If Graph does not find it. Otherwise nobody would know why."""
     organizer = app.organizer()
     link = app.meeting(organizer, long_link=True).join_web_url
     foreign = link.replace(app.run.graph.data.tenant_id, str(uuid.uuid4()))
@@ -316,7 +314,7 @@ def test_a_link_of_another_tenant_says_so(app: App) -> None:
 
 
 def test_empty_texts_count_as_left_out(app: App) -> None:
-    """Flows turn null into them."""
+    """Flows make them of null."""
     meeting = app.meeting(long_link=True)
     empty = dict.fromkeys(["userId", "onlineMeetingId", "joinMeetingId", "language"], "")
 
@@ -339,7 +337,7 @@ def test_the_number_may_be_pasted_with_its_label_and_any_blanks(app: App, form: 
 
 
 def test_of_a_pasted_text_only_the_link_waits_on_the_queue(app: App) -> None:
-    """What stands around it may be about a patient."""
+    """The text around it may be about a patient."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
     text = f"Zoë Canary, Monday at ten\r\nJoin: <{meeting.join_web_url}&anon=true>".ljust(8192)
@@ -366,7 +364,9 @@ def test_of_a_pasted_text_only_the_link_waits_on_the_queue(app: App) -> None:
         ("join meeting id", "234 567 890 123"),
     ],
 )
-def test_what_plainly_is_no_meeting_id_is_named(app: App, instead: str, meeting_id: str) -> None:
+def test_a_text_that_is_clearly_no_meeting_id_is_named(
+    app: App, instead: str, meeting_id: str
+) -> None:
     """Refused before any call, with what it is and what to send."""
     answer = app.post({"userId": str(uuid.uuid4()), "onlineMeetingId": meeting_id})
 
@@ -398,7 +398,7 @@ NO_POLICY = Status(403, "Forbidden", "No application access policy found for thi
 def test_a_lookup_that_is_not_permitted_says_what_to_grant(
     app: App, fault: Status, when: str, code: str, fix: str
 ) -> None:
-    """By the same table as the link, each with its own fix."""
+    """With the table of the link, and its own fix."""
     organizer = app.organizer()
     app.run.graph.order(fault, when=lambda call: when in call.request.target)
 
@@ -409,7 +409,7 @@ def test_a_lookup_that_is_not_permitted_says_what_to_grant(
 
 
 def test_a_meeting_id_can_be_derived_from_a_long_link(fresh_app: FreshApp) -> None:
-    """`DERIVE_MEETING_ID` saves the lookup; where the guess is wrong, the lookup is made."""
+    """`DERIVE_MEETING_ID` saves the lookup. If the id is wrong, the lookup is made."""
     app = fresh_app({"DERIVE_MEETING_ID": "true"})
     meeting = app.meeting(long_link=True)
     # Its link names another thread than its id does, so that the guess leads nowhere.

@@ -1,4 +1,4 @@
-"""What becomes of each answer that Graph can give: the design's table, over HTTP."""
+"""Each response of Graph and its code, over HTTP."""
 
 import time
 
@@ -133,8 +133,8 @@ FOREIGN_LINKS = [
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_each_answer_has_its_code(app: App, name: str) -> None:
-    """A row of the table: the exact texts that Graph uses, and the bare statuses."""
+def test_each_response_has_its_code(app: App, name: str) -> None:
+    """For the exact texts that Graph uses, and for the statuses alone."""
     fault, status, code = ROWS[name]
     app.run.graph.order(fault)
 
@@ -182,8 +182,8 @@ def test_a_link_on_microsofts_new_domain_is_given_out(app: App) -> None:
     ],
     ids=repr,
 )
-def test_what_passes_by_itself_is_tried_again(app: App, fault: Fault) -> None:
-    """Busy, down or cut off once: the caller does not notice."""
+def test_temporary_errors_are_tried_again(app: App, fault: Fault) -> None:
+    """Busy, unavailable or cut off once: the caller does not notice."""
     app.run.graph.order(fault)
 
     answer = app.post(app.request())
@@ -193,7 +193,7 @@ def test_what_passes_by_itself_is_tried_again(app: App, fault: Fault) -> None:
 
 
 def test_a_retry_after_that_fits_is_waited_for(app: App) -> None:
-    """No sooner than Graph asked, and not much later."""
+    """Not less than Graph asked for, and not much more."""
     app.run.graph.order(throttle("1"))
 
     app.post(app.request())
@@ -202,7 +202,7 @@ def test_a_retry_after_that_fits_is_waited_for(app: App) -> None:
     assert 1.0 <= second.received - first.received < 1.5
 
 
-def test_a_retry_after_that_does_not_fit_is_handed_on(app: App) -> None:
+def test_a_retry_after_that_does_not_fit_is_passed_on(app: App) -> None:
     """The caller can wait longer than the request may."""
     app.run.graph.order(throttle("30"))
 
@@ -223,10 +223,10 @@ def test_a_retry_after_that_does_not_fit_is_handed_on(app: App) -> None:
     ],
     ids=repr,
 )
-def test_what_does_not_pass_ends_in_time_with_a_hint(
+def test_a_lasting_error_ends_in_time_with_retry_after(
     app: App, fault: Fault, status: int, code: str
 ) -> None:
-    """A few tries, then the caller is told to come again."""
+    """After a few tries."""
     app.run.graph.always(fault)
     started = time.monotonic()
 
@@ -240,7 +240,7 @@ def test_what_does_not_pass_ends_in_time_with_a_hint(
 
 @pytest.mark.parametrize("fault", [Hang(), Drip(0.02, part="body")], ids=repr)
 def test_the_requests_time_is_kept_however_slowly_graph_answers(app: App, fault: Fault) -> None:
-    """Wall clock: a drop every now and then does not prolong it (a head's only over TLS)."""
+    """By the wall clock: single bytes do not prolong it (those of headers only over TLS)."""
     app.run.graph.always(fault)
     started = time.monotonic()
 
@@ -252,7 +252,7 @@ def test_the_requests_time_is_kept_however_slowly_graph_answers(app: App, fault:
 
 
 def test_a_problem_names_graphs_own_request_id(app: App) -> None:
-    """It is what Microsoft's support asks for first."""
+    """Microsoft's support asks for it first."""
     app.run.graph.order(Status(410, "Gone", ""))
     request = app.request()
 

@@ -18,7 +18,7 @@ GUID = "11111111-1111-4111-8111-111111111111"
 
 
 def test_a_meeting_becomes_its_join_link(app: App) -> None:
-    """Both ids in, the link out, with everything that lets the caller recognize it."""
+    """With both ids, and everything by which the caller recognizes the request."""
     meeting = app.meeting()
     request = app.request(meeting, context={"booking": [1, 2.5, None, "ü"]})
 
@@ -36,14 +36,14 @@ def test_a_meeting_becomes_its_join_link(app: App) -> None:
 
 
 def test_no_cache_keeps_a_link(app: App) -> None:
-    """A link is as good as a key to the meeting."""
+    """Whoever has a link can join the meeting."""
     answer = app.post(app.request())
 
     assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_a_request_without_an_id_gets_one(app: App) -> None:
-    """The caller can name it when something is wrong."""
+    """So that the caller can name it in a report."""
     request = app.request()
     del request["requestId"]
 
@@ -53,7 +53,7 @@ def test_a_request_without_an_id_gets_one(app: App) -> None:
 
 
 def test_one_request_is_one_call_to_graph(app: App) -> None:
-    """With both ids given there is nothing to look up."""
+    """With both ids there is nothing to look up."""
     app.post(app.request())
 
     assert app.run.graph.count() == 1
@@ -94,8 +94,8 @@ def test_the_language_goes_to_graph_and_shapes_the_link(app: App) -> None:
     assert german["virtualAppointmentJoinWebUrl"] == link
 
 
-def test_the_callers_own_id_is_handed_back(app: App) -> None:
-    """`x-ms-client-request-id` comes back and stands in the event."""
+def test_the_client_request_id_is_sent_back(app: App) -> None:
+    """`x-ms-client-request-id` is in the response and in the event."""
     request = app.request()
 
     answer = app.post(request, headers={"x-ms-client-request-id": "run-42"})
@@ -104,8 +104,8 @@ def test_the_callers_own_id_is_handed_back(app: App) -> None:
     assert app.events(request["requestId"])[0]["clientRequestId"] == "run-42"
 
 
-def test_a_long_id_of_the_caller_is_cut_and_an_odd_one_left_out(app: App) -> None:
-    """Nobody writes what they like into the log."""
+def test_a_long_client_request_id_is_cut_and_a_malformed_one_ignored(app: App) -> None:
+    """A caller must not write any text into the log."""
     long = app.post(app.request(), headers={"x-ms-client-request-id": "a" * 500})
     odd = app.post(app.request(), headers={"x-ms-client-request-id": "a b"})
 
@@ -122,7 +122,7 @@ def test_without_the_function_key_the_host_refuses(app: App, key: str | None) ->
 
 
 def test_the_master_key_opens_it_too(app: App) -> None:
-    """As on every Functions host; nobody should have to use it."""
+    """As in each Functions host, but nobody should have to use it."""
     assert app.post(app.request(), headers={"x-functions-key": MASTER_KEY}).status_code == 200
 
 
@@ -152,7 +152,7 @@ def test_a_key_is_tested_without_a_meeting(app: App) -> None:
 def test_a_problem_is_plain_json_for_who_asks_for_that(
     app: App, accept: str | None, told: str
 ) -> None:
-    """Bare, without a charset; whoever names both, or neither, gets problem details."""
+    """Without a charset. If `Accept` names both or neither, it is problem details."""
     answer = app.post({}, headers={"Accept": accept})
 
     assert answer.status_code == 400
@@ -161,7 +161,7 @@ def test_a_problem_is_plain_json_for_who_asks_for_that(
 
 
 def test_a_link_is_json_whatever_is_accepted(app: App) -> None:
-    """Only problems have two names."""
+    """Only problems have two media types."""
     answer = app.post(app.request(), headers={"Accept": PROBLEM})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
@@ -210,8 +210,8 @@ INVALID: dict[str, tuple[object, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_what_is_wrong_is_told_with_its_place(app: App, name: str) -> None:
-    """All of a request's faults at once, and nothing goes to Graph."""
+def test_all_field_errors_are_reported_with_pointers(app: App, name: str) -> None:
+    """Nothing goes to Graph."""
     body, pointers = INVALID[name]
 
     answer = app.post(body)
@@ -239,7 +239,7 @@ RAW_INVALID = {
 
 @pytest.mark.parametrize("name", RAW_INVALID)
 def test_json_that_others_might_read_differently_is_refused(app: App, name: str) -> None:
-    """What the standard parser lets pass in silence is told too."""
+    """Also what the standard parser accepts."""
     data, pointer = RAW_INVALID[name]
 
     answer = app.post(data=data)
@@ -250,7 +250,7 @@ def test_json_that_others_might_read_differently_is_refused(app: App, name: str)
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "?"])
 def test_another_content_type_is_415(app: App, media_type: str) -> None:
-    """The default of curl among them; the problem says what to send."""
+    """Such as curl's default. The problem says what to send."""
     answer = app.post(app.request(), headers={"Content-Type": media_type})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (415, PROBLEM)
@@ -265,14 +265,14 @@ def test_json_with_a_charset_is_json(app: App) -> None:
 
 
 def test_a_body_past_64_kib_is_413(app: App) -> None:
-    """However valid it may be."""
+    """Even if it is valid."""
     answer = app.post(data=b'{"context": "' + b"a" * 65536 + b'"}')
 
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
 
 
-def test_a_body_that_came_in_chunks_is_told_apart_from_none(app: App) -> None:
-    """The host hands over no body without Content-Length; who meets that has to know."""
+def test_the_problem_of_an_empty_body_explains_chunks(app: App) -> None:
+    """The host passes no body on without Content-Length."""
 
     def chunks() -> Iterator[bytes]:
         yield json.dumps(app.request()).encode()
@@ -284,7 +284,7 @@ def test_a_body_that_came_in_chunks_is_told_apart_from_none(app: App) -> None:
 
 
 def test_a_redirect_is_not_followed(app: App) -> None:
-    """A token goes to Graph's host and nowhere else."""
+    """A token goes only to Graph's host."""
     app.run.graph.order(Redirect(f"{app.run.graph.url}/elsewhere"))
 
     answer = app.post(app.request())
@@ -293,16 +293,16 @@ def test_a_redirect_is_not_followed(app: App) -> None:
     assert app.run.graph.count() == 1
 
 
-def test_a_monitor_may_ask_for_the_head_alone(app: App) -> None:
-    """The same status and headers, and no body."""
+def test_a_monitor_may_send_head(app: App) -> None:
+    """The same status and headers, without a body."""
     answer = requests.head(f"{app.run.url}/api/health", timeout=10)
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_health_says_so_and_calls_nothing(app: App) -> None:
-    """Anonymous, and no load on anybody."""
+def test_health_is_anonymous_and_calls_no_other_service(app: App) -> None:
+    """So that monitoring causes no load."""
     answer = requests.get(f"{app.run.url}/api/health", timeout=10)
 
     assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
@@ -310,7 +310,7 @@ def test_health_says_so_and_calls_nothing(app: App) -> None:
 
 
 def test_an_event_says_how_each_request_ended(app: App) -> None:
-    """One event per outcome: what alerts and the workbook count."""
+    """Alerts and the workbook count these events."""
     valid, invalid = app.request(), app.request(language="?")
 
     app.post(valid)

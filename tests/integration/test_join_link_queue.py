@@ -66,7 +66,7 @@ FORMS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_of_a_message_is_resolved(app: App, form: str) -> None:
-    """Workflows and Event Grid wrap and encode as they like."""
+    """Workflows and Event Grid use different envelopes and encodings."""
     meeting = app.meeting()
     request = app.request(meeting)
 
@@ -85,8 +85,8 @@ def test_each_form_of_a_message_is_resolved(app: App, form: str) -> None:
     }
 
 
-def test_a_list_is_answered_request_by_request(app: App) -> None:
-    """Each under its own id, whatever becomes of the others."""
+def test_each_request_of_a_list_gets_an_outcome(app: App) -> None:
+    """Under its own id, independent of the others."""
     first, second = app.request(), app.request()
     invalid = app.request(userId="nobody")
     meeting = app.meeting()
@@ -101,7 +101,7 @@ def test_a_list_is_answered_request_by_request(app: App) -> None:
 
 
 def test_a_line_feed_in_a_text_is_read(app: App) -> None:
-    """As flows write them, whose templates do not escape what they insert."""
+    """Flows insert texts without escapes."""
     request = app.request(context="SUBJECT")
 
     app.enqueue(json.dumps(request).replace("SUBJECT", "Consultation\nRoom 2"))
@@ -127,7 +127,7 @@ def test_a_result_is_a_cloud_event_in_ascii(app: App) -> None:
 
 
 def test_a_traceparent_goes_through(app: App) -> None:
-    """A workflow's trace goes on behind the queue."""
+    """A workflow's trace continues behind the queue."""
     request = app.request()
 
     app.enqueue(_cloud_event(request))
@@ -138,7 +138,7 @@ def test_a_traceparent_goes_through(app: App) -> None:
 def test_without_a_request_id_the_envelopes_is_taken_else_the_same_hash_each_time(
     app: App,
 ) -> None:
-    """A message that comes twice has one id."""
+    """So that a message that comes twice has one id."""
     request = app.request()
     del request["requestId"]
     event = {**_cloud_event(request), "id": f"event-{uuid.uuid4().hex}"}
@@ -155,8 +155,8 @@ def test_without_a_request_id_the_envelopes_is_taken_else_the_same_hash_each_tim
     assert app.result(request_id)["id"] == request_id
 
 
-def test_a_final_failure_is_answered_and_the_message_completed(app: App) -> None:
-    """The workflow hears of it, with its context, and nothing is tried again."""
+def test_a_final_failure_is_published_and_the_message_completed(app: App) -> None:
+    """With its context. Nothing is tried again."""
     request = app.request(userId="nobody")
 
     app.enqueue(request)
@@ -171,7 +171,7 @@ def test_a_final_failure_is_answered_and_the_message_completed(app: App) -> None
 
 
 def test_a_result_that_cannot_be_written_leaves_the_message(app: App) -> None:
-    """Completed only after the outcome is safe: once the queue is back, the result is there."""
+    """When the queue is back, the result is written, and then the message completed."""
     request = app.request()
     results = app.run.queue(RESULTS)
     results.delete_queue()

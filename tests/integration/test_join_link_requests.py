@@ -43,7 +43,7 @@ def test_a_request_for_later_is_resolved_on_the_queue(app: App, reference: str) 
 
 
 def test_what_graph_does_not_answer_now_is_answered_later(app: App) -> None:
-    """The caller does not wait for it."""
+    """The caller does not wait."""
     request = app.request()
     app.run.graph.order(unavailable(503))
 
@@ -53,14 +53,14 @@ def test_what_graph_does_not_answer_now_is_answered_later(app: App) -> None:
 
 
 def test_without_a_key_nothing_is_accepted(app: App) -> None:
-    """It is the host that asks for it."""
+    """The host checks the key."""
     assert ask(app, app.request()).status_code == 401
 
 
-def test_with_tokens_the_app_role_opens_it_and_the_scope_alone_does_not(
+def test_with_tokens_the_app_role_is_needed(
     fresh_app: FreshApp,
 ) -> None:
-    """A person's own meetings are for routes that answer while the person is there."""
+    """The scope allows a person's own meetings, which need the person's token."""
     app = make(fresh_app)
     doctor = app.organizer()
     request = app.request(app.meeting(doctor))

@@ -84,8 +84,8 @@ def test_each_request_has_its_result_in_order(app: App) -> None:
     ]
 
 
-def test_a_hundred_cost_five_trips(app: App) -> None:
-    """Both ids given, and nothing is tried again."""
+def test_a_hundred_requests_take_five_batches(app: App) -> None:
+    """If both ids are given and nothing is tried again."""
     organizer = app.organizer()
     meetings = [app.meeting(organizer) for _ in range(100)]
 
@@ -96,8 +96,8 @@ def test_a_hundred_cost_five_trips(app: App) -> None:
     assert app.run.graph.count() == 5
 
 
-def test_the_trips_are_made_at_the_same_time(app: App) -> None:
-    """One after the other, they would spend the time of all."""
+def test_the_batches_are_sent_in_parallel(app: App) -> None:
+    """One after the other, they could use up the deadline of all."""
     app.post(app.request())
     app.run.graph.always(Delay(0.5))
     asked = [app.request() for _ in range(100)]
@@ -110,7 +110,7 @@ def test_the_trips_are_made_at_the_same_time(app: App) -> None:
 
 
 def test_lookups_are_a_round_of_their_own_and_equal_ones_are_made_once(app: App) -> None:
-    """Thirty appointments of one doctor by e-mail and link: the doctor once, two rounds more."""
+    """Thirty appointments of one doctor by mail address and link: the doctor is looked up once."""
     organizer = app.organizer()
     meetings = [app.meeting(organizer) for _ in range(20)]
     asked = [
@@ -123,8 +123,8 @@ def test_lookups_are_a_round_of_their_own_and_equal_ones_are_made_once(app: App)
     assert [call.method for call in app.run.graph.calls] == ["GET", "POST", "POST"]
 
 
-def test_what_was_found_is_remembered(app: App) -> None:
-    """By the single route as well."""
+def test_found_ids_are_cached(app: App) -> None:
+    """For the single route as well."""
     organizer = app.organizer()
     meetings = [app.meeting(organizer) for _ in range(2)]
     asked = [
@@ -141,7 +141,7 @@ def test_what_was_found_is_remembered(app: App) -> None:
 
 
 def test_an_item_is_sent_as_documented(app: App) -> None:
-    """Relative to the version, with an id of its own in each place, and its language."""
+    """Relative to the version, with an id, its own client request id and its language."""
     asked = [app.request(language="de-AT"), app.request()]
 
     results = resolve(app, asked)
@@ -157,7 +157,7 @@ def test_an_item_is_sent_as_documented(app: App) -> None:
 
 
 def test_the_same_request_twice_is_answered_twice(app: App) -> None:
-    """Also under one id: the order tells which is which."""
+    """Also with the same id, because the results are in order."""
     request = app.request()
 
     first, second = resolve(app, [request, request])
@@ -173,22 +173,22 @@ def test_an_item_without_an_id_gets_one(app: App) -> None:
     assert results[0]["requestId"] != results[1]["requestId"]
 
 
-def test_nothing_to_do_is_done(app: App) -> None:
+def test_an_empty_list_gives_an_empty_list(app: App) -> None:
     """A flow's list may be empty."""
     assert resolve(app, []) == []
     assert app.run.graph.count() == 0
 
 
 def test_no_cache_keeps_the_links(app: App) -> None:
-    """And the caller's own id comes back."""
+    """The client request id is sent back."""
     answer = post(app, {"requests": [app.request()]}, **{"x-ms-client-request-id": "run-7"})
 
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["x-ms-client-request-id"] == "run-7"
 
 
-def test_a_bad_item_is_that_items_problem(app: App) -> None:
-    """Each by the rules of the single route; the valid ones get their links."""
+def test_an_invalid_item_has_its_own_problem(app: App) -> None:
+    """By the rules of the single route. The valid ones get their links."""
     valid = app.request()
     app.run.graph.clear()
     odd = b'{"userId": "a@b", "userId": "c@d", "context": 9007199254740993}'
@@ -208,8 +208,8 @@ def test_a_bad_item_is_that_items_problem(app: App) -> None:
     assert results[4]["requestId"] == "mine"
 
 
-def test_more_invalid_items_than_faults_are_listed_are_all_found(app: App) -> None:
-    """No item passes because another's faults came first."""
+def test_all_invalid_items_are_found_beyond_the_number_of_listed_errors(app: App) -> None:
+    """No item passes because of another item's errors."""
     meeting = app.meeting()
     item = json.dumps(app.request(meeting))[:-1] + ', "language": "de", "language": "fr"}'
     data = ('{"requests": [' + ", ".join([item] * 60) + "]}").encode()
@@ -221,7 +221,7 @@ def test_more_invalid_items_than_faults_are_listed_are_all_found(app: App) -> No
 
 
 def test_an_item_may_nest_as_deeply_as_a_request_of_its_own(app: App) -> None:
-    """The envelope takes nothing away."""
+    """The envelope does not count."""
     deep: object = 1
     for _ in range(29):
         deep = [deep]
@@ -247,8 +247,8 @@ ENVELOPES: dict[str, tuple[bytes, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", ENVELOPES)
-def test_what_is_wrong_with_the_whole_is_told_and_nothing_is_tried(app: App, name: str) -> None:
-    """The only 400."""
+def test_an_invalid_envelope_is_400_and_nothing_is_tried(app: App, name: str) -> None:
+    """No other error is 400."""
     data, pointers = ENVELOPES[name]
 
     answer = post(app, data)
@@ -260,7 +260,7 @@ def test_what_is_wrong_with_the_whole_is_told_and_nothing_is_tried(app: App, nam
 
 
 def test_the_whole_may_be_a_mebibyte(app: App) -> None:
-    """And no byte more."""
+    """One byte more is refused."""
     fitting = json.dumps({"requests": []}).encode().ljust(1024 * 1024)
 
     assert post(app, fitting).status_code == 200
@@ -273,7 +273,7 @@ def test_another_media_type_is_refused(app: App) -> None:
 
 
 def test_each_item_has_graphs_answer_to_it(app: App) -> None:
-    """One has no policy, one is gone, one has an id that is none."""
+    """One has no policy, one is deleted, one has a malformed id."""
     valid, uncovered = app.meeting(), app.meeting(app.organizer(covered=False))
     gone = app.meeting()
     app.run.graph.data.remove_meeting(gone)
@@ -294,7 +294,7 @@ def test_each_item_has_graphs_answer_to_it(app: App) -> None:
 
 
 def test_only_the_throttled_are_tried_again_each_after_its_own_time(app: App) -> None:
-    """Inside an envelope that is 200; the names of headers come in any case."""
+    """The envelope is 200, and header names come in any case."""
     meetings = [app.meeting() for _ in range(25)]
     busy = meetings[:3]
     app.run.graph.order(
@@ -316,7 +316,7 @@ def test_only_the_throttled_are_tried_again_each_after_its_own_time(app: App) ->
 
 
 def test_the_others_do_not_wait_for_the_throttled(app: App) -> None:
-    """Their next calls go out at once."""
+    """Their next calls are sent at once."""
     organizer = app.organizer()
     slow, quick = app.meeting(organizer), app.meeting(organizer)
     app.run.graph.order(throttle_items(lambda path: slow.join_meeting_id in path, retry_after="1"))
@@ -333,8 +333,8 @@ def test_the_others_do_not_wait_for_the_throttled(app: App) -> None:
     assert third.received - first.received >= 1
 
 
-def test_what_cannot_be_tried_within_the_time_says_when(app: App) -> None:
-    """Retry-After of an hour is no reason to wait."""
+def test_a_retry_after_longer_than_the_deadline_is_passed_on(app: App) -> None:
+    """The app does not wait for an hour."""
     meetings = [app.meeting() for _ in range(2)]
     app.run.graph.always(throttle_items(of(meetings[0]), retry_after="3600"))
 
@@ -346,7 +346,7 @@ def test_what_cannot_be_tried_within_the_time_says_when(app: App) -> None:
 
 @pytest.mark.parametrize("fault", [throttle("1"), unavailable(503), Reset(), Close()])
 def test_an_envelope_that_failed_is_sent_again(app: App, fault: Fault) -> None:
-    """It holds nothing but GETs."""
+    """It holds only GETs."""
     app.run.graph.order(fault)
 
     results = resolve(app, [app.request(), app.request()])
@@ -373,8 +373,8 @@ def test_a_rejected_token_is_renewed_once_for_all(fresh_app: FreshApp) -> None:
     assert app.run.graph.count() == 4
 
 
-def test_a_token_that_stays_rejected_ends_it(fresh_app: FreshApp) -> None:
-    """No loop."""
+def test_a_token_that_stays_rejected_ends_the_request(fresh_app: FreshApp) -> None:
+    """There is no endless loop."""
     app = fresh_app()
     app.run.graph.always(EXPIRED)
 
@@ -395,16 +395,16 @@ ENVELOPE_FAULTS: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("name", ENVELOPE_FAULTS)
-def test_an_envelope_that_cannot_be_used_is_each_items_problem(app: App, name: str) -> None:
-    """Never another answer than Graph's."""
+def test_a_malformed_envelope_becomes_each_items_problem(app: App, name: str) -> None:
+    """No item gets another item's answer."""
     fault, code = ENVELOPE_FAULTS[name]
     app.run.graph.always(fault)
 
     assert codes(resolve(app, [app.request(), app.request()])) == [code, code]
 
 
-def test_swapped_and_doubled_answers_are_nobodys(app: App) -> None:
-    """Two answers to one call: neither can be trusted. A foreign link is not given out."""
+def test_swapped_and_duplicate_responses_are_not_used(app: App) -> None:
+    """Of two responses to one call, neither can be trusted."""
     doubled, foreign, valid = (app.meeting() for _ in range(3))
 
     def edit(responses: dict[str, dict[str, Any]]) -> object:
@@ -422,8 +422,8 @@ def test_swapped_and_doubled_answers_are_nobodys(app: App) -> None:
     assert codes(results) == ["graph_unexpected", "graph_unexpected", None]
 
 
-def test_without_a_token_each_item_says_so(app: App, fresh_app: FreshApp) -> None:
-    """One token request for all of them."""
+def test_without_a_token_each_item_has_the_problem(app: App, fresh_app: FreshApp) -> None:
+    """There is one token request for all."""
     app = fresh_app()
     app.run.identity.always(Status(400))
 
@@ -431,7 +431,7 @@ def test_without_a_token_each_item_says_so(app: App, fresh_app: FreshApp) -> Non
 
 
 def test_every_item_is_one_event(app: App) -> None:
-    """What alerts count does not depend on how many came together."""
+    """Alerts count items, not batches."""
     asked = [app.request(), app.request(language="?")]
 
     resolve(app, asked)

@@ -7,7 +7,7 @@ from tests.integration.app_under_test import App, LogWatch
 
 
 def test_a_link_in_a_log_line_would_be_found() -> None:
-    """Whatever logger it came from."""
+    """From any logger."""
     watch = LogWatch()
     watch.forbid("a join link", "https://visit.teams.microsoft.com/canary")
 
@@ -21,7 +21,7 @@ def test_a_link_in_a_log_line_would_be_found() -> None:
 
 
 def test_the_app_logs_no_link_no_key_no_token_and_no_body(app: App, log: LogWatch) -> None:
-    """A request that succeeds and one that fails, with everything in them forbidden."""
+    """For a request that succeeds and one that fails."""
     app.post(app.request())
     app.post(app.request(language="?"))
 
@@ -30,8 +30,8 @@ def test_the_app_logs_no_link_no_key_no_token_and_no_body(app: App, log: LogWatc
     assert log.found() == set()
 
 
-def test_what_a_caller_put_where_an_id_belongs_is_not_logged(app: App, log: LogWatch) -> None:
-    """A link as the request's id, the client's, an envelope's, and as a member's name."""
+def test_a_link_in_the_place_of_an_id_is_not_logged(app: App, log: LogWatch) -> None:
+    """As a request id, client request id, envelope id, or member name."""
 
     def link(what: str) -> str:
         return log.forbid(what, f"https://teams.microsoft.com/meet/{uuid.uuid4().int}?p=canary")

@@ -89,7 +89,7 @@ def test_a_person_gets_the_link_of_their_own_meeting(fresh_app: FreshApp) -> Non
 
 
 def test_every_way_to_name_a_meeting_works_for_ones_own(app: App, doctor: User) -> None:
-    """By id, Teams link or number; and in whichever way the person says that it is theirs."""
+    """By id, Teams link or number, and for each way to say that it is one's own."""
     meeting, older = app.meeting(doctor), app.meeting(doctor, long_link=True)
     references = [
         (meeting, {"onlineMeetingId": meeting.id}),
@@ -112,7 +112,7 @@ def test_every_way_to_name_a_meeting_works_for_ones_own(app: App, doctor: User) 
 
 
 def test_it_works_on_beta_as_well(fresh_app: FreshApp) -> None:
-    """The setting counts for people as it does for the app."""
+    """GRAPH_VERSION applies to people as to the app."""
     app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_VERSION": "beta"})
     doctor = app.organizer(covered=False)
 
@@ -121,7 +121,7 @@ def test_it_works_on_beta_as_well(fresh_app: FreshApp) -> None:
 
 
 def test_a_hundred_calls_of_one_person_cost_one_exchange(app: App, doctor: User) -> None:
-    """The token for Graph is kept as long as it is good."""
+    """The token for Graph is cached while it is valid."""
     meeting, authorization = app.meeting(doctor), token(app, doctor)
 
     answers = [ask(app, authorization, own(meeting)) for _ in range(100)]
@@ -131,7 +131,7 @@ def test_a_hundred_calls_of_one_person_cost_one_exchange(app: App, doctor: User)
 
 
 def test_two_persons_share_nothing(app: App, doctor: User) -> None:
-    """Each is asked for as themselves; what one found says nothing to the other."""
+    """Each is asked for as themselves, and has an own cache."""
     colleague = app.organizer(covered=False)
     meeting = app.meeting(doctor)
     by_link = {"joinWebUrl": meeting.join_web_url}
@@ -147,8 +147,8 @@ def test_two_persons_share_nothing(app: App, doctor: User) -> None:
     assert app.run.graph.join_link(meeting) not in refused.text
 
 
-def test_what_the_app_found_is_not_what_a_person_found(app: App, doctor: User) -> None:
-    """Each asks Graph by their own right, and pays for their own look-up."""
+def test_the_app_and_a_person_do_not_share_the_cache(app: App, doctor: User) -> None:
+    """Each needs the right to look the meeting up."""
     covered = app.organizer()
     meeting = app.meeting(covered)
     by_link = {"userId": covered.object_id, "joinWebUrl": meeting.join_web_url}
@@ -162,7 +162,7 @@ def test_what_the_app_found_is_not_what_a_person_found(app: App, doctor: User) -
 
 
 def test_two_tokens_of_one_person_are_exchanged_each(app: App, doctor: User) -> None:
-    """What one sign-in has proved, another may not have."""
+    """One sign-in may have fulfilled more conditions than the other."""
     meeting = app.meeting(doctor)
 
     for _ in range(2):
@@ -171,8 +171,10 @@ def test_two_tokens_of_one_person_are_exchanged_each(app: App, doctor: User) -> 
     assert exchanges(app) == 2
 
 
-def test_nobody_elses_meeting_is_even_asked_for(app: App, doctor: User) -> None:
-    """403, which names the app role; Entra and Graph hear nothing of it."""
+def test_for_another_organizers_meeting_neither_entra_nor_graph_is_called(
+    app: App, doctor: User
+) -> None:
+    """403, and the fix names the app role."""
     theirs = app.meeting(app.organizer(), long_link=True)
     authorization = token(app, doctor)
 
@@ -189,7 +191,7 @@ def test_nobody_elses_meeting_is_even_asked_for(app: App, doctor: User) -> None:
 
 
 def test_a_guess_at_somebody_elses_meeting_id_gets_no_link(app: App, doctor: User) -> None:
-    """Graph says whose it is."""
+    """Graph knows the organizer."""
     theirs = app.meeting(app.organizer())
 
     answer = ask(app, token(app, doctor), own(theirs))
@@ -197,8 +199,8 @@ def test_a_guess_at_somebody_elses_meeting_id_gets_no_link(app: App, doctor: Use
     assert (answer.status_code, answer.json()["code"]) == (404, "meeting_not_found")
 
 
-def test_the_app_role_opens_others_meetings_to_a_person_as_the_app(app: App, doctor: User) -> None:
-    """Their own stay theirs: on their behalf."""
+def test_with_the_app_role_a_person_gets_others_meetings_as_the_app(app: App, doctor: User) -> None:
+    """Their own are still asked for on their behalf."""
     theirs, mine = app.meeting(), app.meeting(doctor)
     authorization = token(app, doctor, roles=[ROLE])
 
@@ -211,7 +213,7 @@ def test_the_app_role_opens_others_meetings_to_a_person_as_the_app(app: App, doc
 def test_a_mixed_batch_is_one_exchange_and_one_batch_for_each_credential(
     app: App, doctor: User
 ) -> None:
-    """And what may not be asked for is its own item's problem."""
+    """An item that is not allowed has its own problem."""
     mine = [app.meeting(doctor) for _ in range(3)]
     theirs = [app.meeting() for _ in range(3)]
     requests_ = [
@@ -236,8 +238,8 @@ def test_a_mixed_batch_is_one_exchange_and_one_batch_for_each_credential(
     )
 
 
-def test_an_entra_that_hangs_costs_the_apps_own_items_nothing(app: App, doctor: User) -> None:
-    """Each credential's items go their own way."""
+def test_an_entra_that_hangs_does_not_delay_the_apps_own_items(app: App, doctor: User) -> None:
+    """Each credential's items are sent separately."""
     app.run.entra.always(Hang(), when=is_exchange)
     mine, theirs = app.meeting(doctor), app.meeting()
     body = {"requests": [own(mine), own(theirs, userId=theirs.organizer)]}
@@ -248,7 +250,7 @@ def test_an_entra_that_hangs_costs_the_apps_own_items_nothing(app: App, doctor: 
 
 
 def test_in_a_batch_the_refused_item_alone_is_refused(app: App, doctor: User) -> None:
-    """The others are answered."""
+    """The others get their results."""
     theirs, mine = app.meeting(), app.meeting(doctor)
     body = {"requests": [own(mine), own(theirs, userId=theirs.organizer), own(mine, userId="me")]}
 
@@ -258,8 +260,8 @@ def test_in_a_batch_the_refused_item_alone_is_refused(app: App, doctor: User) ->
     assert exchanges(app) == 1
 
 
-def test_a_service_has_no_meetings_of_its_own(app: App) -> None:
-    """`me` is 400, and nothing is exchanged; with the app role any organizer's are open."""
+def test_an_application_has_no_meetings_of_its_own(app: App) -> None:
+    """`me` is 400, and nothing is exchanged. With the app role it may ask for any organizer's."""
     meeting = app.meeting()
     service = app.run.authority.issue_to_application(audience=app.run.registration.client_id)
 
@@ -272,7 +274,7 @@ def test_a_service_has_no_meetings_of_its_own(app: App) -> None:
 
 
 def test_events_name_who_asked(app: App, doctor: User) -> None:
-    """A person by the object id and an application by its client id; refused or not."""
+    """A person by the object id, an application by its client id, refused or not."""
     meeting, theirs = app.meeting(doctor), app.meeting()
     service = app.run.authority.issue_to_application(
         audience=app.run.registration.client_id, azp="the-service"
@@ -293,7 +295,7 @@ def test_events_name_who_asked(app: App, doctor: User) -> None:
     assert callers == {"own": person, "refused": person, "service": "app:the-service"}
 
 
-def test_a_guest_gets_nothing(app: App, doctor: User) -> None:
+def test_a_guest_is_forbidden(app: App, doctor: User) -> None:
     """Whatever the guest's token holds."""
     meeting = app.meeting(doctor)
 
@@ -303,8 +305,8 @@ def test_a_guest_gets_nothing(app: App, doctor: User) -> None:
     assert exchanges(app) == 0
 
 
-def test_by_key_and_by_queue_nobody_is_me(fresh_app: FreshApp) -> None:
-    """400; and on the queue a final failure."""
+def test_with_a_key_and_on_the_queue_me_is_invalid(fresh_app: FreshApp) -> None:
+    """400, and on the queue a final failure."""
     app = fresh_app()
     request = {**app.request(), "userId": "me"}
 
@@ -319,8 +321,8 @@ def test_by_key_and_by_queue_nobody_is_me(fresh_app: FreshApp) -> None:
     assert exchanges(app) == 0
 
 
-def test_by_webhook_nobody_is_me(fresh_app: FreshApp) -> None:
-    """The event is accepted, since a sender would give up, and its outcome is a final failure."""
+def test_in_a_webhook_me_is_invalid(fresh_app: FreshApp) -> None:
+    """The event is accepted, because a sender would give up, and its outcome is a final failure."""
     app = fresh_app()
     data = {"userId": "me", "joinMeetingId": app.meeting().join_meeting_id}
     body = json.dumps({"type": "appointment.booked", "data": data}).encode()
@@ -350,16 +352,16 @@ ATTACKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_other_token_is_exchanged(app: App, doctor: User, attack: str) -> None:
-    """The whole check comes first, so that the app says nothing about stolen tokens."""
+def test_only_a_valid_token_is_exchanged(app: App, doctor: User, attack: str) -> None:
+    """It is checked first, so that the app reveals nothing about stolen tokens."""
     answer = ask(app, token(app, doctor, **ATTACKS[attack]), own(app.meeting(doctor)))
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert exchanges(app) == 0
 
 
-def test_the_check_comes_before_the_cache(app: App, doctor: User) -> None:
-    """A token with one byte changed is not the token whose exchange is remembered."""
+def test_a_token_is_checked_before_the_cache_is_used(app: App, doctor: User) -> None:
+    """With one byte changed it is another token."""
     meeting, good = app.meeting(doctor), token(app, doctor)
     assert ask(app, good, own(meeting)).status_code == 200
     head, payload, signature = good.split(".")
@@ -380,7 +382,7 @@ def test_a_token_that_ended_within_our_leeway_is_refused_by_entra(app: App, doct
 
 
 def test_a_token_that_graph_rejects_is_exchanged_once_more(app: App, doctor: User) -> None:
-    """With the new one it works, and the old one is not used again."""
+    """The new token is used, and the old one no more."""
     meeting, authorization = app.meeting(doctor), token(app, doctor)
     ask(app, authorization, own(meeting))
     app.run.graph.order(GRAPH_REJECTS)
@@ -390,10 +392,8 @@ def test_a_token_that_graph_rejects_is_exchanged_once_more(app: App, doctor: Use
     assert exchanges(app) == 2
 
 
-def test_a_graph_that_rejects_every_token_costs_no_exchange_for_each_call(
-    app: App, doctor: User
-) -> None:
-    """One renewal a minute."""
+def test_if_graph_rejects_each_token_there_is_one_exchange_a_minute(app: App, doctor: User) -> None:
+    """For each person."""
     meeting, authorization = app.meeting(doctor), token(app, doctor)
     app.run.graph.always(GRAPH_REJECTS)
 
@@ -432,8 +432,8 @@ REFUSALS: dict[str, tuple[Fault, int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_of_entra_ends_in_its_answer(app: App, doctor: User, name: str) -> None:
-    """Remembered for this token: a client's loop does not reach Entra."""
+def test_a_refusal_of_entra_has_its_code(app: App, doctor: User, name: str) -> None:
+    """It is cached for this token, so a client's loop does not reach Entra."""
     refusal, status, code = REFUSALS[name]
     app.run.entra.always(refusal, when=is_exchange)
     meeting, authorization = app.meeting(doctor), token(app, doctor)
@@ -447,10 +447,10 @@ def test_a_refusal_of_entra_ends_in_its_answer(app: App, doctor: User, name: str
 
 
 @pytest.mark.parametrize("capabilities", [None, ["cp1"]])
-def test_a_claims_challenge_is_relayed_to_who_takes_one(
+def test_a_claims_challenge_is_passed_on_to_clients_that_can_handle_it(
     app: App, doctor: User, capabilities: list[str] | None
 ) -> None:
-    """Unchanged, to clients that declare cp1; others are told whom to ask."""
+    """Unchanged, to clients that declare cp1. Others are told whom to ask."""
     app.run.entra.always(NEEDS_MFA, when=is_exchange)
     meeting, authorization = app.meeting(doctor), token(app, doctor, xms_cc=capabilities)
 
@@ -469,8 +469,8 @@ def test_a_claims_challenge_is_relayed_to_who_takes_one(
         assert "WWW-Authenticate" not in many.headers
 
 
-def test_a_failed_exchange_of_one_person_is_nobody_elses(app: App, doctor: User) -> None:
-    """Nor of the same person's next token."""
+def test_a_failed_exchange_affects_only_its_own_token(app: App, doctor: User) -> None:
+    """Not even the same person's next token."""
     meeting = app.meeting(doctor)
     app.run.entra.order(EntraError("invalid_grant", 50173, "…"), when=is_exchange)
     colleague = app.organizer(covered=False)
@@ -480,10 +480,10 @@ def test_a_failed_exchange_of_one_person_is_nobody_elses(app: App, doctor: User)
     assert ask(app, token(app, doctor), own(meeting)).status_code == 200
 
 
-def test_a_missing_federated_credential_is_told_with_its_three_values(
+def test_the_fix_for_a_missing_federated_credential_has_its_three_values(
     fresh_app: FreshApp,
 ) -> None:
-    """After one more try, since a new credential is not everywhere at once."""
+    """After one more try, because a new credential is not known everywhere at once."""
     app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_TIMEOUT_SECONDS": "10"})
     doctor = app.organizer(covered=False)
     app.run.registration.credential = None
@@ -502,10 +502,10 @@ def test_a_missing_federated_credential_is_told_with_its_three_values(
     assert exchanges(app) == 2
 
 
-def test_a_federated_credential_that_spreads_costs_one_short_wait(
+def test_a_new_federated_credential_causes_one_short_wait(
     fresh_app: FreshApp,
 ) -> None:
-    """The caller sees nothing of it."""
+    """The caller does not notice."""
     app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_TIMEOUT_SECONDS": "10"})
     doctor = app.organizer(covered=False)
     app.run.registration.unspread = 1
@@ -514,8 +514,8 @@ def test_a_federated_credential_that_spreads_costs_one_short_wait(
     assert exchanges(app) == 2
 
 
-def test_what_was_consented_to_may_not_be_enough(fresh_app: FreshApp) -> None:
-    """Either permission gives a link; a look-up takes OnlineMeetings.Read."""
+def test_a_consented_permission_may_not_be_enough(fresh_app: FreshApp) -> None:
+    """Each of two permissions is enough for a link, but a lookup needs OnlineMeetings.Read."""
     app = fresh_app({"HTTP_AUTH": "entra"})
     doctor = app.organizer(covered=False)
     app.run.registration.consented = frozenset({"VirtualAppointment.Read"})
@@ -530,7 +530,7 @@ def test_what_was_consented_to_may_not_be_enough(fresh_app: FreshApp) -> None:
 
 
 def test_the_persons_token_goes_to_entra_and_graphs_to_graph(app: App, doctor: User) -> None:
-    """Each to one place, and neither to the log."""
+    """Each to one place only, and neither to the log."""
     app.run.graph.clear()
     ask(app, token(app, doctor), own(app.meeting(doctor)))
 

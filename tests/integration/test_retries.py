@@ -30,7 +30,7 @@ def dead_letter(app: App) -> dict[str, Any]:
 
 
 def test_a_throttled_request_is_resolved_after_the_wait_that_was_asked_for(app: App) -> None:
-    """By a second message, which holds up none of the others meanwhile."""
+    """By a second message, which delays no other one."""
     app.run.graph.order(throttle("6"))
     slow, prompt = app.request(), app.request()
     app.enqueue(slow)
@@ -49,8 +49,8 @@ def test_a_throttled_request_is_resolved_after_the_wait_that_was_asked_for(app: 
     assert count(app, REQUESTS) == 0
 
 
-def test_the_apps_own_envelope_spoils_no_request(app: App) -> None:
-    """Nested as deep as is taken, throttled at its first try, and resolved at its second."""
+def test_the_deepest_request_can_be_tried_again(app: App) -> None:
+    """It is throttled at the first try, and resolved at the second."""
     app.run.graph.order(throttle("1"))
     request = app.request(context=json.loads("[" * 31 + "]" * 31))
 
@@ -61,8 +61,8 @@ def test_the_apps_own_envelope_spoils_no_request(app: App) -> None:
     assert (event["data"]["attempts"], event["data"]["context"]) == (2, request["context"])
 
 
-def test_a_missing_policy_costs_a_delay_and_is_told_at_once(app: App) -> None:
-    """The message waits 15 minutes; whoever can fix it hears of it now."""
+def test_a_missing_policy_delays_the_request_and_is_logged_at_once(app: App) -> None:
+    """The message waits 15 minutes, and the operator gets the alert before."""
     locum = app.organizer(covered=False)
     request = app.request(app.meeting(locum))
 
@@ -76,7 +76,7 @@ def test_a_missing_policy_costs_a_delay_and_is_told_at_once(app: App) -> None:
 
 
 def test_a_missing_meeting_is_tried_again_in_half_a_minute(app: App) -> None:
-    """It may not be known everywhere yet."""
+    """Graph may not find a new meeting yet."""
     meeting = app.meeting()
     app.run.graph.data.remove_meeting(meeting)
     request = app.request(meeting)
@@ -89,7 +89,7 @@ def test_a_missing_meeting_is_tried_again_in_half_a_minute(app: App) -> None:
 
 
 def test_a_try_on_the_queue_is_one_call_to_graph(app: App) -> None:
-    """No thread waits for Graph to get better: the message does."""
+    """The message waits for the next try, and no thread."""
     app.run.graph.order(unavailable(), times=1)
     request = app.request()
 
@@ -101,7 +101,7 @@ def test_a_try_on_the_queue_is_one_call_to_graph(app: App) -> None:
 
 
 def test_an_undecodable_message_is_a_dead_letter_at_once(app: App) -> None:
-    """With the reason beside it, and nothing left on the queue."""
+    """With the reason. Nothing is left on the queue."""
     text = app.log.forbid("an undecodable message", "not a request, but a secret")
 
     app.enqueue(text)
@@ -113,8 +113,8 @@ def test_an_undecodable_message_is_a_dead_letter_at_once(app: App) -> None:
     assert count(app, RESULTS) == 0
 
 
-def test_what_kills_the_process_ends_as_a_dead_letter(fresh_app: FreshApp) -> None:
-    """The host gives up after five deliveries, and the poison queue is emptied."""
+def test_a_message_that_kills_the_process_becomes_a_dead_letter(fresh_app: FreshApp) -> None:
+    """The host gives up after five deliveries, and the app empties the poison queue."""
     app = fresh_app()
     request = app.request()
     app.run.graph.always(Hang())
@@ -137,7 +137,7 @@ def test_what_kills_the_process_ends_as_a_dead_letter(fresh_app: FreshApp) -> No
     assert eventually(lambda: count(app, POISON) == 0)
 
 
-def test_a_poison_message_that_nobody_can_read_is_brought_over_once(app: App) -> None:
+def test_an_unreadable_poison_message_becomes_one_dead_letter(app: App) -> None:
     """It does not come back."""
     app.run.queue(POISON).send_message("not a request")
 
@@ -149,7 +149,7 @@ def test_a_poison_message_that_nobody_can_read_is_brought_over_once(app: App) ->
 
 
 def test_a_result_that_can_never_be_written_ends_as_a_dead_letter(fresh_app: FreshApp) -> None:
-    """On the last delivery, by the app itself: the host's poison queue stays empty."""
+    """On the last delivery, by the app itself, so the poison queue stays empty."""
     app = fresh_app()
     app.run.queue(RESULTS).delete_queue()
     request = app.request()

@@ -1,4 +1,4 @@
-"""Settings as the running app takes them: the version, and what is wrong with invalid ones."""
+"""Settings in the running app: the version, and invalid ones."""
 
 import json
 
@@ -17,10 +17,10 @@ def test_the_graph_version_is_a_setting(fresh_app: FreshApp) -> None:
     assert app.run.graph.calls[0].request.target.startswith("/beta/users/")
 
 
-def test_an_app_that_gets_only_queue_messages_tells_of_a_faulty_source(
+def test_an_app_with_only_queue_messages_logs_an_invalid_source(
     fresh_app: FreshApp,
 ) -> None:
-    """The message is worked on, and its invocation tells."""
+    """In the invocation of a message."""
     app = fresh_app({"WEBHOOK_SOURCES": json.dumps({"faulty": {"preset": "none", "secret": "s"}})})
     request = app.request()
 
@@ -35,10 +35,10 @@ def test_an_app_that_gets_only_queue_messages_tells_of_a_faulty_source(
     assert told == ["faulty"]
 
 
-def test_with_invalid_settings_the_app_loads_says_so_and_leaves_messages_alone(
+def test_with_invalid_settings_the_app_loads_and_messages_wait(
     fresh_app: FreshApp,
 ) -> None:
-    """Every fault is named, no value is; no trigger takes a message that nobody can answer."""
+    """Each error is named without its value, and no trigger takes a message."""
     app = fresh_app({"GRAPH_ROOT": "https://evil.example", "GRAPH_TIMEOUT_SECONDS": "soon"})
     app.log.forbid("a setting's value", "evil.example")
     app.enqueue(app.request())

@@ -1,4 +1,4 @@
-"""HTTP_AUTH=entra: the host lets callers through, and the app asks for a token."""
+"""HTTP_AUTH=entra: the host checks no key, and the app checks the token."""
 
 from typing import Any
 
@@ -49,8 +49,8 @@ def application_token(app: App, **claims: Any) -> str:  # noqa: ANN401
     return app.log.forbid("a caller's token", issued)
 
 
-def test_a_token_opens_both_routes_and_nothing_else_does(entra_app: App) -> None:
-    """Without one: a problem, with the challenge of RFC 6750; a function key is no token."""
+def test_a_token_is_accepted_on_both_routes_and_a_key_is_not(entra_app: App) -> None:
+    """Without a token the problem has the challenge of RFC 6750."""
     doctor = entra_app.organizer()
     meeting = entra_app.meeting(doctor)
     for route in ROUTES:
@@ -104,16 +104,16 @@ def test_a_connection_is_tested_as_a_meeting_is_asked_for(entra_app: App) -> Non
     assert entra_app.run.graph.count() == 0
 
 
-def test_a_stranger_learns_nothing_about_the_body(entra_app: App) -> None:
-    """The token comes first, and Graph is not asked."""
+def test_without_a_token_the_body_is_not_read(entra_app: App) -> None:
+    """Graph is not called."""
     answer = entra_app.post(data=b"{", headers={"x-functions-key": None})
 
     assert answer.status_code == 401
     assert entra_app.run.graph.count() == 0
 
 
-def test_an_application_passes_with_the_app_role(entra_app: App) -> None:
-    """Its token is of either version."""
+def test_an_application_with_the_app_role_is_accepted(entra_app: App) -> None:
+    """With a token of version 1 or 2."""
     for version in ({}, {"ver": "1.0", "iss": f"https://sts.windows.net/{tenant(entra_app)}/"}):
         daemon = application_token(entra_app, **version)
 
@@ -125,8 +125,8 @@ def tenant(app: App) -> str:
     return app.run.authority.tenant_id
 
 
-def test_without_keys_callers_are_told_to_come_again(entra_app: App) -> None:
-    """503, which says nothing about their token; then it works."""
+def test_without_signing_keys_the_answer_is_503(entra_app: App) -> None:
+    """Their token may be valid. With keys it is accepted."""
     entra_app.run.entra.order(Status(503))
 
     away = call(entra_app, "join-link", f"Bearer {application_token(entra_app)}")
@@ -139,13 +139,13 @@ def test_without_keys_callers_are_told_to_come_again(entra_app: App) -> None:
     assert eventually(lambda: call(entra_app, "join-link", service).ok)
 
 
-def test_health_asks_nobody_to_sign_in(entra_app: App) -> None:
-    """Monitors have no token."""
+def test_health_needs_no_token(entra_app: App) -> None:
+    """Monitors have none."""
     assert entra_app.session.get(f"{entra_app.run.url}/api/health", timeout=10).status_code == 200
 
 
 def test_without_both_ids_the_settings_are_invalid(fresh_app: FreshApp) -> None:
-    """Nobody is let in, and callers are told so rather than asked for a key."""
+    """The answer is 503, and no key is accepted."""
     app = make(fresh_app, ENTRA_TENANT_ID=None, ENTRA_CLIENT_ID="")
 
     answer = call(app, "join-link", f"Bearer {token(app)}")

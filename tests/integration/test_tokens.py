@@ -1,4 +1,4 @@
-"""The app's identity: how often it asks for a token, and what happens when there is none."""
+"""The app's tokens: how often they are requested, and what happens without one."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +13,7 @@ EXPIRED = Status(401, "InvalidAuthenticationToken", "Access token has expired or
 
 
 def test_a_hundred_first_callers_are_one_token_request(fresh_app: FreshApp) -> None:
-    """Cold cache, every thread at once: azure-identity by itself would send one each."""
+    """On a cold cache, azure-identity would send one for each thread."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "10"})
     requests = [app.request() for _ in range(100)]
 
@@ -26,7 +26,7 @@ def test_a_hundred_first_callers_are_one_token_request(fresh_app: FreshApp) -> N
 
 
 def test_the_token_is_asked_for_as_the_configured_identity(fresh_app: FreshApp) -> None:
-    """By its client id, for Graph; and nothing more is asked."""
+    """By its client id, and for Graph only."""
     app = fresh_app()
     app.post(app.request())
 
@@ -36,7 +36,7 @@ def test_the_token_is_asked_for_as_the_configured_identity(fresh_app: FreshApp) 
 
 
 def test_a_rejected_token_is_replaced_once(fresh_app: FreshApp) -> None:
-    """The credential goes with it: azure-identity would hand out the old token again."""
+    """With the credential, because azure-identity would give the old token again."""
     app = fresh_app()
     app.post(app.request())
     app.run.graph.order(EXPIRED)
@@ -48,7 +48,7 @@ def test_a_rejected_token_is_replaced_once(fresh_app: FreshApp) -> None:
 
 
 def test_an_unchanged_token_is_not_sent_again(fresh_app: FreshApp) -> None:
-    """The endpoint may cache for a day: sending the same token twice proves nothing new."""
+    """The endpoint may cache a token for a day."""
     app = fresh_app()
     app.post(app.request())
     app.run.identity.same_token = True
@@ -62,7 +62,7 @@ def test_an_unchanged_token_is_not_sent_again(fresh_app: FreshApp) -> None:
 
 
 def test_the_credential_is_replaced_at_most_once_a_minute(fresh_app: FreshApp) -> None:
-    """A Graph that rejects everything must not become a flood of token requests."""
+    """If Graph rejects each token, there must not be a flood of token requests."""
     app = fresh_app()
     app.run.graph.always(EXPIRED)
 
@@ -73,7 +73,7 @@ def test_the_credential_is_replaced_at_most_once_a_minute(fresh_app: FreshApp) -
 
 
 def test_a_failing_endpoint_is_identity_unavailable(fresh_app: FreshApp) -> None:
-    """A problem with a fix and a hint when to come again; no stack trace, and not for ever."""
+    """A problem with a fix and Retry-After, without a traceback, until the endpoint is back."""
     faults: list[Fault] = [
         Status(500, "", "An unexpected error"),
         Reset(),
@@ -91,8 +91,8 @@ def test_a_failing_endpoint_is_identity_unavailable(fresh_app: FreshApp) -> None
         assert app.run.graph.count() == 0
 
 
-def test_a_hanging_endpoint_holds_a_request_no_longer_than_its_time(fresh_app: FreshApp) -> None:
-    """The token counts towards the request's deadline. The next request has a token meanwhile."""
+def test_a_hanging_endpoint_delays_no_request_past_its_deadline(fresh_app: FreshApp) -> None:
+    """The token request counts. The next request gets a token meanwhile."""
     app = fresh_app()
     app.run.identity.order(Hang())
 
@@ -150,8 +150,8 @@ def test_a_fetch_that_fails_is_logged_wherever_it_happens(fresh_app: FreshApp) -
     assert {*fetches_that_failed(app)[before:]} == {"The token request", "The read of a secret"}
 
 
-def test_what_fails_for_two_credentials_at_once_is_logged_for_both(fresh_app: FreshApp) -> None:
-    """A person's own meeting, and another organizer's: each has a thread of its own."""
+def test_token_failures_of_two_credentials_are_both_logged(fresh_app: FreshApp) -> None:
+    """A person's own meeting and another organizer's, each in its own thread."""
     app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_TIMEOUT_SECONDS": "10"})
     person = app.organizer()
     token = app.run.token_of(person, roles=["JoinLink.Read.All"])

@@ -87,7 +87,7 @@ def test_a_signed_booking_becomes_a_result(app: App) -> None:
 
 
 def test_the_bytes_are_verified_as_they_came(app: App) -> None:
-    """Odd white space and text outside ASCII survive the way through the host."""
+    """Unusual white space and text outside ASCII pass the host unchanged."""
     meeting = app.meeting()
     data = json.dumps({"userId": meeting.organizer, "onlineMeetingId": meeting.id})
     body = f'\r\n {{"data" :\t{data},  "text": "Zoë \\u00fc ☂"}}\n\n'.encode()
@@ -113,7 +113,7 @@ def test_a_forged_booking_and_an_unknown_source_look_the_same(app: App) -> None:
 
 
 def test_a_body_in_chunks_is_named_in_the_event(app: App) -> None:
-    """The host hands over none of it, and the signature cannot fit."""
+    """The host passes no body on, so the signature cannot be valid."""
     body = b'{"triggerEvent": "PING"}'
     answer = app.session.post(
         f"{app.run.url}/api/webhooks/calcom",
@@ -126,8 +126,8 @@ def test_a_body_in_chunks_is_named_in_the_event(app: App) -> None:
     assert note == "signature_differs body_without_content_length"
 
 
-def test_a_booking_without_its_link_is_told_to_the_workflow(app: App) -> None:
-    """Cal.com posts before the link is there, at times: somebody has to hear of it."""
+def test_a_booking_without_its_link_is_published_as_a_failure(app: App) -> None:
+    """Cal.com sometimes posts before the link exists."""
     _, answer = book(app, videoCallData=None)
 
     assert (answer.status_code, answer.json()["reason"]) == (202, "meeting_missing")
@@ -138,7 +138,7 @@ def test_a_booking_without_its_link_is_told_to_the_workflow(app: App) -> None:
 
 
 def test_a_secret_is_rotated_without_one_refusal(fresh_app: FreshApp) -> None:
-    """A new version, the sender's change in any order, and the old version's end."""
+    """A new version, the sender's change in any order, and the end of the old version."""
     app = fresh_app()
     assert book(app)[1].status_code == 202
 
@@ -149,7 +149,7 @@ def test_a_secret_is_rotated_without_one_refusal(fresh_app: FreshApp) -> None:
 
 
 def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
-    """503 within its patience; when the vault is back, the same booking is accepted."""
+    """503 in time. When the vault is back, the same booking is accepted."""
     app = fresh_app()
     app.run.vault.always(Status(503))
     _, answer = book(app)
@@ -166,8 +166,8 @@ def test_without_the_vault_the_sender_tries_again(fresh_app: FreshApp) -> None:
     assert book(app)[1].status_code == 202
 
 
-def test_while_the_queue_service_is_silent_senders_are_told_in_time(fresh_app: FreshApp) -> None:
-    """Before the ten seconds are over that they wait; and 32 of them hold up no join link."""
+def test_while_the_queue_service_hangs_senders_get_503_in_time(fresh_app: FreshApp) -> None:
+    """Within ten seconds, and 32 of them delay no join link."""
     app = fresh_app(queue_proxy=True)
     assert book(app)[1].status_code == 202
     request = app.request()
@@ -188,8 +188,8 @@ def test_while_the_queue_service_is_silent_senders_are_told_in_time(fresh_app: F
     assert eventually(lambda: book(app)[1].status_code == 202)
 
 
-def test_a_invalid_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
-    """503 for it, its name in health, and links for the others; inline where that is wanted."""
+def test_an_invalid_source_affects_no_other(fresh_app: FreshApp) -> None:
+    """503 for it, its name in health, and links for the others, also inline."""
     calcom = {"preset": "calcom", "secret": "webhook-calcom"}
     sources = {
         "calcom": {**calcom, "reply": "inline"},
@@ -209,8 +209,8 @@ def test_a_invalid_source_leaves_the_others_alone(fresh_app: FreshApp) -> None:
     }
 
 
-def test_the_vault_is_left_alone_where_nobody_posts(fresh_app: FreshApp) -> None:
-    """Neither the start nor another route asks it anything."""
+def test_without_webhooks_the_vault_is_not_called(fresh_app: FreshApp) -> None:
+    """Neither at the start nor by another route."""
     app = fresh_app()
     assert app.post(app.request()).status_code == 200
     assert app.run.proxy.asked == []
@@ -236,8 +236,8 @@ def run_the_guide(
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-def test_the_guide_s_program_signs_what_is_accepted(app: App, language: str) -> None:
-    """It returns the status and the body; the same message id gives the same request id."""
+def test_the_guides_program_signs_correctly(app: App, language: str) -> None:
+    """It returns the status and the body. The same message id gives the same request id."""
     meeting = app.meeting()
     data = {"userId": meeting.organizer, "onlineMeetingId": meeting.id, "context": {"name": "Zoë"}}
     named = ({"data": data}, f"visit-{uuid.uuid4()}")
@@ -254,7 +254,7 @@ def test_the_guide_s_program_signs_what_is_accepted(app: App, language: str) -> 
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-def test_the_guide_s_program_raises_what_is_refused(app: App, language: str) -> None:
+def test_the_guides_program_raises_for_a_refusal(app: App, language: str) -> None:
     """With the status, so that nobody takes it for accepted."""
     done = run_the_guide(app, language, {"data": {}}, secret="whsec_YSBndWVzcw==")
 

@@ -1,4 +1,4 @@
-"""What can be counted of a request's cost, on the running app: time is docs/performance.md's."""
+"""The countable costs of a request in the running app. Times are in docs/performance.md."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +13,7 @@ AT_ONCE = 40
 
 
 def test_a_request_by_ids_is_one_call_and_one_log_record(app: App) -> None:
-    """A second call would be latency, a second record money; libraries say nothing."""
+    """A second call would add latency, and a second record money."""
     request = app.request()
     calls, lines = app.run.graph.count(), len(app.run.host.logs)
 
@@ -43,8 +43,8 @@ def test_first_calls_at_once_share_a_token(fresh_app: FreshApp) -> None:
     assert app.run.graph.count() == 2 * AT_ONCE
 
 
-def test_first_webhooks_at_once_are_one_vault_trip(fresh_app: FreshApp) -> None:
-    """And one token for it; azure-keyvault-secrets by itself would make a trip for each."""
+def test_first_webhooks_at_once_cause_one_vault_read(fresh_app: FreshApp) -> None:
+    """And one token request. azure-keyvault-secrets would send one for each."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "10"})
     meeting = app.meeting(organizer := app.organizer())
     url = f"{app.run.url}/api/webhooks/calcom"

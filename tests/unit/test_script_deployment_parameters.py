@@ -1,4 +1,4 @@
-"""The parameters for a deployment by Azure CLI, filled as azd fills them."""
+"""The parameters for a deployment by Azure CLI, filled as azd does."""
 
 import json
 import re
@@ -12,7 +12,7 @@ INFRA = Path(__file__).parents[2] / "infra"
 
 
 def test_each_value_has_its_parameters_type() -> None:
-    """Texts as they are, all else as JSON; what is not set keeps its default."""
+    """Texts unchanged, all others as JSON. Without a value the default counts."""
     filled = parameters(
         {
             "AZURE_ENV_NAME": "007",
@@ -50,8 +50,8 @@ def test_every_parameter_can_be_filled() -> None:
     assert filled["parameters"].keys() == variables.keys()
 
 
-def test_a_value_that_is_none_is_told_by_its_variable() -> None:
-    """Not by what it says."""
+def test_an_invalid_value_is_reported_by_its_variable() -> None:
+    """The value is not quoted."""
     with pytest.raises(ValueInvalid) as caught:
         parameters({"QUEUE_SENDERS": "somebody@clinic.example"})
 

@@ -1,4 +1,4 @@
-"""A GitHub environment's variables, handed to the steps of a workflow."""
+"""Passing a GitHub environment's variables to the steps of a workflow."""
 
 import json
 import os
@@ -27,22 +27,22 @@ def read(text: str) -> dict[str, str]:
     return variables
 
 
-def test_values_come_out_as_they_went_in() -> None:
-    """JSON over several lines included."""
+def test_values_are_passed_on_unchanged() -> None:
+    """Also JSON over several lines."""
     variables = {"AZURE_LOCATION": "westeurope", "WEBHOOK_SOURCES": '{\n  "a": {}\n}'}
 
     assert read(lines(variables)) == variables
 
 
 def test_a_value_with_line_breaks_sets_no_other_variable() -> None:
-    """Whoever may edit variables must not decide what the steps run."""
+    """Who may edit variables must not decide what the steps run."""
     value = "westeurope\nPYTHONSTARTUP=/tmp/x\nend-\nPATH<<end-\n/tmp\nend-"
 
     assert read(lines({"AZURE_LOCATION": value})) == {"AZURE_LOCATION": value}
 
 
 def test_no_delimiter_is_used_twice() -> None:
-    """Nor known before."""
+    """It must not be known before."""
     delimiters = re.findall(r"<<(.+)", lines({"A": "1", "B": "2"}) + lines({"A": "1"}))
 
     assert len(set(delimiters)) == 3
@@ -50,13 +50,13 @@ def test_no_delimiter_is_used_twice() -> None:
 
 
 def test_the_names_are_those_that_the_deployment_reads() -> None:
-    """Parameters, the sign-in and the hooks; nothing that changes how programs run."""
+    """Parameters, sign-in and hooks, and nothing that changes how programs run."""
     assert {"AZURE_ENV_NAME", "WEBHOOK_SOURCES", *SIGN_IN, *HOOKS} <= names()
     assert not {"PATH", "PYTHONPATH", "LD_PRELOAD", "GITHUB_TOKEN"} & names()
 
 
 def test_other_names_and_empty_values_are_left_out(tmp_path: Path) -> None:
-    """And told by name alone."""
+    """The log shows only the names."""
     file = tmp_path / "env"
     file.write_text("BEFORE=1\n", encoding="utf-8")
     given = {"AZURE_ENV_NAME": "clinic", "PATH": "/evil", "ALERT_EMAIL": ""}

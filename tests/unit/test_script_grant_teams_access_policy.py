@@ -1,4 +1,4 @@
-"""The script for the Teams application access policy, as far as reading it can tell."""
+"""The script for the Teams application access policy, as far as reading it can test it."""
 
 import re
 from pathlib import Path
@@ -13,12 +13,12 @@ PATH = SCRIPTS / "grant-teams-access-policy.ps1"
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.ps1")), ids=lambda path: path.name)
 def test_a_script_is_powershell(path: Path) -> None:
-    """By the grammar, Pester's tests too; CI runs those."""
+    """By the grammar. Pester's tests too, which run in CI."""
     assert Script.read(path).faults() == []
 
 
-def test_what_is_no_powershell_is_noticed() -> None:
-    """Here a block that does not end."""
+def test_a_text_that_is_not_powershell_is_recognized() -> None:
+    """For example a block that does not end."""
     assert Script(b"function Get-It { if ($true) { 'x' }").faults()
 
 

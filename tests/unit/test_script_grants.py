@@ -1,4 +1,4 @@
-"""The app roles stand in each script that needs them: one list, held together here."""
+"""The app roles in each script that needs them are the same list."""
 
 import pytest
 
@@ -27,13 +27,13 @@ def test_problems_name_the_flag_that_grants_the_role() -> None:
     ("header", "seconds"),
     [("7", 7.0), ("2.128", 2.128), ("9999", 120.0), ("Sun, 01 Jan 2023 00:00:00 GMT", 0.0)],
 )
-def test_graph_is_waited_for_as_long_as_it_says(header: str, seconds: float) -> None:
-    """Whole and decimal seconds, or a date; two minutes at most."""
+def test_retry_after_of_graph_is_kept(header: str, seconds: float) -> None:
+    """In whole and decimal seconds, or as a date, up to two minutes."""
     retry = grant_graph_permissions.PatientRetry(retry_after_max=120)
 
     assert retry.parse_retry_after(header) == seconds
 
 
-def test_a_wait_that_cannot_be_read_is_a_second() -> None:
-    """Graph is asked again all the same."""
+def test_an_unreadable_retry_after_is_a_second() -> None:
+    """Graph is asked again."""
     assert grant_graph_permissions.PatientRetry().parse_retry_after("soon") == 1.0

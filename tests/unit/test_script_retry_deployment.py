@@ -1,4 +1,4 @@
-"""Deploying again while something is still on its way, and not otherwise."""
+"""Deploying again after temporary failures, and not after others."""
 
 import sys
 
@@ -39,8 +39,8 @@ ERROR: No matching distribution found for azure-functions==2.3.0
         (OTHER_PYTHON + "502 Bad Gateway", None),
     ],
 )
-def test_only_what_may_pass_is_tried_again(output: str, reason: str | None) -> None:
-    """With a word about what is waited for; never for a role that is missing."""
+def test_only_temporary_failures_are_tried_again(output: str, reason: str | None) -> None:
+    """The output says what is awaited. A missing role is never tried again."""
     told = reason_to_wait(output)
 
     assert told is None if reason is None else reason in (told or "")
@@ -50,7 +50,7 @@ def test_only_what_may_pass_is_tried_again(output: str, reason: str | None) -> N
 def test_it_tries_as_often_as_there_are_pauses(
     failures: int, code: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """And once more; then the command's own exit code counts."""
+    """And once more. Then the command's exit code counts."""
     counter = tmp_path_factory.mktemp("count") / "runs"
     program = (
         f"import pathlib, sys; file = pathlib.Path({str(counter)!r}); "

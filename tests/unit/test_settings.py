@@ -1,4 +1,4 @@
-"""The app's settings: defaults, every fault at once, and no value told."""
+"""The app's settings: their defaults, their field errors, and that no error quotes a value."""
 
 from dataclasses import fields
 
@@ -19,7 +19,7 @@ def read(**settings: str) -> Settings:
 
 
 def faults(environment: dict[str, str]) -> dict[str, str]:
-    """Give the faults of an environment, by the setting's name."""
+    """Give the field errors of an environment, by the setting's name."""
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env(environment)
     return {field_error.pointer: field_error.detail for field_error in raised.value.field_errors}
@@ -48,13 +48,13 @@ def test_the_settings_are_those_of_the_design_in_its_order() -> None:
 
 
 def test_each_setting_has_its_field_and_each_field_its_setting() -> None:
-    """Nothing is read that has no name, and nothing named that is not read."""
+    """No setting is read without a name in NAMES, and none is named without being read."""
     named = {name.lower() for name in NAMES if name.isupper()}
     assert {field.name for field in fields(Settings)} == named | {"storage"}
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
-    """All that is needed is a storage account."""
+def test_the_defaults_are_these() -> None:
+    """Only a storage account is required."""
     assert read() == Settings(
         storage=StorageSettings(connection_string="UseDevelopmentStorage=true"),
         graph_version="v1.0",
@@ -75,8 +75,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
     )
 
 
-def test_a_blank_setting_is_as_good_as_none() -> None:
-    """Portals and samples leave empty values behind."""
+def test_a_blank_setting_counts_as_absent() -> None:
+    """Portals and samples leave empty values."""
     assert read(**dict.fromkeys(set(NAMES) - STORAGE.keys(), "  ")) == read()
 
 
@@ -114,7 +114,7 @@ def test_every_setting_is_read() -> None:
 
 
 def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
-    """The address, and the identity that goes there."""
+    """The queue service's address, and the identity's client id."""
     settings = Settings.from_env(
         {
             "AzureWebJobsStorage__queueServiceUri": "https://clinic.queue.core.windows.net/",
@@ -178,8 +178,8 @@ def test_storage_by_identity_is_read_as_the_trigger_reads_it() -> None:
         ("DERIVE_MEETING_ID", "yes"),
     ],
 )
-def test_a_invalid_setting_is_named(name: str, value: str) -> None:
-    """And it alone."""
+def test_an_invalid_setting_is_named(name: str, value: str) -> None:
+    """And no other."""
     assert list(faults({**STORAGE, name: value})) == [name]
 
 
@@ -220,8 +220,8 @@ def test_invalid_storage_is_named_in_either_form(environment: dict[str, str], na
     assert list(faults(environment)) == [name]
 
 
-def test_sign_in_with_entra_needs_to_know_whose_tokens_and_for_what() -> None:
-    """Both ids are missed at once, and nothing else is."""
+def test_sign_in_with_entra_needs_the_tenant_and_the_registration() -> None:
+    """Both are reported together."""
     assert set(faults({**STORAGE, "HTTP_AUTH": "entra"})) == {"ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"}
     settings = read(HTTP_AUTH="entra", ENTRA_TENANT_ID=GUID, ENTRA_CLIENT_ID=GUID)
     assert settings.http_auth == "entra"
@@ -230,13 +230,13 @@ def test_sign_in_with_entra_needs_to_know_whose_tokens_and_for_what() -> None:
 @pytest.mark.parametrize(
     "root", ["http://127.0.0.1:1", "https://localhost:2", "http://[::1]:3", "http://localhost"]
 )
-def test_graph_may_be_played_on_a_loopback_address(root: str) -> None:
-    """A token never leaves the machine by it."""
+def test_graph_may_be_a_loopback_address(root: str) -> None:
+    """Then a token does not leave the machine."""
     assert read(GRAPH_ROOT=root).graph_root == root
 
 
-def test_every_fault_is_told_at_once() -> None:
-    """In the detail as well: nobody should have to correct one after the other."""
+def test_all_field_errors_are_reported_together() -> None:
+    """In the detail as well, so that nobody has to correct one after the other."""
     environment = {"GRAPH_VERSION": "v9", "HTTP_AUTH": "none", "QUEUE_RETRY_HOURS": "x"}
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env(environment)
@@ -251,8 +251,8 @@ CANARY = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=5
 
 
 @given(name=st.sampled_from(NAMES), value=CANARY)
-def test_no_fault_tells_a_value(name: str, value: str) -> None:
-    """A connection string in the wrong place must not end in an answer."""
+def test_no_field_error_quotes_a_value(name: str, value: str) -> None:
+    """A connection string in the wrong setting must not reach a response."""
     with pytest.raises(SettingsInvalid) as raised:
         Settings.from_env({**STORAGE, name: value})
     assert value not in f"{raised.value} {raised.value.detail} {raised.value.field_errors}"
@@ -273,6 +273,6 @@ def test_a_connection_string_is_not_shown() -> None:
         "a",
     ],
 )
-def test_half_a_connection_string_is_a_fault(text: str) -> None:
-    """The queue client would refuse it only when the first message is written."""
+def test_an_incomplete_connection_string_is_a_field_error(text: str) -> None:
+    """Otherwise the first write to a queue would fail."""
     assert "AzureWebJobsStorage" in faults({"AzureWebJobsStorage": text})

@@ -1,4 +1,4 @@
-"""The four schemes: what systems sign is taken, and whatever is wrong is one error."""
+"""The four signature schemes: valid signatures are accepted, and each failure is one error."""
 
 import base64
 import hashlib
@@ -31,7 +31,7 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "signatures.json").rea
 
 @dataclass(frozen=True)
 class Signed:
-    """A request that a scheme accepts, to be spoilt in one place."""
+    """A request that a scheme accepts, for tests to change in one place."""
 
     scheme: Scheme
     secrets: tuple[str, ...]
@@ -44,7 +44,7 @@ class Signed:
         return self.scheme.verify(self.secrets, self.headers, self.body, self.now)
 
     def fault(self) -> str:
-        """Give the code of what is wrong with it."""
+        """Give the code of a request's failure."""
         with pytest.raises(SignatureInvalid) as caught:
             self.verify()
         return caught.value.detail
@@ -90,8 +90,8 @@ WITH_BODY = {"standard": standard, "timestamped": timestamped, "body-hmac": body
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["system"]))
-def test_a_system_s_own_signature_is_taken(vector: dict[str, Any]) -> None:
-    """Published by the system, or computed with openssl; one byte off, it is not taken."""
+def test_a_booking_systems_own_signature_is_accepted(vector: dict[str, Any]) -> None:
+    """Published by the system, or computed with openssl. With one byte changed, it is refused."""
     configured = {"scheme": vector["scheme"], "secret": "s", "mapping": {"joinWebUrl": "url"}}
     sources = read_sources({"source": configured})
     scheme = sources.valid["source"].scheme
@@ -103,15 +103,15 @@ def test_a_system_s_own_signature_is_taken(vector: dict[str, Any]) -> None:
         scheme.verify((vector["secret"],), vector["headers"], body + b" ", vector["now"])
 
 
-def test_every_scheme_that_can_be_configured_is_tried_here() -> None:
-    """By a factory; and by a system's own signature, where there is something to compute."""
+def test_each_scheme_is_tested_here() -> None:
+    """By a factory, and by a booking system's own signature where there is one."""
     with_vectors = {vector["scheme"]["type"] for vector in VECTORS}
     assert set(ALL) == set(_OPTIONS)
     assert with_vectors == set(ALL) - {"token"}
 
 
 def test_there_is_a_vector_for_each_system() -> None:
-    """None is forgotten."""
+    """For each booking system that the app names."""
     assert {vector["system"] for vector in VECTORS} == {
         *("Cal.com", "Calendly", "Acuity", "Square", "Stripe", "GitHub", "Shopify"),
         *("Zoho Payments", "Standard Webhooks", "Svix"),
@@ -119,8 +119,8 @@ def test_there_is_a_vector_for_each_system() -> None:
 
 
 @given(body=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-def test_what_standardwebhooks_signs_is_taken(body: str) -> None:
-    """The reference library is the oracle, whatever the body."""
+def test_a_signature_of_the_standardwebhooks_library_is_accepted(body: str) -> None:
+    """For any body."""
     signature = standardwebhooks.Webhook(KEY).sign("msg_1", datetime.fromtimestamp(NOW, UTC), body)
     headers = {
         "webhook-id": "msg_1",
@@ -132,8 +132,8 @@ def test_what_standardwebhooks_signs_is_taken(body: str) -> None:
 
 
 @given(body=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-def test_what_we_take_as_stripe_s_stripe_takes(body: str) -> None:
-    """The reference library is the oracle: it verifies the header that we accept."""
+def test_stripes_library_accepts_the_header_that_the_app_accepts(body: str) -> None:
+    """Stripe's library verifies it."""
     now = int(time.time())
     value = f"t={now},v1={mac(f'{now}.{body}'.encode()).hex()}"
 
@@ -156,19 +156,19 @@ def test_any_of_several_secrets_may_have_signed(sign: Any) -> None:  # noqa: ANN
 @pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("secrets", [(), ("",), (" \n",), ("no-secret-provided",)])
 def test_without_a_secret_everything_is_refused(sign: Any, secrets: tuple[str, ...]) -> None:  # noqa: ANN401
-    """An empty secret is none, nor is the word that Cal.com sends for none."""
+    """An empty secret counts as none, and so does the word that Cal.com sends for none."""
     assert sign(secrets=secrets).fault() == "secret_missing"
 
 
 @pytest.mark.parametrize("key", ["", "no-secret-provided"])
-def test_what_an_empty_secret_signs_is_refused(key: str) -> None:
-    """A right signature with a key that everybody knows."""
+def test_a_signature_by_an_empty_secret_is_refused(key: str) -> None:
+    """Everybody knows that key."""
     signature = f"sha256={mac(BODY, key.encode()).hex()}"
     assert body_hmac(secrets=(key,), headers={"sig": signature}).fault() == "secret_missing"
 
 
 def test_a_standard_secret_is_its_decoded_bytes() -> None:
-    """With or without its prefix and padding; what is not base64 is no secret."""
+    """With or without its prefix and padding. A text that is not base64 is not a secret."""
     standard(secrets=(KEY,)).verify()
     standard(secrets=(KEY.rstrip("=") + "\n",)).verify()
     assert standard(secrets=("whsec_*",)).fault() == "secret_missing"
@@ -176,13 +176,13 @@ def test_a_standard_secret_is_its_decoded_bytes() -> None:
 
 
 def test_stripe_s_secret_is_used_verbatim() -> None:
-    """Although it begins like a standard one."""
+    """Although it begins with `whsec_` as well."""
     value = f"t={NOW},v1={mac(f'{NOW}.'.encode() + BODY, b'whsec_abc').hex()}"
     timestamped(secrets=("whsec_abc",), headers={"sig": value}).verify()
 
 
 def test_an_id_with_a_full_stop_is_refused() -> None:
-    """One signature would have two readings: the id `a.1`, or the id `a` and the time `1`."""
+    """The signature would fit two readings: the id `a.1`, or the id `a` and the time `1`."""
     signed = mac(f"msg.1.{NOW}.".encode() + BODY, base64.b64decode(KEY))
     headers = {
         "webhook-id": "msg.1",
@@ -195,7 +195,7 @@ def test_an_id_with_a_full_stop_is_refused() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "sha256=", "HMAC ", "v1, ", "a,b ", "$(.*)"])
 def test_a_prefix_may_hold_blanks_and_commas(prefix: str) -> None:
-    """As Teams' outgoing webhooks have it on Authorization; before one signature or several."""
+    """As in Teams' outgoing webhooks, before one signature or several."""
     scheme = BodyHmac(header="sig", encoding="base64", prefix=prefix)
     right, wrong = (base64.b64encode(mac(BODY, key)).decode() for key in (SECRET.encode(), b"x"))
 
@@ -222,7 +222,7 @@ def test_a_signature_holds_for_five_minutes_either_way(
     age: int,
     fault: str | None,
 ) -> None:
-    """Older, or too far ahead, it is refused, however right."""
+    """A valid signature that is older, or further in the future, is refused."""
     signed = sign(now=NOW + age)
     if fault is None:
         signed.verify()
@@ -230,8 +230,8 @@ def test_a_signature_holds_for_five_minutes_either_way(
         assert signed.fault() == fault
 
 
-def test_milliseconds_are_read_as_such() -> None:
-    """Zoho's."""
+def test_a_time_in_milliseconds_is_read() -> None:
+    """As Zoho sends it."""
     scheme = Timestamped(header="sig", signature_key="v", units_per_second=1000)
     value = f"t={NOW}999,v={mac(f'{NOW}999.'.encode() + BODY).hex()}"
     timestamped(scheme=scheme, headers={"sig": value}).verify()
@@ -239,7 +239,7 @@ def test_milliseconds_are_read_as_such() -> None:
 
 @pytest.mark.parametrize("kind", WITH_BODY)
 def test_one_of_several_signatures_is_enough(kind: str) -> None:
-    """So that they can rotate."""
+    """So that the sender can rotate its secret."""
     signed = WITH_BODY[kind]()
     name = "sig" if "sig" in signed.headers else "webhook-signature"
     right = signed.headers[name]
@@ -253,8 +253,8 @@ def test_one_of_several_signatures_is_enough(kind: str) -> None:
 
 @pytest.mark.parametrize("sign", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_secret_may_end_with_the_file_s_last_line(sign: Any, end: str) -> None:  # noqa: ANN401
-    """As one does that was set from a file."""
+def test_a_line_break_at_the_end_of_a_secret_is_ignored(sign: Any, end: str) -> None:  # noqa: ANN401
+    """A secret that was set from a file often has one."""
     (secret,) = sign().secrets
     sign(secrets=(secret + end,)).verify()
 
@@ -263,8 +263,8 @@ def test_a_secret_may_end_with_the_file_s_last_line(sign: Any, end: str) -> None
 @pytest.mark.parametrize(
     "value", ["", " ", ",", "=", "t=,v1=", "ключ", "\ud800", "v1," + "A" * 9000, "sha256=0g", "\0"]
 )
-def test_a_malformed_header_is_the_one_error(sign: Any, value: str) -> None:  # noqa: ANN401
-    """Empty, too long, not ASCII, or nonsense, in each header in turn."""
+def test_a_malformed_header_is_signature_invalid(sign: Any, value: str) -> None:  # noqa: ANN401
+    """Empty, too long, not ASCII, or nonsense, for each header."""
     for name in sign().headers:
         fault = sign(headers={**sign().headers, name: value}).fault()
         assert fault.replace("_", "").isalpha()
@@ -282,12 +282,12 @@ def test_a_malformed_header_is_the_one_error(sign: Any, value: str) -> None:  # 
     ],
 )
 def test_a_malformed_time_is_refused(value: str) -> None:
-    """None, two, another alphabet's digits, a sign, a flood of digits."""
+    """None, two, other digits than ASCII, a sign, or very many digits."""
     fault = timestamped(headers={"sig": value}).fault()
     assert fault in ("timestamp_malformed", "signature_malformed")
 
 
-def test_svix_s_names_of_the_headers_do_as_well() -> None:
+def test_svixs_header_names_are_accepted() -> None:
     """But not a mixture of both."""
     headers = standard().headers
     svix = {name.replace("webhook", "svix"): value for name, value in headers.items()}
@@ -298,7 +298,7 @@ def test_svix_s_names_of_the_headers_do_as_well() -> None:
 
 
 def test_a_scheme_name_is_read_in_any_case() -> None:
-    """The token is not."""
+    """But the token is not."""
     token(headers={"authorization": f"bearer {SECRET}"}).verify()
     wrong = token(headers={"authorization": f"Bearer {SECRET.upper()}"})
     assert wrong.fault() == "signature_differs"
@@ -306,7 +306,7 @@ def test_a_scheme_name_is_read_in_any_case() -> None:
 
 
 def test_the_url_comes_from_the_configuration() -> None:
-    """What the request says about its host plays no part."""
+    """The request's Host header does not matter."""
     url = "https://example.com/api/webhooks/square"
     scheme = BodyHmac(header="sig", encoding="base64", url=url)
     signature = base64.b64encode(mac(url.encode() + BODY)).decode()
@@ -329,18 +329,18 @@ _HEADERS = st.dictionaries(
     body=st.binary(),
     secrets=st.lists(st.text(), max_size=3),
 )
-def test_arbitrary_requests_are_the_one_error(
+def test_any_other_request_is_signature_invalid(
     kind: str, headers: dict[str, str], body: bytes, secrets: list[str]
 ) -> None:
-    """Whatever the bytes, the headers and the secrets: no other exception."""
+    """For any bytes, headers and secrets. No other exception is raised."""
     ALL[kind](headers=headers, body=body, secrets=tuple(secrets)).fault()
 
 
 @given(data=st.data(), kind=st.sampled_from(sorted(ALL)))
-def test_a_valid_request_changed_in_one_place_is_the_one_error(
+def test_a_valid_request_changed_in_one_place_is_signature_invalid(
     data: st.DataObject, kind: str
 ) -> None:
-    """One character of a header, or one byte of the body."""
+    """In one character of a header, or one byte of the body."""
     signed = ALL[kind]()
     places = [*signed.headers, "body"] if kind in WITH_BODY else [*signed.headers]
     place = data.draw(st.sampled_from(places))

@@ -1,4 +1,4 @@
-"""One fetch at a time for each key: who waits, who is spared, and what is kept."""
+"""One fetch at a time for each key: which callers wait, and what is stored."""
 
 import math
 import threading
@@ -16,7 +16,7 @@ from tests.unit.fake_identity import Clock
 
 
 class Value:
-    """What is fetched; equal to nothing but itself."""
+    """A fetched value, which is equal only to itself."""
 
 
 class Source:
@@ -112,7 +112,7 @@ def at_once(count: int, ask: Callable[[], Value]) -> list[Value | FetchFailed]:
         return list(threads.map(asked, range(count)))
 
 
-def test_many_callers_are_one_fetch(flights: SingleFlight[str, Value], source: Source) -> None:
+def test_many_callers_share_one_fetch(flights: SingleFlight[str, Value], source: Source) -> None:
     """All of them get its value."""
     values = at_once(32, lambda: fetch(flights, source))
     assert set(values) == {flights.get("a")}
@@ -120,7 +120,7 @@ def test_many_callers_are_one_fetch(flights: SingleFlight[str, Value], source: S
 
 
 def test_each_key_is_fetched_by_itself(flights: SingleFlight[str, Value], source: Source) -> None:
-    """One does not wait for another's."""
+    """A fetch does not wait for another key's."""
     gate = source.hold()
     flights.start("a", source, seen=None)
     source.let_pass()
@@ -133,7 +133,7 @@ def test_each_key_is_fetched_by_itself(flights: SingleFlight[str, Value], source
 def test_a_newer_value_than_the_one_that_was_seen_is_given_at_once(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """Whoever looked before another's fetch ended starts none."""
+    """A caller that has seen an older value starts no fetch."""
     value = fetch(flights, source)
     assert fetch(flights, source, seen=None) is value
     assert source.begun == 1
@@ -142,10 +142,10 @@ def test_a_newer_value_than_the_one_that_was_seen_is_given_at_once(
     assert source.begun == 2
 
 
-def test_a_failure_names_its_cause_and_is_each_callers_own(
+def test_each_caller_gets_its_own_error_with_the_cause(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """One exception that many threads raise would mix up their traces."""
+    """Several threads that raise one exception would mix their tracebacks."""
 
     def fail() -> Value:
         try:
@@ -165,10 +165,10 @@ def test_a_failure_names_its_cause_and_is_each_callers_own(
         assert failure.__cause__ is None
 
 
-def test_a_failure_is_not_remembered_for_those_who_ask_for_no_cool_down(
+def test_without_a_cool_down_the_next_caller_fetches_again(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """The next one asks anew."""
+    """After a failure."""
     source.failure = OSError()
     with pytest.raises(FetchFailed):
         fetch(flights, source)
@@ -176,10 +176,10 @@ def test_a_failure_is_not_remembered_for_those_who_ask_for_no_cool_down(
     assert fetch(flights, source) is source.brought[0]
 
 
-def test_in_the_cool_down_a_failure_is_told_again(
+def test_during_the_cool_down_the_failure_is_raised_again(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """However many ask; afterwards one asks anew."""
+    """For any number of callers. After it, one fetches again."""
     source.failure = OSError()
     failures = at_once(32, lambda: fetch(flights, source, cool_down=5))
     assert {type(failure) for failure in failures} == {FetchFailed}
@@ -193,10 +193,10 @@ def test_in_the_cool_down_a_failure_is_told_again(
     assert fetch(flights, source, cool_down=5) is source.brought[0]
 
 
-def test_in_the_cool_down_the_value_at_hand_is_given(
+def test_during_the_cool_down_the_stored_value_is_given(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """It has just been fetched, and a newer one is not to be expected."""
+    """It has just been fetched."""
     value = fetch(flights, source)
     clock.now = 59
     assert fetch(flights, source, seen=value, cool_down=60) is value
@@ -209,7 +209,7 @@ def test_in_the_cool_down_the_value_at_hand_is_given(
 def test_the_cool_down_begins_when_a_fetch_ends(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """One that took long is not followed at once by another."""
+    """So a long fetch is not followed by another one at once."""
     gate, source.failure = source.hold(), OSError()
     flights.start("a", source, seen=None)
     clock.now = 100
@@ -220,10 +220,10 @@ def test_the_cool_down_begins_when_a_fetch_ends(
     assert source.begun == 1
 
 
-def test_without_end_the_cool_down_only_joins(
+def test_an_endless_cool_down_joins_a_fetch_and_starts_none(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """For whoever must not start one, and may wait for another's."""
+    """For callers that may only wait for another caller's fetch."""
     value = fetch(flights, source)
     gate = source.hold()
     flights.start("a", source, seen=value)
@@ -233,10 +233,10 @@ def test_without_end_the_cool_down_only_joins(
     assert fetch(flights, source, seen=newer, cool_down=math.inf) is newer
 
 
-def test_a_fetch_that_hangs_costs_its_own_callers_their_time(
+def test_a_fetch_that_hangs_delays_only_its_own_callers(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """Once given up it is dropped: the next caller's fetch succeeds while it still hangs."""
+    """The next caller's fetch succeeds while the old one still hangs."""
     gate = source.hold()
     failures = at_once(8, lambda: fetch(flights, source, seconds=0.2))
     assert {getattr(failure, "reason", None) for failure in failures} == {"TimeoutError"}
@@ -251,10 +251,10 @@ def test_a_fetch_that_hangs_costs_its_own_callers_their_time(
     assert flights.get("a") is value, "what came late replaces nothing newer"
 
 
-def test_what_comes_late_is_kept_where_there_is_none_newer(
+def test_a_late_value_is_stored_if_there_is_no_newer_one(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """Or an endpoint that takes longer than a request may would never be of use."""
+    """Otherwise an endpoint slower than the deadline would never be of use."""
     gate = source.hold()
     with pytest.raises(FetchFailed):
         fetch(flights, source, seconds=0)
@@ -264,10 +264,10 @@ def test_what_comes_late_is_kept_where_there_is_none_newer(
     assert source.begun == 1
 
 
-def test_giving_up_counts_for_the_cool_down_where_a_value_is_at_hand(
+def test_with_a_stored_value_a_timeout_starts_the_cool_down(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """Those who have one to go on with need not wait as well."""
+    """Callers use the stored value and need not wait."""
     value = fetch(flights, source)
     clock.now = 30
     gate = source.hold()
@@ -279,10 +279,10 @@ def test_giving_up_counts_for_the_cool_down_where_a_value_is_at_hand(
     gate.set()
 
 
-def test_giving_up_counts_for_nobody_where_there_is_no_value(
+def test_without_a_stored_value_a_timeout_starts_no_cool_down(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """The next caller tries again, in the cool-down as well."""
+    """The next caller fetches at once."""
     gate = source.hold()
     with pytest.raises(FetchFailed):
         fetch(flights, source, seconds=0, cool_down=30)
@@ -291,10 +291,10 @@ def test_giving_up_counts_for_nobody_where_there_is_no_value(
     gate.set()
 
 
-def test_a_late_failure_says_nothing_about_those_who_came_after(
+def test_a_late_failure_does_not_replace_the_end_of_a_newer_fetch(
     flights: SingleFlight[str, Value], source: Source
 ) -> None:
-    """The newer fetch's end is the last one."""
+    """The newer fetch's end counts."""
     gate, source.failure = source.hold(), OSError()
     with pytest.raises(FetchFailed):
         fetch(flights, source, seconds=0)
@@ -371,7 +371,7 @@ def outlast(
 def test_a_fetch_runs_in_the_context_of_the_caller_who_started_it(
     flights: SingleFlight[str, Value], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That says which invocation a record belongs to, also of a fetch that another one needs."""
+    """The context says to which invocation a log record belongs."""
     invocation: ContextVar[str] = ContextVar("invocation", default="")
     inner: SingleFlight[str, Value] = SingleFlight(name="inner fetch")
     seen: list[str] = []
@@ -394,7 +394,7 @@ def test_a_fetch_runs_in_the_context_of_the_caller_who_started_it(
 def test_a_failure_is_logged_once_by_the_caller_who_started_the_fetch(
     flights: SingleFlight[str, Value], source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is logged in a thread of no invocation never arrives."""
+    """The host drops records of threads without an invocation."""
     source.failure = OSError("canary")
     at_once(16, lambda: fetch(flights, source, cool_down=5))
     assert source.begun == 1
@@ -406,7 +406,7 @@ def test_a_failure_is_logged_once_by_the_caller_who_started_the_fetch(
 def test_a_fetch_that_was_given_up_is_logged(
     flights: SingleFlight[str, Value], source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may end later, and then nobody waits any more."""
+    """It may end later, when nobody waits."""
     gate = source.hold()
     with pytest.raises(FetchFailed):
         fetch(flights, source, seconds=0)
@@ -415,13 +415,13 @@ def test_a_fetch_that_was_given_up_is_logged(
     assert caplog.messages == ["The fetch-under-test failed: TimeoutError"]
 
 
-def test_where_nobody_waited_the_next_who_starts_a_fetch_logs_the_failure(
+def test_a_failure_that_nobody_waited_for_is_logged_by_the_next_fetch(
     flights: SingleFlight[str, Value],
     source: Source,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once in the cool-down, so that a log of many requests is not one of many failures."""
+    """Once in the cool-down, so that the log stays short."""
     source.failure = OSError()
     for _ in range(3):
         flights.start("a", source, seen=None, cool_down=30)
@@ -434,8 +434,8 @@ def test_where_nobody_waited_the_next_who_starts_a_fetch_logs_the_failure(
     assert caplog.messages == ["The fetch-under-test failed: OSError"]
 
 
-def test_to_start_is_not_to_wait(flights: SingleFlight[str, Value], source: Source) -> None:
-    """The value at hand serves meanwhile; a second start starts nothing."""
+def test_start_does_not_wait(flights: SingleFlight[str, Value], source: Source) -> None:
+    """The stored value is used meanwhile. A second start starts nothing."""
     gate = source.hold()
     flights.start("a", source, seen=None)
     flights.start("a", source, seen=None)
@@ -445,10 +445,10 @@ def test_to_start_is_not_to_wait(flights: SingleFlight[str, Value], source: Sour
     assert [flights.get("a")] == source.brought
 
 
-def test_where_no_thread_is_to_be_had_nobody_waits_for_it(
+def test_if_no_thread_can_start_no_caller_waits(
     flights: SingleFlight[str, Value], source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the next caller tries again."""
+    """The next caller tries again."""
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -461,8 +461,8 @@ def test_where_no_thread_is_to_be_had_nobody_waits_for_it(
     assert fetch(flights, source) is source.brought[0]
 
 
-def test_values_may_be_kept_where_there_is_room_for_a_few(clock: Clock, source: Source) -> None:
-    """What had to make room is fetched again."""
+def test_values_may_be_kept_in_a_bounded_mapping(clock: Clock, source: Source) -> None:
+    """A removed value is fetched again."""
     flights: SingleFlight[str, Value] = SingleFlight(
         name="fetch-under-test", values=LRUCache(1), clock=clock
     )

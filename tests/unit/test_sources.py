@@ -1,4 +1,4 @@
-"""Sources: what WEBHOOK_SOURCES may say, and what a source finds in a booking event."""
+"""Sources: what WEBHOOK_SOURCES may hold, and what a source finds in a booking event."""
 
 import json
 from typing import Any
@@ -51,14 +51,14 @@ def source(**members: Any) -> Source:  # noqa: ANN401
 
 
 def places(value: object, name: str = "own") -> list[str]:
-    """Give the places of an invalid source's faults."""
+    """Give the pointers of an invalid source's field errors."""
     sources = read_sources({name: value})
     assert sources.valid == {}
     return sorted(field_error.pointer for field_error in sources.invalid[shown_name(name, 1)])
 
 
 def booking(preset: str) -> Any:  # noqa: ANN401
-    """Read what a system posts."""
+    """Read an event of a booking system."""
     return PLACE.fill(bookings.read(preset))
 
 
@@ -70,7 +70,7 @@ def preset(name: str, **members: Any) -> Source:  # noqa: ANN401
 
 
 def test_every_preset_is_a_valid_source() -> None:
-    """With a secret's name it is complete, and signs as its system does."""
+    """With a secret's name it is complete, and has its system's signature scheme."""
     schemes = {name: type(preset(name).scheme) for name in PRESETS}
     assert schemes == {
         "calcom": BodyHmac,
@@ -126,7 +126,7 @@ EXPECTED: dict[str, dict[str, Json]] = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
-    """And what it finds makes a valid request."""
+    """The result is a valid request."""
     mapper = preset(name).mapper
     assert mapper.failed_condition(booking(name)) is None
 
@@ -136,8 +136,8 @@ def test_a_preset_finds_the_meeting_where_its_system_puts_it(name: str) -> None:
     JoinRequest.from_document(Document(dict(found.members), ()), request_id="r")
 
 
-def test_cal_com_s_link_serves_where_there_is_no_id() -> None:
-    """In each of the places where Cal.com puts it; other systems' links do not count."""
+def test_cal_coms_link_is_used_if_there_is_no_id() -> None:
+    """In each of Cal.com's places for it. Links of other systems are ignored."""
     event = booking("calcom")
     del event["payload"]["videoCallData"]
     mapper = preset("calcom").mapper
@@ -149,8 +149,8 @@ def test_cal_com_s_link_serves_where_there_is_no_id() -> None:
 
 
 @pytest.mark.parametrize("case", bookings.cases(), ids=str)
-def test_a_preset_tells_what_is_for_teams(case: Case) -> None:
-    """From what is not for it, by the condition that decides, and from what lacks its link."""
+def test_a_preset_recognizes_bookings_for_teams(case: Case) -> None:
+    """By a named condition, and whether the link is missing."""
     mapper = preset(case.system).mapper
     event, expect = case.event(PLACE), PLACE.fill(case.expect)
 
@@ -189,8 +189,8 @@ def test_a_group_booking_of_the_connector_names_its_customers() -> None:
     ]
 
 
-def test_what_a_source_says_overrides_its_preset() -> None:
-    """Member by member in the mapping, as a whole elsewhere; null takes an expression away."""
+def test_a_sources_own_members_override_its_preset() -> None:
+    """Single expressions in the mapping, whole members elsewhere. Null removes an expression."""
     own = preset(
         "calcom",
         scheme={"type": "token", "header": "X-Key"},
@@ -218,13 +218,13 @@ def test_what_a_source_says_overrides_its_preset() -> None:
     ],
 )
 def test_the_organizer_is_the_first_that_is_known(event: Json, organizer: str) -> None:
-    """Mapped, the Teams link's, the list's, looked up by address, the default."""
+    """Mapped, the Teams link's, the source's list, by address, the default."""
     own = source(organizers={"known@C.EXAMPLE": DOCTOR}, defaultUserId=DEFAULT)
     assert own.mapper.read(event).members["userId"] == organizer
 
 
-def test_without_an_organizer_or_a_meeting_an_event_names_none() -> None:
-    """Each is told apart; an address that is none is left for the request's checks."""
+def test_a_missing_organizer_and_a_missing_meeting_are_reported() -> None:
+    """A malformed address is kept for the request's checks."""
     mapper = source().mapper
     assert mapper.read({"url": SHORT}).missing == "organizer"
     assert mapper.read({"email": "a@b.example"}).missing == "meeting"
@@ -232,7 +232,7 @@ def test_without_an_organizer_or_a_meeting_an_event_names_none() -> None:
 
 
 def test_the_cheapest_reference_is_taken_first() -> None:
-    """A request has exactly one; the others are tried where it turns out unusable."""
+    """A request has exactly one. The others are tried if it cannot be resolved."""
     event: dict[str, Json] = {"user": DOCTOR, "id": "MSo1", "url": [LONG, SHORT], "number": 234567}
     found = source().mapper.read(event)
     assert found.members == {"userId": DOCTOR, "onlineMeetingId": "MSo1"}
@@ -253,10 +253,10 @@ def test_the_cheapest_reference_is_taken_first() -> None:
         ({"url": [], "number": 234567}, {"joinMeetingId": "234567"}, ()),
     ],
 )
-def test_a_reference_that_is_not_valid_counts_only_where_no_other_does(
+def test_an_invalid_reference_is_kept_only_if_there_is_no_valid_one(
     references: dict[str, Json], first: dict[str, Json], others: tuple[dict[str, Json], ...]
 ) -> None:
-    """Then it is what the sender is told about."""
+    """So that its error can be reported."""
     found = source().mapper.read({"user": DOCTOR, **references})
     assert found.members == {"userId": DOCTOR, **first}
     assert found.alternatives == others
@@ -277,7 +277,7 @@ def test_a_reference_that_is_not_valid_counts_only_where_no_other_does(
 def test_several_addresses_are_tried_in_turn(
     event: dict[str, Json], first: str, others: list[str]
 ) -> None:
-    """Unless who organizes the meeting is certain; never the default after an address."""
+    """Unless the organizer is certain. The default is not tried after an address."""
     own = source(organizers={"known@C.EXAMPLE": DOCTOR}, defaultUserId=DEFAULT)
     found = own.mapper.read({"url": SHORT, **event})
     assert found.members["userId"] == first
@@ -285,7 +285,7 @@ def test_several_addresses_are_tried_in_turn(
 
 
 def test_a_member_finds_six_values_at_most() -> None:
-    """More could not be tried."""
+    """More would not be tried."""
     many: list[Json] = [f"{number}@c.example" for number in range(1000)]
     found = source().mapper.read({"url": SHORT, "email": many})
     assert len(found.alternatives) == 5
@@ -305,12 +305,12 @@ def test_a_member_finds_six_values_at_most() -> None:
     ],
 )
 def test_a_delivery_is_named_by_a_value_or_several(value: Json, delivery_id: str | None) -> None:
-    """But not where one of several is missing: others would have the same name."""
+    """But by none if one of several is missing, because other events would get the same id."""
     assert source().mapper.read({"delivery": value}).delivery_id == delivery_id
 
 
 def test_cal_com_s_deliveries_differ_by_event_booking_and_time() -> None:
-    """A reschedule is not the creation."""
+    """A reschedule has another id than the creation."""
     event = booking("calcom")
     mapper = preset("calcom").mapper
     first = mapper.read(event).delivery_id
@@ -331,17 +331,17 @@ def test_cal_com_s_deliveries_differ_by_event_booking_and_time() -> None:
         (None, {}, True),
     ],
 )
-def test_an_event_is_for_us_where_when_holds(
+def test_an_event_is_handled_if_its_conditions_are_true(
     when: str | None, payload: Json, *, for_us: bool
 ) -> None:
-    """As JMESPath sees truth; an expression that fails does not hold."""
+    """By JMESPath's rules of truth. A failing expression is false."""
     mapping = {**OWN["mapping"], "when": when}  # type: ignore[dict-item]
     failed = source(mapping=mapping).mapper.failed_condition(payload)
     assert failed == (None if for_us else "when")
 
 
-def test_of_several_conditions_the_first_that_does_not_hold_decides() -> None:
-    """By its name, so that the log says why an event was left alone."""
+def test_the_first_condition_that_is_false_is_named() -> None:
+    """So the log says why an event was ignored."""
     when = {"booked": "kind == 'booked'", "video": "place == 'video'", "gone": None}
     mapper = source(mapping={**OWN["mapping"], "when": when}).mapper  # type: ignore[dict-item]
     assert mapper.failed_condition({"kind": "booked", "place": "video"}) is None
@@ -365,10 +365,10 @@ def test_of_several_conditions_the_first_that_does_not_hold_decides() -> None:
         ({"language": 7, "context": "x" * 5000}, {}, ("language", "context")),
     ],
 )
-def test_what_is_optional_is_left_out_where_it_is_invalid(
+def test_an_invalid_optional_member_is_left_out(
     members: dict[str, Json], expected: dict[str, Json], left_out: tuple[str, ...]
 ) -> None:
-    """The booking counts for more."""
+    """The booking is more important."""
     mapper = source(mapping={**OWN["mapping"], "language": "language"}).mapper  # type: ignore[dict-item]
     found = mapper.read({"user": DOCTOR, "id": "MSo1", **members})
     assert found.members == {"userId": DOCTOR, "onlineMeetingId": "MSo1", **expected}
@@ -387,7 +387,7 @@ _PATHS = st.sampled_from(
 
 @given(payload=st.dictionaries(_PATHS, _JSON), name=st.sampled_from([*PRESETS, "own"]))
 def test_no_payload_makes_a_mapping_fail(payload: dict[str, Json], name: str) -> None:
-    """Whatever stands in it."""
+    """For any content."""
     mapper = source().mapper if name == "own" else preset(name).mapper
     mapper.failed_condition(payload)
     assert mapper.read(payload).members.keys() <= FIELDS
@@ -405,8 +405,8 @@ def test_no_payload_makes_a_mapping_fail(payload: dict[str, Json], name: str) ->
         ("[`NaN`]", [None]),
     ],
 )
-def test_what_a_mapping_makes_is_json(expression: str, found: Json) -> None:
-    """JMESPath has numbers and values that no message could carry; in their place stands null."""
+def test_the_result_of_a_mapping_is_json(expression: str, found: Json) -> None:
+    """JMESPath has values that JSON does not have. They become null."""
     mapping = {**OWN["mapping"], "context": expression}  # type: ignore[dict-item]
     assert source(mapping=mapping).mapper.read({"url": LONG}).members["context"] == found
 
@@ -473,24 +473,24 @@ FAULTY: list[tuple[object, list[str]]] = [
 
 
 @pytest.mark.parametrize(("value", "expected"), FAULTY)
-def test_a_fault_names_its_place(value: object, expected: list[str]) -> None:
-    """All of a source's faults at once."""
+def test_a_field_error_has_a_pointer(value: object, expected: list[str]) -> None:
+    """All errors of a source are reported together."""
     assert places(value) == expected
 
 
 @pytest.mark.parametrize("preset", ["calcom", "calendly", "standard"])
-def test_a_preset_may_reply_inline_where_its_deliveries_say_when_they_were_made(
+def test_a_preset_may_reply_inline_if_its_events_have_a_time(
     preset: str,
 ) -> None:
-    """By the signature, or for Cal.com by `createdAt`."""
+    """In the signature, or for Cal.com in `createdAt`."""
     sources = read_sources({"own": {"preset": preset, "secret": "s", "reply": "inline"}})
 
     assert sources.invalid == {}
     assert sources.valid["own"].replies_inline
 
 
-def test_a_functions_arguments_may_be_many() -> None:
-    """Where JMESPath says so."""
+def test_a_function_may_have_any_number_of_arguments() -> None:
+    """If JMESPath allows it."""
     mapping = {"joinWebUrl": "not_null(a, b, c) || join('', [d, e])"}
     assert source(mapping=mapping).mapper.read({"c": SHORT, "x": 1}).missing == "organizer"
 
@@ -502,7 +502,7 @@ def test_a_source_s_name_is_a_part_of_an_address(name: str) -> None:
 
 
 def test_an_invalid_source_disables_no_other() -> None:
-    """And its faults quote none of its values."""
+    """Its field errors quote no value."""
     sources = read_sources(
         {"good": OWN, "bad": {**OWN, "secret": "canary secret", "reply": "canary"}}
     )
@@ -512,14 +512,14 @@ def test_an_invalid_source_disables_no_other() -> None:
 
 
 def test_a_form_becomes_a_flat_object() -> None:
-    """Of texts; a blank one is kept, and of a repeated one the first."""
+    """Of texts. A blank field is kept, and the first of repeated fields counts."""
     body = b"id=1&name=Zo%C3%AB+M&blank=&id=2"
     form = "application/x-www-form-urlencoded; charset=utf-8"
     assert decode(form, body) == {"id": "1", "name": "Zoë M", "blank": ""}
 
 
-def test_a_json_body_may_be_announced_as_anything() -> None:
-    """What is odd about it is left out: it is not ours to judge."""
+def test_a_json_body_may_have_any_content_type() -> None:
+    """Invalid parts of it are left out."""
     body = '{"a": 820982911946154508123, "b": "ü", "b": 2, "c": "\\ud800"}'.encode()
     assert decode("text/plain", body) == {"a": None, "b": "ü", "c": None}
     deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
@@ -529,7 +529,7 @@ def test_a_json_body_may_be_announced_as_anything() -> None:
 @pytest.mark.parametrize("quotes", [1, 2, 3])
 @pytest.mark.parametrize("value", [{"a": "Zoë"}, [{"a": 1}, {"a": 2}]])
 def test_json_that_is_quoted_as_a_string_is_read(value: Json, quotes: int) -> None:
-    """A flow that passes a body on as a text quotes it once more, each time."""
+    """Each flow that passes a body on as a text quotes it once more."""
     text = json.dumps(value)
     for _ in range(quotes):
         text = json.dumps(text)
@@ -537,12 +537,12 @@ def test_json_that_is_quoted_as_a_string_is_read(value: Json, quotes: int) -> No
 
 
 def test_a_control_character_inside_a_string_is_read() -> None:
-    """Templates insert a subject line as it is."""
+    """Templates insert texts without escapes."""
     assert decode("application/json", b'{"a": "one\ntwo\t"}') == {"a": "one\ntwo\t"}
 
 
 def test_json_that_is_announced_as_a_form_is_read() -> None:
-    """Cal.com announces a template so that it cannot read itself."""
+    """Cal.com sends a template's result with that content type."""
     form = "application/x-www-form-urlencoded"
     assert decode(form, b' {"a": "b&c=d"}') == {"a": "b&c=d"}
 
@@ -564,9 +564,9 @@ def test_json_that_is_announced_as_a_form_is_read() -> None:
         ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1001)),
     ],
 )
-def test_what_is_neither_an_object_nor_a_list_cannot_be_decoded(
+def test_a_body_that_is_no_object_and_no_list_cannot_be_decoded(
     content_type: str, body: bytes
 ) -> None:
-    """Nothing, broken JSON, other values, other encodings, floods."""
+    """An empty body, broken JSON, other values, other encodings, too many values."""
     with pytest.raises(BodyUndecodable):
         decode(content_type, body)

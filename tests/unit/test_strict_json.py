@@ -1,4 +1,4 @@
-"""JSON from strangers: what is read, what is told, and that nothing else comes of it."""
+"""Strict reading of JSON: what is read, and the field errors."""
 
 import json
 
@@ -19,14 +19,14 @@ VALUES = st.recursive(
 
 
 def pointers(text: str | bytes) -> list[str]:
-    """Where the faults of a text are."""
+    """Give the pointers of a text's field errors."""
     data = text.encode() if isinstance(text, str) else text
     return [field_error.pointer for field_error in strict_json.read(data).field_errors]
 
 
 @given(st.binary())
 def test_arbitrary_bytes_are_read_or_are_not_json(data: bytes) -> None:
-    """No other exception ever comes out."""
+    """No other exception is raised."""
     try:
         strict_json.read(data)
     except NotJson:
@@ -34,15 +34,15 @@ def test_arbitrary_bytes_are_read_or_are_not_json(data: bytes) -> None:
 
 
 @given(VALUES)
-def test_whatever_pythons_parser_reads_is_read_or_told(value: object) -> None:
-    """NaN, lone surrogates and all: the value is the same, or there is a fault."""
+def test_each_text_that_pythons_parser_reads_is_read_or_has_a_field_error(value: object) -> None:
+    """Also with NaN and lone surrogates. The value is the same, or there is an error."""
     text = json.dumps(value)
     document = strict_json.read(text.encode())
     assert document.field_errors or document.value == json.loads(text)
 
 
 @given(VALUES)
-def test_a_value_read_without_faults_can_be_handed_back(value: object) -> None:
+def test_a_value_without_field_errors_can_be_written_again(value: object) -> None:
     """As UTF-8, as strict JSON, and equal."""
     document = strict_json.read(json.dumps(value).encode())
     again = json.dumps(document.value, ensure_ascii=False, allow_nan=False).encode()
@@ -50,22 +50,22 @@ def test_a_value_read_without_faults_can_be_handed_back(value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "{", "{'a':1}", "[1,]", "01", "nul", "{} {}", '"\n"'])
-def test_broken_json_is_told_with_its_place_and_no_quotation(text: str) -> None:
-    """The line and the column, since the text may hold a link."""
+def test_the_error_for_broken_json_has_a_place_and_quotes_nothing(text: str) -> None:
+    """It names line and column. The text may hold a link."""
     with pytest.raises(NotJson, match=r"^The text is not JSON \(line \d+, column \d+\)\.$"):
         strict_json.read(text.encode())
 
 
 @pytest.mark.parametrize("data", [b"\xff", b'"\xc3("', b'"\xed\xa0\x80"', "{}".encode("utf-16")])
-def test_what_is_not_utf_8_is_told_with_its_place(data: bytes) -> None:
-    """Surrogates encoded as if they were characters included."""
+def test_the_error_for_other_encodings_has_a_place(data: bytes) -> None:
+    """Also for encoded surrogates."""
     with pytest.raises(NotJson, match=r"^The text is not UTF-8 \(byte \d+\)\.$"):
         strict_json.read(data)
 
 
 @pytest.mark.parametrize("number", ["1", "9" * 5000])
-def test_control_characters_are_read_where_they_are_let_through(number: str) -> None:
-    """As they are, also beside a number that Python does not read."""
+def test_control_characters_are_read_where_they_are_allowed(number: str) -> None:
+    """Also beside a number that Python does not read."""
     document = strict_json.read(f'{{"a":"x\ny","b":{number}}}'.encode(), control_characters=True)
     assert isinstance(document.value, dict)
     assert document.value["a"] == "x\ny"
@@ -99,8 +99,8 @@ def test_a_byte_order_mark_is_dropped() -> None:
     assert strict_json.read(b'\xef\xbb\xbf{"a": 1}').value == {"a": 1}
 
 
-def test_a_duplicate_member_is_told_wherever_it_stands() -> None:
-    """The first one is kept, so that its own faults are told as well."""
+def test_a_duplicate_member_is_a_field_error_at_each_place() -> None:
+    """The first one is kept and checked as well."""
     assert pointers('{"a":1,"a":2,"b":[{"c":1,"c":1}]}') == ["/a", "/b/0/c"]
     assert strict_json.read(b'{"a":1,"a":2}').value == {"a": 1}
 
@@ -109,8 +109,8 @@ def test_a_duplicate_member_is_told_wherever_it_stands() -> None:
     "number",
     ["NaN", "Infinity", "-Infinity", "1e999", str(2**53), str(-(2**53)), "1e300", "9" * 5000],
 )
-def test_a_number_that_cannot_be_handed_back_is_told(number: str) -> None:
-    """Not finite, or past 53 bits."""
+def test_a_number_that_cannot_be_returned_unchanged_is_a_field_error(number: str) -> None:
+    """Not finite, or more than 53 bits."""
     assert pointers(f'{{"context":[{number}]}}') == ["/context/0"]
 
 
@@ -122,8 +122,8 @@ def test_ordinary_numbers_are_kept(number: float) -> None:
     assert document.value == [number]
 
 
-def test_half_a_surrogate_pair_is_told_in_texts_and_in_names() -> None:
-    """It has no UTF-8; a whole pair has."""
+def test_a_lone_surrogate_is_a_field_error_in_texts_and_in_names() -> None:
+    """It cannot be written as UTF-8, but a whole pair can."""
     assert pointers(r'{"a":"\ud83d"}') == ["/a"]
     assert pointers(r'{"\udc00":1}') == ["/?"]
     assert strict_json.read(rb'"\ud83d\ude00"').value == "\N{GRINNING FACE}"
@@ -132,7 +132,7 @@ def test_half_a_surrogate_pair_is_told_in_texts_and_in_names() -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize("innermost", ["[]", "{}", "[1]"])
 def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str, innermost: str) -> None:
-    """Arrays and objects count, whether or not something stands in the last one."""
+    """Arrays and objects count, also empty ones."""
     outer = MAX_DEPTH - 1
     assert pointers(opening * outer + innermost + closing * outer) == []
     faults = strict_json.read(
@@ -141,8 +141,8 @@ def test_nesting_is_allowed_up_to_its_limit(opening: str, closing: str, innermos
     assert [field_error.detail for field_error in faults] == [f"Nested more than {MAX_DEPTH} deep."]
 
 
-def test_nesting_too_deep_for_the_parser_is_a_fault_like_any_other() -> None:
-    """Never a RecursionError."""
+def test_nesting_too_deep_for_the_parser_is_a_field_error() -> None:
+    """There is no RecursionError."""
     document = strict_json.read(b"[" * 60_000 + b"]" * 60_000)
     assert document.value is None
     assert [field_error.detail for field_error in document.field_errors] == [
@@ -150,20 +150,20 @@ def test_nesting_too_deep_for_the_parser_is_a_fault_like_any_other() -> None:
     ]
 
 
-def test_the_number_of_faults_is_bounded() -> None:
-    """The answer must not grow with the attack."""
+def test_the_number_of_field_errors_is_bounded() -> None:
+    """So that the response does not grow with an attack."""
     assert len(pointers("[" + ",".join(["NaN"] * 1000) + "]")) == MOST_FIELD_ERRORS
 
 
 def test_a_pointer_escapes_names_as_rfc_6901_says() -> None:
-    """A tilde first, then the slash."""
+    """First the tilde, then the slash."""
     assert pointer("a/b", "m~n", 0) == "/a~1b/m~0n/0"
     assert pointer() == ""
 
 
 @given(st.lists(TEXTS))
 def test_a_pointer_is_short_and_can_be_written(names: list[str]) -> None:
-    """However long the names are, and whatever they hold."""
+    """For names of any length and content."""
     text = pointer(*names)
     assert len(text) <= 100
     text.encode("utf-8")

@@ -1,4 +1,4 @@
-"""What a Teams link says by itself, in whatever it was pasted with."""
+"""Reading Teams links in pasted text."""
 
 import base64
 import json
@@ -55,15 +55,15 @@ def texts(*, readable: bool) -> list[object]:
 
 
 def cause_of(text: str) -> Cause:
-    """Read what leads to no meeting, and give the reason."""
+    """Read a text without a meeting, and give the reason."""
     with pytest.raises(NotATeamsLink) as raised:
         parse_teams_link(text)
     return raised.value.cause
 
 
 @pytest.mark.parametrize(("text", "reads"), texts(readable=True))
-def test_a_meeting_is_read_in_whatever_its_link_was_pasted_with(text: str, reads: str) -> None:
-    """Always the same meeting: spelled, decoded, rewritten and surrounded in many ways."""
+def test_a_meeting_is_read_from_each_form_of_pasted_link(text: str, reads: str) -> None:
+    """Spelled, decoded, rewritten and surrounded in many ways, it is the same meeting."""
     link, expected = parse_teams_link(text), READ[reads]
     # A recap names no message: there is none outside of channels.
     assert replace(link, message_id=expected.message_id) == expected
@@ -72,7 +72,7 @@ def test_a_meeting_is_read_in_whatever_its_link_was_pasted_with(text: str, reads
 
 @pytest.mark.parametrize(("text", "reads"), texts(readable=True))
 def test_graph_is_asked_for_the_link_as_teams_writes_it(text: str, reads: str) -> None:
-    """Whatever was pasted, that form comes first; the link as it came is at most a second one."""
+    """That form comes first for each pasted text. The link as it came is at most the second."""
     to_ask = parse_teams_link(text).lookups(organizer_id=OTHER, tenant_id=None)
     expected = TO_ASK[reads]
     assert to_ask[: len(expected)] == expected
@@ -80,8 +80,8 @@ def test_graph_is_asked_for_the_link_as_teams_writes_it(text: str, reads: str) -
 
 
 @pytest.mark.parametrize(("text", "reads"), texts(readable=True))
-def test_what_goes_on_is_the_link_alone_and_reads_the_same(text: str, reads: str) -> None:
-    """Nothing else of the text, and never more than a link."""
+def test_only_the_link_is_kept_and_it_reads_the_same(text: str, reads: str) -> None:
+    """Nothing else of the text is kept."""
     link = parse_teams_link(text)
     assert (
         link.url.split()
@@ -97,8 +97,8 @@ def test_what_goes_on_is_the_link_alone_and_reads_the_same(text: str, reads: str
 
 
 @pytest.mark.parametrize(("text", "reads"), texts(readable=False))
-def test_what_leads_to_no_meeting_is_refused_with_the_cause(text: str, reads: str) -> None:
-    """In words that a person can act on."""
+def test_a_text_without_a_meeting_is_refused_with_the_cause(text: str, reads: str) -> None:
+    """A person can act on the cause."""
     assert cause_of(text) is Cause[reads]
 
 
@@ -118,14 +118,14 @@ def test_what_leads_to_no_meeting_is_refused_with_the_cause(text: str, reads: st
         (Cause.TOO_LONG, "8,192"),
     ],
 )
-def test_a_refusal_says_its_cause(cause: Cause, says: str) -> None:
-    """Each in its own words."""
+def test_each_cause_has_its_own_text(cause: Cause, says: str) -> None:
+    """A person can act on it."""
     assert says in str(NotATeamsLink(cause))
     assert sum(says in other.value for other in Cause) <= 2
 
 
-def test_the_strongest_cause_of_several_is_told() -> None:
-    """A page of help beside it explains nothing."""
+def test_of_several_causes_the_most_useful_is_reported() -> None:
+    """A link to a help page explains nothing."""
     assert cause_of("https://aka.ms/Help https://teams.live.com/meet/2345678901234") is (
         Cause.PERSONAL
     )
@@ -134,8 +134,8 @@ def test_the_strongest_cause_of_several_is_told() -> None:
     )
 
 
-def test_a_meeting_in_a_channel_is_told_by_its_message() -> None:
-    """All meetings of a channel share the thread."""
+def test_a_meeting_in_a_channel_is_identified_by_its_message() -> None:
+    """All meetings of a channel share its thread."""
     one, other = (
         LONG.replace(
             "19%3ameeting_NDg2OTYxMzctYWFhYS00YmJi%40thread.v2", "19%3ax%40thread.tacv2"
@@ -156,14 +156,14 @@ def test_a_meeting_in_a_channel_is_told_by_its_message() -> None:
     ["", "not json", "[]", "1", '"text"', "{}", '{"Oid":1}', '{"Oid":"anna"}', "[" * 900, "null"],
 )
 def test_a_long_link_with_a_broken_context_has_no_organizer(context: str) -> None:
-    """It is a Teams link all the same: somebody else may name the organizer."""
+    """It is still a Teams link. The request may name the organizer."""
     link = parse_teams_link(f"{LONG.partition('?')[0]}?context={context}")
     assert (link.thread_id, link.organizer_id, link.tenant_id) == (THREAD, None, None)
     assert not link.is_short
 
 
-def test_what_a_long_link_does_not_say_is_filled_in_from_elsewhere() -> None:
-    """The organizer who was given and the app's own tenant make it whole."""
+def test_missing_parts_of_a_long_link_are_filled_in() -> None:
+    """From the given organizer and the app's own tenant."""
     start = LONG.partition("?")[0]
     tenant_alone = f"{start}?context=%7b%22Tid%22%3a%22{TENANT}%22%7d"
     link = parse_teams_link(tenant_alone)
@@ -185,20 +185,20 @@ def test_what_a_long_link_does_not_say_is_filled_in_from_elsewhere() -> None:
     ],
 )
 def test_the_link_as_it_came_is_asked_for_after_the_stored_form(given: str) -> None:
-    """Perhaps it is the form that Graph has stored."""
+    """Graph may have stored it in that form."""
     to_ask = parse_teams_link(f"<{given}>").lookups(organizer_id=ORGANIZER, tenant_id=TENANT)
     assert to_ask == [SHORT if "/meet/" in given else LONG, given]
 
 
 def test_a_link_that_looks_stored_is_asked_for_as_it_came() -> None:
-    """With a context that this app would not write."""
+    """Even with a context that this app would not write."""
     given = LONG.replace("%7d", "%2c%22role%22%3a%22a%22%7d")
     to_ask = parse_teams_link(given).lookups(organizer_id=ORGANIZER, tenant_id=TENANT)
     assert to_ask == [given, LONG]
 
 
 def test_an_apostrophe_is_a_part_of_a_link_unless_the_link_began_with_one() -> None:
-    """As in HTML and in many a program's list."""
+    """HTML and programs' lists put links between apostrophes."""
     odd = LONG.replace("_NDg2", "_O'Brien")
     link = parse_teams_link(f"{odd}&x='y'.")
     assert (link.thread_id or "").startswith("19:meeting_O'Brien")
@@ -215,18 +215,18 @@ def test_an_apostrophe_is_a_part_of_a_link_unless_the_link_began_with_one() -> N
     ],
 )
 def test_a_link_that_graph_cannot_have_stored_is_not_asked_for(given: str) -> None:
-    """Such a call would be lost."""
+    """That call would find nothing."""
     assert parse_teams_link(given).lookups(organizer_id=ORGANIZER, tenant_id=TENANT) == [LONG]
 
 
-def test_two_links_of_one_meeting_that_is_not_the_same_twice_are_refused() -> None:
-    """Which one is meant, nobody can know."""
+def test_links_of_two_meetings_are_refused() -> None:
+    """The app cannot know which one is meant."""
     assert cause_of(f"{LONG} {LONG.replace('NDg2', 'AAAA')}") is Cause.SEVERAL_MEETINGS
     assert cause_of(f"{SHORT} {SHORT.replace('234567', '987654')}") is Cause.SEVERAL_MEETINGS
 
 
 def test_a_text_is_read_up_to_its_limit() -> None:
-    """And not a character further."""
+    """A longer one is refused."""
     assert parse_teams_link(LONG.rjust(MAX_LENGTH)) == READ["long"]
     assert cause_of(LONG.rjust(MAX_LENGTH + 1)) is Cause.TOO_LONG
     assert MAX_LENGTH == 8192
@@ -234,7 +234,7 @@ def test_a_text_is_read_up_to_its_limit() -> None:
 
 @given(st.text(alphabet=st.characters(codec="ascii"), min_size=1, max_size=200))
 def test_the_longest_names_make_no_link_that_is_too_long(name: str) -> None:
-    """Every character of a thread may have to be escaped."""
+    """Even if each character of a thread has to be escaped."""
     link = TeamsLink(
         thread_id=f"19:{name:=^200}@thread.v2",
         message_id="1" * 20,
@@ -248,8 +248,8 @@ def test_the_longest_names_make_no_link_that_is_too_long(name: str) -> None:
     assert len(replace(link, thread_id=None).url) <= MAX_LINK_LENGTH
 
 
-def test_what_follows_the_number_is_read_whole_or_not_at_all() -> None:
-    """A part of it would lead nowhere."""
+def test_a_passcode_is_read_completely_or_not_at_all() -> None:
+    """A part of it would be wrong."""
     start = SHORT.partition("?")[0]
     assert parse_teams_link(f"{start}?p={'x' * 1999}").url == f"{start}?p={'x' * 1999}"
     assert parse_teams_link(f"{start}?p={'x' * 2500}").url == start
@@ -307,7 +307,7 @@ PIECES = st.sampled_from(
 
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=30).map("".join)))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    """No other exception; what is read leads on by links of Teams alone, to the same meeting."""
+    """No other exception is raised, and only Teams links of the same meeting are made."""
     try:
         link = parse_teams_link(text)
     except NotATeamsLink:
@@ -331,7 +331,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_a_refusal_quotes_nothing_of_the_link(form: str) -> None:
-    """It ends in an answer and in a log."""
+    """It reaches a response and the log."""
     with pytest.raises(NotATeamsLink) as raised:
         parse_teams_link(form.format("canary"))
     assert "canary" not in str(raised.value)
@@ -432,7 +432,7 @@ def test_a_hostile_text_costs_little_more_than_a_harmless_one(
     ],
 )
 def test_a_join_meeting_id_is_read_as_invitations_print_it(text: str) -> None:
-    """With any white space between its digits, and its label."""
+    """With any white space between its digits, and with its label."""
     assert parse_join_meeting_id(text) == NUMBER
 
 
@@ -450,18 +450,18 @@ def test_a_join_meeting_id_is_read_as_invitations_print_it(text: str) -> None:
         ),
     ],
 )
-def test_another_number_is_no_join_meeting_id(text: str) -> None:
-    """Numbers to dial stand beside it in every invitation."""
+def test_other_numbers_are_not_join_meeting_ids(text: str) -> None:
+    """Each invitation has phone numbers beside it."""
     assert parse_join_meeting_id(text) is None
 
 
-def test_a_meeting_id_is_worked_out_of_organizer_and_thread() -> None:
-    """The widely used form: base64 of 1*{organizer}*0**{thread}."""
+def test_a_meeting_id_is_computed_from_organizer_and_thread() -> None:
+    """By the widely used form: base64 of 1*{organizer}*0**{thread}."""
     meeting_id = derive_meeting_id(organizer_id=ORGANIZER, thread_id=THREAD)
     assert base64.b64decode(meeting_id).decode() == f"1*{ORGANIZER}*0**{THREAD}"
 
 
-def test_a_text_with_two_links_names_another_meeting_than_one_of_them() -> None:
+def test_a_text_with_two_links_has_another_key_than_one_of_them() -> None:
     """The short link may be of the new meeting, and the long one of the old invitation's."""
     thread = "19%3ameeting_NDg2OTY%40thread.v2"
     organizer = "30000000-0000-4000-8000-000000000003"

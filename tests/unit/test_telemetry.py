@@ -1,4 +1,4 @@
-"""Events: what alerts, the workbook and a person with a query read."""
+"""Events, which alerts, the workbook and operators' queries read."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from tests.unit.fake_identity import Clock
 
 
 def test_the_names_of_the_fields_are_pinned() -> None:
-    """Queries in other people's workbooks name them."""
+    """Operators' own queries use them."""
     assert {
         "event",
         "trigger",
@@ -49,7 +49,7 @@ def test_the_names_of_the_fields_are_pinned() -> None:
 
 
 def test_the_names_of_the_events_are_pinned() -> None:
-    """As are the fields'."""
+    """For the same reason."""
     assert {
         "join_link.accepted",
         "join_link.resolved",
@@ -87,7 +87,7 @@ def test_the_names_of_the_events_are_pinned() -> None:
 def test_an_event_is_one_json_object_in_one_record(
     caplog: pytest.LogCaptureFixture, event: Event, level: str
 ) -> None:
-    """What is known is in it and nothing else, and the level says how bad it is."""
+    """It holds only known values, and its level says how severe it is."""
     caplog.set_level(logging.INFO)
     emit(event)
     (record,) = caplog.records
@@ -99,8 +99,8 @@ def test_an_event_is_one_json_object_in_one_record(
     assert members["event"] == event.event
 
 
-def test_an_event_tells_what_a_request_cost() -> None:
-    """Wall clock in milliseconds, calls to Graph, and Graph's own ids for its support."""
+def test_an_event_holds_what_a_request_cost() -> None:
+    """Milliseconds, calls to Graph, and Graph's ids for Microsoft's support."""
     clock = Clock()
     deadline = Deadline(seconds=10, clock=clock)
     clock.now += 0.1234
@@ -128,7 +128,7 @@ def test_an_event_tells_what_a_request_cost() -> None:
     )
 
 
-def test_an_error_makes_a_failure() -> None:
+def test_an_error_makes_a_failed_event() -> None:
     """With its code, the source and the number of attempts."""
     deadline = Deadline(seconds=10)
     failed = outcome_event(
@@ -148,8 +148,8 @@ def test_an_error_makes_a_failure() -> None:
     )
 
 
-def test_what_a_caller_got_wrong_is_named_by_the_members_of_a_request() -> None:
-    """No other name is shown: it could be a link, or a patient's."""
+def test_field_errors_are_logged_by_the_members_of_a_request() -> None:
+    """No other name is logged, because it could be a link or a patient's."""
     faults = [
         FieldError("/userId", "Missing."),
         FieldError("/data/joinWebUrl", "Of an envelope on the queue."),
@@ -170,7 +170,7 @@ def test_what_a_caller_got_wrong_is_named_by_the_members_of_a_request() -> None:
 
 
 def test_the_names_that_a_pointer_may_show_are_those_of_a_request() -> None:
-    """And the one of a list of them."""
+    """And the name of a list of requests."""
     assert models._MEMBERS | {"requests"} == MEMBERS_OF_A_REQUEST
 
 
@@ -178,8 +178,8 @@ def test_the_names_that_a_pointer_may_show_are_those_of_a_request() -> None:
     "plain",
     ["", "booking-42", "cal-9f86d081884c7d65", "urn:uuid:5f0c5c0e-0000-4000-8000-0", "a.b_c~d+e=="],
 )
-def test_an_id_in_use_is_logged_as_it_is(caplog: pytest.LogCaptureFixture, plain: str) -> None:
-    """People search for it."""
+def test_an_ordinary_id_is_logged_unchanged(caplog: pytest.LogCaptureFixture, plain: str) -> None:
+    """Operators search for it."""
     caplog.set_level(logging.INFO)
     emit(Event(event="join_link.resolved", request_id=plain, client_request_id=plain))
     (event,) = emitted(caplog)
@@ -199,7 +199,7 @@ def test_an_id_in_use_is_logged_as_it_is(caplog: pytest.LogCaptureFixture, plain
 def test_an_id_that_could_be_something_else_is_logged_as_its_digest(
     caplog: pytest.LogCaptureFixture, odd: str
 ) -> None:
-    """A link, say, or an address: whoever knows the id can work the digest out."""
+    """Such as a link or an address. Whoever knows the id can compute the digest."""
     caplog.set_level(logging.INFO)
     emit(Event(event="join_link.resolved", request_id=odd, client_request_id=odd))
     (event,) = emitted(caplog)
@@ -209,7 +209,7 @@ def test_an_id_that_could_be_something_else_is_logged_as_its_digest(
 
 
 def test_a_line_break_cannot_forge_a_second_event(caplog: pytest.LogCaptureFixture) -> None:
-    """JSON escapes it, as it does everything outside ASCII."""
+    """JSON escapes it, and all characters outside ASCII."""
     emit(Event(event="join_link.failed", code="x", note='a\n{"event":"join_link.resolved"}\u2028'))
     (event,) = emitted(caplog)
     assert event["event"] == "join_link.failed"
@@ -231,8 +231,8 @@ assert (record.thread, record.process, record.processName, record.taskName) == (
 """
 
 
-def test_the_log_is_spared() -> None:
-    """A line or two of libraries for each call costs time and money, and may quote a URL."""
+def test_libraries_log_no_line_for_each_call() -> None:
+    """It would cost time and money, and may quote a URL."""
     subprocess.run([sys.executable, "-c", QUIET], check=True, timeout=30)  # noqa: S603 - ours
 
 

@@ -14,7 +14,7 @@ def _fail(text: str) -> None:
 
 
 def test_the_type_and_the_places_are_named_and_the_text_is_not() -> None:
-    """The text, and the source line that is being run, may quote a link."""
+    """The text and the source line may quote a link."""
     with pytest.raises(LookupError) as raised:
         _fail(CANARY)
 
@@ -39,8 +39,8 @@ def _fail_because_of(text: str) -> None:
         raise ValueError("outer") from error
 
 
-def test_what_caused_it_is_not_quoted_either() -> None:
-    """Its cause's text is as dangerous as its own."""
+def test_its_cause_is_not_quoted() -> None:
+    """The cause's text may quote a link as well."""
     with pytest.raises(ValueError, match="outer") as raised:
         _fail_because_of(CANARY)
 

@@ -1,4 +1,4 @@
-"""The webhook route: who is let in, what becomes of an event, and what senders are told."""
+"""The webhook route: which requests are accepted, and what happens to their events."""
 
 import base64
 import hashlib
@@ -59,13 +59,7 @@ BOOKED = {
 
 
 class MemorySecrets(SecretStore):
-    """A vault of one's own.
-
-    Attributes:
-        values: By name.
-        rotated: What another look finds.
-        away: Whether it does not answer.
-    """
+    """A vault in memory."""
 
     def __init__(self) -> None:
         key = "whsec_" + base64.b64encode(SECRET.encode()).decode()
@@ -150,7 +144,7 @@ def setup(caplog: pytest.LogCaptureFixture) -> Setup:
 
 
 def test_a_signed_event_goes_on_the_queue(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
-    """202 with the request id; what is on the queue says where it came from."""
+    """202 with the request id. The message holds the source."""
     traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
 
     answer = setup.post(traceparent=traceparent, x_ms_client_request_id="mine")
@@ -187,7 +181,7 @@ def test_only_the_link_of_a_pasted_text_goes_on_the_queue(setup: Setup) -> None:
 
 
 def test_a_replay_has_the_same_request_id(setup: Setup) -> None:
-    """By the delivery's id, whatever else has changed; else by the body."""
+    """By the delivery's id, even if other members changed; else by the body."""
     by_id = [setup.post({**BOOKED, "attempt": number}) for number in (1, 2)]
     assert {members(one)["requestId"] for one in by_id} == {request_id(b"d-1")}
 
@@ -196,7 +190,7 @@ def test_a_replay_has_the_same_request_id(setup: Setup) -> None:
 
 
 def test_a_standard_delivery_is_named_by_its_signed_id(setup: Setup) -> None:
-    """Which stays the same when the sender tries again with a new time."""
+    """It stays the same when the sender tries again with a new time."""
     body = json.dumps({"data": {"userId": LINK.user_id, "joinMeetingId": 234567890}}).encode()
     for second in (0, 60):
         timestamp = str(int(START) + second)
@@ -231,7 +225,7 @@ def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
     body: bytes,
     note: str,
 ) -> None:
-    """Byte for byte, a source that there is not included; only the event says why."""
+    """Byte for byte, also for an unknown source. Only the event says why."""
     expected = Setup().receive("nobody", {}, b"anything")
     caplog.clear()
 
@@ -250,17 +244,17 @@ def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
     assert caplog.records[-1].levelname == "WARNING"
 
 
-def test_a_body_lost_for_want_of_its_length_is_named(
+def test_the_event_says_that_a_body_came_without_content_length(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would look like a bad signature otherwise."""
+    """Otherwise it would look like a wrong signature."""
     webhooks.receive(setup.application, "own", {"X-Sig": sign(b"{}")}, b"", now=lambda: START)
     (event,) = emitted(caplog)
     assert event["note"] == "signature_differs body_without_content_length"
 
 
 def test_a_rotated_secret_is_looked_up_before_refusing(setup: Setup) -> None:
-    """The new one is taken at once, and the old one still is."""
+    """The new secret is accepted at once, and the old one still is."""
     setup.secrets.rotated["own-secret"] = ("new", SECRET)
     assert setup.post(secret="new").status == 202
     assert setup.secrets.looks == 1
@@ -269,14 +263,14 @@ def test_a_rotated_secret_is_looked_up_before_refusing(setup: Setup) -> None:
     assert setup.post(secret="other").status == 401
 
 
-def test_a_request_that_no_secret_could_mend_causes_no_look(setup: Setup) -> None:
-    """Noise must not make the vault busy."""
+def test_a_request_that_no_secret_could_make_valid_causes_no_read(setup: Setup) -> None:
+    """Malformed requests must not keep the vault busy."""
     setup.receive("own", {}, b"{}")
     assert setup.secrets.looks == 0
 
 
-def test_a_secret_that_is_missing_refuses_everything(setup: Setup) -> None:
-    """Also what an empty secret signs."""
+def test_without_a_secret_each_request_is_refused(setup: Setup) -> None:
+    """Also one that is signed by an empty secret."""
     setup.secrets.values["own-secret"] = ()
     assert setup.post(secret="").status == 401
     setup.secrets.values["own-secret"] = ("",)
@@ -286,7 +280,7 @@ def test_a_secret_that_is_missing_refuses_everything(setup: Setup) -> None:
 def test_without_a_vault_the_sender_tries_again(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """503, and the event says what is away."""
+    """503. The event names the vault."""
     setup.secrets.away = True
     answer = setup.post()
     assert (answer.status, members(answer)["code"]) == (503, "secrets_unavailable")
@@ -295,7 +289,7 @@ def test_without_a_vault_the_sender_tries_again(
 
 
 def test_the_size_is_checked_first(setup: Setup) -> None:
-    """For an unknown source as for a known one."""
+    """For unknown and known sources."""
     most = MAX_BODY_BYTES
     big = setup.post(json.dumps({**BOOKED, "padding": "x" * most}).encode())
     assert big.status == 413
@@ -304,10 +298,10 @@ def test_the_size_is_checked_first(setup: Setup) -> None:
     assert setup.post({**BOOKED, "padding": "x" * padding}).status == 202
 
 
-def test_what_is_not_for_us_is_accepted_and_left(
+def test_an_event_that_is_not_for_the_app_is_accepted_and_ignored(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the reason, and nothing on any queue."""
+    """With the reason in the response. Nothing is queued."""
     answer = setup.post({**BOOKED, "kind": "cancelled"})
     assert (answer.status, members(answer)) == (
         202,
@@ -324,8 +318,8 @@ def test_what_is_not_for_us_is_accepted_and_left(
 
 
 @pytest.mark.parametrize("body", [b"<xml/>", b"[]", b"\xff", b"[" * 30_000, b'{"a": }'])
-def test_what_cannot_be_read_is_accepted_and_told(setup: Setup, body: bytes) -> None:
-    """After a valid signature there is no 4xx; and whoever reads the results hears of it."""
+def test_an_unreadable_event_is_accepted_and_its_error_published(setup: Setup, body: bytes) -> None:
+    """After a valid signature there is no 4xx. The error is on the result queue."""
     answer = setup.post(body)
 
     assert (answer.status, members(answer)["reason"]) == (202, "undecodable")
@@ -338,8 +332,10 @@ def test_what_cannot_be_read_is_accepted_and_told(setup: Setup, body: bytes) -> 
     )
 
 
-def test_an_empty_body_is_accepted_and_left(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
-    """It is how some systems ask whether somebody is there."""
+def test_an_empty_body_is_accepted_and_ignored(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some systems test a webhook with one."""
     answer = setup.receive("own", {"X-Sig": sign(b"")}, b"")
     assert (answer.status, members(answer)["reason"]) == (202, "undecodable")
     assert setup.queues.written == []
@@ -356,10 +352,10 @@ def test_an_empty_body_is_accepted_and_left(setup: Setup, caplog: pytest.LogCapt
         ({**BOOKED, "meeting": {"id": 1}}, "invalid_request"),
     ],
 )
-def test_what_makes_no_request_is_accepted_and_told(
+def test_an_event_without_a_request_is_accepted_and_its_error_published(
     setup: Setup, caplog: pytest.LogCaptureFixture, event: dict[str, Any], code: str
 ) -> None:
-    """202 to the sender, and a failure on the result queue, so that somebody hears of it."""
+    """202 to the sender, and a failure on the result queue."""
     answer = setup.post(event)
 
     expected = {"status": "ignored", "reason": code, "requestId": request_id(b"d-1")}
@@ -382,20 +378,20 @@ def test_what_makes_no_request_is_accepted_and_told(
 @pytest.mark.parametrize(
     ("queue", "event"), [(REQUESTS, BOOKED), (RESULTS, {**BOOKED, "meeting": None})]
 )
-def test_what_cannot_be_written_is_not_accepted(
+def test_an_event_that_cannot_be_queued_is_not_accepted(
     setup: Setup, caplog: pytest.LogCaptureFixture, queue: str, event: dict[str, Any]
 ) -> None:
-    """503, so that the sender tries again; never a 202."""
+    """503 and never 202, so that the sender tries again."""
     setup.queues.away = {queue}
     answer = setup.post(event)
     assert (answer.status, members(answer)["code"]) == (503, "queue_unavailable")
     assert emitted(caplog)[-1]["code"] == "queue_unavailable"
 
 
-def test_what_is_optional_does_not_sink_a_booking(
+def test_an_invalid_optional_member_is_left_out(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is left out, and the event says so."""
+    """The log event notes it."""
     answer = setup.post({**BOOKED, "context": "x" * 5000})
 
     assert (answer.status, members(answer)["status"]) == (202, "accepted")
@@ -406,8 +402,8 @@ def test_what_is_optional_does_not_sink_a_booking(
 
 
 @pytest.mark.parametrize("sources", [SOURCES, INLINE])
-def test_what_else_an_event_names_goes_along(sources: dict[str, Any]) -> None:
-    """Onto the queue, and into the try at once."""
+def test_alternatives_of_an_event_are_queued_and_tried(sources: dict[str, Any]) -> None:
+    """Also in an inline reply."""
     setup = Setup(sources=sources)
 
     setup.post({**BOOKED, "url": SHORT})
@@ -419,8 +415,8 @@ def test_what_else_an_event_names_goes_along(sources: dict[str, Any]) -> None:
         assert len(setup.resolver.requests[0].alternatives) == 1
 
 
-def test_a_missing_link_is_told_with_what_to_do() -> None:
-    """By the booking system's preset, or in general."""
+def test_a_missing_link_has_the_fix_of_its_preset() -> None:
+    """Or a general one."""
     calendly = {"preset": "calendly", "secret": "own-secret", "scheme": SOURCES["own"]["scheme"]}
     setup = Setup(sources={**SOURCES, "calendly": calendly})
     location = {"type": "microsoft_teams_conference", "status": "processing", "join_url": None}
@@ -487,8 +483,8 @@ def test_an_empty_list_is_called_one(setup: Setup) -> None:
     assert data["detail"] == "What the booking system posted cannot be read: it is an empty list."
 
 
-def test_a_list_is_taken_up_event_by_event(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
-    """One answer with the ids in order; one event in the log for each, as each would have alone."""
+def test_each_event_of_a_list_is_handled(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """One response with the ids in order, and one log event for each."""
     unnamed = {**BOOKED, "delivery": None}
     unusable = {**BOOKED, "delivery": "d-2", "meeting": None}
     items = [BOOKED, {"kind": "other"}, unnamed, unusable, 7]
@@ -524,7 +520,7 @@ def test_a_list_is_taken_up_event_by_event(setup: Setup, caplog: pytest.LogCaptu
 
 
 def test_an_event_of_a_list_has_the_same_id_wherever_it_stands(setup: Setup) -> None:
-    """Also where its members have changed places, or it is quoted once more."""
+    """Also if its members are in another order, or it is quoted once more."""
     one, other = (
         {**BOOKED, "delivery": None, "user": user} for user in ("a@b.example", "c@d.example")
     )
@@ -536,8 +532,8 @@ def test_an_event_of_a_list_has_the_same_id_wherever_it_stands(setup: Setup) -> 
     assert quoted == first
 
 
-def test_a_list_of_nothing_for_us_is_ignored(setup: Setup) -> None:
-    """The sender learns why, and that its signature was right."""
+def test_a_list_without_events_for_the_app_is_ignored(setup: Setup) -> None:
+    """The response says why, and that the signature was valid."""
     told = members(setup.post([{"kind": "other"}, {"kind": "cancelled"}]))
     assert (told["status"], told["reason"]) == ("ignored", "not_for_us")
     assert told["detail"].startswith("The signature is valid.")
@@ -553,7 +549,7 @@ def test_a_list_is_not_answered_inline() -> None:
 
 
 def test_a_list_that_cannot_be_queued_is_not_accepted(setup: Setup) -> None:
-    """The whole of it comes again, with the same ids."""
+    """The whole list comes again, with the same ids."""
     setup.queues.on_send = lambda _: setup.queues.away.add(REQUESTS)
     assert setup.post([BOOKED, {**BOOKED, "delivery": "d-2"}]).status == 503
 
@@ -638,7 +634,7 @@ def test_an_inline_source_gets_the_link(caplog: pytest.LogCaptureFixture) -> Non
 def test_an_inline_source_falls_back_to_the_queue(
     caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    """Whatever goes wrong is no answer to a booking system."""
+    """For each error, because booking systems cannot handle one."""
     caplog.set_level("INFO")
     setup = Setup(sources=INLINE, error=error)
 
@@ -670,10 +666,10 @@ def test_an_inline_source_falls_back_to_the_queue(
         ([START], 202),
     ],
 )
-def test_a_recorded_delivery_gives_out_no_link_once_it_is_old(
+def test_a_replay_of_an_old_event_gets_no_link(
     caplog: pytest.LogCaptureFixture, sent: object, status: int
 ) -> None:
-    """A signature over the body alone holds for ever: what the body says of the time decides."""
+    """A signature over the body alone does not expire, so the time in the body decides."""
     caplog.set_level("INFO")
     setup = Setup(sources=INLINE)
 
@@ -686,7 +682,7 @@ def test_a_recorded_delivery_gives_out_no_link_once_it_is_old(
 
 
 def test_an_inline_reply_needs_no_such_time_where_the_signature_covers_one() -> None:
-    """Its own tolerance is the bound."""
+    """The signature's tolerance limits its age."""
     setup = Setup(sources={"standard": {**SOURCES["standard"], "reply": "inline"}})
     data = {"userId": LINK.user_id, "onlineMeetingId": LINK.online_meeting_id}
     body = json.dumps({"data": data}).encode()
@@ -702,7 +698,7 @@ def test_an_inline_reply_needs_no_such_time_where_the_signature_covers_one() -> 
 
 
 def test_an_inline_reply_leaves_time_for_the_queue() -> None:
-    """All of it within the ten seconds that senders wait."""
+    """All within the ten seconds that senders wait."""
     setup = Setup(sources=INLINE, error=GraphThrottled("No."))
     began = time.monotonic()
 
@@ -715,10 +711,8 @@ def test_an_inline_reply_leaves_time_for_the_queue() -> None:
     assert queue.at <= began + 10
 
 
-def test_a_fault_of_ours_is_told_to_the_sender(
-    setup: Setup, caplog: pytest.LogCaptureFixture
-) -> None:
-    """500, so that it tries again; the log says where, and quotes nothing."""
+def test_an_unforeseen_exception_is_500(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """So that the sender tries again. The log says where, and quotes nothing."""
 
     def fail(_: Written) -> None:
         raise ZeroDivisionError("canary")
@@ -731,8 +725,8 @@ def test_a_fault_of_ours_is_told_to_the_sender(
     assert "canary" not in caplog.text
 
 
-def test_a_invalid_source_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """503 to its sender; named in the log and in health, which stays good, without values."""
+def test_an_invalid_source_affects_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """503 to its sender. Log and health name it without values, and health stays 200."""
     caplog.set_level("INFO")
     setup = Setup()
 
@@ -751,14 +745,14 @@ def test_a_invalid_source_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     assert "canary-value" not in caplog.text
 
 
-def test_invalid_settings_refuse_for_now() -> None:
-    """503, and the sender tries again."""
+def test_with_invalid_settings_the_answer_is_503() -> None:
+    """The sender tries again."""
     answer = webhooks.receive(Application({}), "own", {}, b"{}")
     assert (answer.status, members(answer)["code"]) == (503, "settings_invalid")
 
 
 def test_a_source_with_a_secret_needs_a_vault() -> None:
-    """The settings say so before anything is posted."""
+    """The settings are invalid without one."""
     application = Application(
         {
             "AzureWebJobsStorage": "UseDevelopmentStorage=true",
@@ -774,7 +768,7 @@ def test_a_source_with_a_secret_needs_a_vault() -> None:
 def test_no_event_and_no_log_line_holds_what_was_posted(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No link, no context, no address, no secret."""
+    """No link, context, address or secret."""
     for event in (BOOKED, {**BOOKED, "meeting": None, "url": SHORT}, {**BOOKED, "user": "canary@"}):
         setup.post(event)
     assert caplog.text

@@ -1,4 +1,4 @@
-"""Whatever request the app has accepted, it can put back, keep, and read again: the same one."""
+"""Each request that the app accepts can be put back, kept and read again unchanged."""
 
 import base64
 import json
@@ -127,7 +127,7 @@ def test_a_request_that_was_put_back_is_the_same_one(
     form: str,
     faults: list[Exception],
 ) -> None:
-    """Any number of times, with any fault between, and in the end it is what Graph says."""
+    """Any number of times, after any error. In the end it is resolved by Graph."""
     body = accepted(request, form)
     first, tries, deliveries = as_read(body), 0, 1
     for error in faults:
@@ -163,7 +163,7 @@ def test_a_dead_letter_of_a_valid_request_can_be_replayed_whole(
     form: str,
     tried_before: bool,
 ) -> None:
-    """By the command's own reading of it."""
+    """As the command for dead letters reads it."""
     body = accepted(request, form)
     first = as_read(body)
     if tried_before:
@@ -185,8 +185,8 @@ def test_a_dead_letter_of_a_valid_request_can_be_replayed_whole(
 @pytest.mark.parametrize(
     "reference", [{"joinWebUrl": LONGEST_LINK}, {"onlineMeetingId": "\N{GRINNING FACE}" * 1024}]
 )
-def test_the_dead_letter_of_the_largest_request_is_whole(reference: dict[str, str]) -> None:
-    """Characters that take seven and fourteen bytes in there, and all that may stand beside it."""
+def test_the_dead_letter_of_the_largest_request_is_complete(reference: dict[str, str]) -> None:
+    """With characters that take seven and fourteen bytes, and all other members."""
     face = "\N{GRINNING FACE}"
     request: dict[str, Json] = {
         **reference,
@@ -218,10 +218,10 @@ def test_the_dead_letter_of_the_largest_request_is_whole(reference: dict[str, st
 
 
 @given(MEMBERS)
-def test_what_a_webhook_queues_can_be_read_again(
+def test_a_webhooks_queued_request_can_be_read_again(
     members: Any,  # noqa: ANN401 - as above
 ) -> None:
-    """The source and the trace beside it."""
+    """With its source and trace."""
     members.pop("requestId", None)
     document = Document({"requestId": "cal-1", **members})
     try:
@@ -237,8 +237,8 @@ def test_what_a_webhook_queues_can_be_read_again(
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
-def test_a_context_as_deep_as_is_taken_survives_the_apps_own_envelope(form: str) -> None:
-    """31 levels; the thirty-second is refused where the request comes in, in each form alike."""
+def test_a_context_of_the_greatest_depth_fits_into_the_apps_own_envelope(form: str) -> None:
+    """31 levels. The next one is refused in each form of a request."""
     deep, too_deep = make_request(context=DEEP), make_request(context=[DEEP])
     queues = MemoryQueues()
 

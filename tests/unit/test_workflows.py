@@ -1,4 +1,4 @@
-"""GitHub's workflows, as far as reading them can tell: nothing here can run them."""
+"""GitHub's workflows, as far as reading them can test them."""
 
 import re
 import shlex
@@ -54,14 +54,14 @@ def runs(name: str, workflow: str = "ci.yml") -> list[str]:
 
 
 def test_there_are_workflows_to_read() -> None:
-    """Else nothing below would be looked at."""
+    """Otherwise the tests below would check nothing."""
     assert FILES == ["ci.yml", "infra.yml"]
     assert len(STEPS) > 20
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_action_is_pinned_by_its_digest(name: str) -> None:
-    """A tag can be moved to other code; the version beside it is for people, and Dependabot."""
+    """A tag can be moved to other code. The version in the comment is for people and Dependabot."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     used = [line for line in text.splitlines() if re.match(r"\s*(?:- )?uses: (?!\./)", line)]
 
@@ -100,7 +100,7 @@ def test_dependabot_keeps_every_list_current() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_workflow_may_only_read(name: str) -> None:
-    """Two jobs sign in to Azure, each in its environment; one asks who reviews the other."""
+    """Two jobs sign in to Azure, each in its environment. One reads the environment's reviewers."""
     assert load(name)["permissions"] == {"contents": "read"}
     allowed = {"id-token": "write", "contents": "read", "actions": "read"}
     for content in load(name)["jobs"].values():
@@ -111,14 +111,14 @@ def test_a_workflow_may_only_read(name: str) -> None:
 
 @pytest.mark.parametrize(("place", "step"), STEPS)
 def test_no_checkout_leaves_a_token_behind(place: str, step: dict[str, Any]) -> None:
-    """No step pushes, so none needs it."""
+    """No step pushes, so none needs a token."""
     if step.get("uses", "").startswith("actions/checkout@"):
         assert step["with"]["persist-credentials"] is False, place
 
 
 @pytest.mark.parametrize(("place", "step"), RUNS)
-def test_nothing_from_outside_is_pasted_into_a_command(place: str, step: dict[str, Any]) -> None:
-    """It comes as a variable, which no shell reads as code."""
+def test_no_outside_value_is_inserted_into_a_command(place: str, step: dict[str, Any]) -> None:
+    """It is passed as a variable, which a shell does not run as code."""
     assert "${{" not in step["run"], place
 
 
@@ -132,7 +132,7 @@ def test_a_step_is_bash(place: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(("place", "command"), COMMANDS)
-def test_what_a_step_runs_is_there(place: str, command: str) -> None:
+def test_what_a_step_runs_exists(place: str, command: str) -> None:
     """Scripts and files by path, modules by name, commands of dev.py by its own parser."""
     words = shlex.split(command)
     for word in words:
@@ -145,14 +145,14 @@ def test_what_a_step_runs_is_there(place: str, command: str) -> None:
 
 
 def test_the_demo_runs_in_microsofts_host_too() -> None:
-    """What the project's own host cannot prove."""
+    """To prove what the project's own host cannot."""
     assert runs("func") == [
         "npm install --global azure-functions-core-tools@4",
         "python dev.py demo --host func",
     ]
 
 
-def test_the_powershell_script_is_tried_where_powershell_is() -> None:
+def test_the_powershell_script_is_tested_by_pester() -> None:
     """Pester finds the tests by their names."""
     (step,) = [step for step in job("pester")["steps"] if "run" in step]
 
@@ -169,8 +169,8 @@ def test_every_pull_request_runs_the_demo_and_all_checks() -> None:
     assert runs("test")[-2:] == ["python dev.py demo", "python dev.py test --all"]
 
 
-def test_production_waits_for_ci_a_preview_and_somebody() -> None:
-    """GitHub waits for the reviewers of an environment, and makes one without any where none is."""
+def test_production_waits_for_ci_a_preview_and_a_reviewer() -> None:
+    """GitHub creates a missing environment without reviewers, so the workflow checks for them."""
     deploy = job("deploy", "infra.yml")
 
     assert set(deploy["needs"]) == {"check", "ci", "what-if"}
@@ -183,14 +183,14 @@ def test_production_waits_for_ci_a_preview_and_somebody() -> None:
 
 @pytest.mark.parametrize("name", ["ci", "what-if", "deploy"])
 def test_nothing_of_a_pull_request_reaches_azure(name: str) -> None:
-    """Main alone is deployed, and nobody else's code meets an identity."""
+    """Only main is deployed, and no other code gets an identity."""
     assert job(name, "infra.yml")["if"] == (
         "github.event_name != 'pull_request' && github.ref == 'refs/heads/main'"
     )
 
 
 def test_the_preview_needs_no_right_to_change_anything() -> None:
-    """Azure's own asks for the right to write each resource, unless told not to."""
+    """By default Azure's preview asks for the right to write each resource."""
     what_if = " ".join(runs("what-if", "infra.yml"))
 
     assert job("what-if", "infra.yml")["environment"] == "what-if"

@@ -55,7 +55,7 @@ def _route(function: Function) -> tuple[str, list[str], str]:
 
 
 def test_the_routes_are_these(functions: dict[str, Function]) -> None:
-    """Callers know them: a change here breaks somebody."""
+    """Callers use them, so a change here would break them."""
     found = {
         name: _route(function)
         for name, function in functions.items()
@@ -66,7 +66,7 @@ def test_the_routes_are_these(functions: dict[str, Function]) -> None:
 
 
 def test_the_queue_triggers_are_these(functions: dict[str, Function]) -> None:
-    """By the connection that the app writes with, too; and there is no other function."""
+    """With the connection by which the app writes. There are no other functions."""
     found = {
         name: (function.trigger["queueName"], function.trigger["connection"])
         for name, function in functions.items()
@@ -82,18 +82,18 @@ def test_the_queue_triggers_are_these(functions: dict[str, Function]) -> None:
     assert set(functions) == {*ROUTES, *found}
 
 
-def test_a_invalid_setting_leaves_the_routes_and_takes_the_queue_triggers(
+def test_with_an_invalid_setting_there_are_the_routes_and_no_queue_triggers(
     functions_of_a_faulty_app: dict[str, Function],
 ) -> None:
-    """An import that failed would leave nothing, and nothing would say why."""
+    """A failed import would leave no function, and nothing would show why."""
     types = {function.trigger["type"] for function in functions_of_a_faulty_app.values()}
 
     assert set(ROUTES) <= set(functions_of_a_faulty_app)
     assert types == {"httpTrigger"}
 
 
-def test_nothing_is_bound_as_an_output(functions: dict[str, Function]) -> None:
-    """Output bindings of queues can neither wait nor live longer than seven days."""
+def test_there_are_no_output_bindings(functions: dict[str, Function]) -> None:
+    """Those of queues can neither delay a message nor keep it longer than seven days."""
     bound = {binding["type"] for function in functions.values() for binding in function.bindings}
 
     assert bound == {"httpTrigger", "http", "queueTrigger"}

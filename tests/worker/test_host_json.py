@@ -1,4 +1,4 @@
-"""host.json: what it must say, and the figures that have to fit one another."""
+"""host.json: its values, and the values that must fit together."""
 
 import json
 import re
@@ -16,8 +16,8 @@ def host() -> Any:  # noqa: ANN401 - JSON is anything
     return json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
 
 
-def test_messages_are_read_as_they_are(host: Any) -> None:  # noqa: ANN401
-    """With base64, the host poisons a workflow's plain text before any code runs."""
+def test_messages_are_not_read_as_base64(host: Any) -> None:  # noqa: ANN401
+    """The host would move a workflow's plain text to the poison queue before any code runs."""
     assert host["extensions"]["queues"]["messageEncoding"] == "none"
 
 
@@ -31,7 +31,7 @@ def test_a_failed_message_comes_again_after_half_a_minute_five_times_in_all(
 
 
 def test_a_batch_fits_the_threads(host: Any) -> None:  # noqa: ANN401
-    """As many messages at once as threads for them: docs/decisions/0008-batch-and-threads.md."""
+    """There is a thread for each message of a batch: docs/decisions/0008-batch-and-threads.md."""
     queues = host["extensions"]["queues"]
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 
@@ -41,7 +41,7 @@ def test_a_batch_fits_the_threads(host: Any) -> None:  # noqa: ANN401
 
 
 def test_traces_are_not_sampled(host: Any) -> None:  # noqa: ANN401
-    """Alerts count the app's events, and those are traces."""
+    """Alerts count the app's events, which are traces."""
     settings = host["logging"]["applicationInsights"]["samplingSettings"]
 
     assert {"Trace", "Exception"} <= set(settings["excludedTypes"].split(";"))
@@ -64,7 +64,7 @@ def test_of_an_invocation_only_what_the_app_says_is_logged(host: Any) -> None:  
 
 
 def test_the_hosts_record_of_each_call_is_sampled(host: Any) -> None:  # noqa: ANN401
-    """One a second and instance: the app's events say what became of each."""
+    """One each second and instance. The app's own events say how each call ended."""
     settings = host["logging"]["applicationInsights"]["samplingSettings"]
 
     assert "Request" not in settings["excludedTypes"]
@@ -72,5 +72,5 @@ def test_the_hosts_record_of_each_call_is_sampled(host: Any) -> None:  # noqa: A
 
 
 def test_the_extension_bundle_is_version_4(host: Any) -> None:  # noqa: ANN401
-    """The one that Flex Consumption runs."""
+    """The version that Flex Consumption runs."""
     assert host["extensionBundle"]["version"] == "[4.*, 5.0.0)"

@@ -15,7 +15,7 @@ FILE = ROOT / "local.settings.sample.json"
 
 @pytest.fixture
 def sample() -> Any:  # noqa: ANN401 - JSON is anything
-    """The file, which is JSON without comments: some that read it know none."""
+    """The file. It is JSON without comments, because some readers do not accept comments."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
@@ -35,7 +35,7 @@ def test_func_can_take_it(sample: Any) -> None:  # noqa: ANN401
 
 
 def test_with_it_the_app_is_in_good_health(sample: Any) -> None:  # noqa: ANN401
-    """Nothing is listening where Azurite would be, so nothing may poll."""
+    """There is no Azurite, so no queue is polled."""
     quiet = {
         f"AzureWebJobs.{name}.Disabled": "true"
         for queue in ("join_link_requests", "join_link_deliveries")

@@ -22,16 +22,16 @@ def sample() -> dict[str, str]:
 
 
 def test_the_sample_holds_every_setting_and_no_other(sample: dict[str, str]) -> None:
-    """Somebody who copies it sees what there is."""
+    """So that whoever copies it sees all settings."""
     assert set(sample) == {*NAMES, *PLATFORM}
 
 
 def test_the_samples_values_are_valid(sample: dict[str, str]) -> None:
-    """Copied as it is, the app starts."""
+    """The app starts with an unchanged copy."""
     assert Settings.from_env(sample)
 
 
-def test_the_page_of_settings_tells_every_setting_and_no_other() -> None:
+def test_the_page_of_settings_lists_each_setting_and_no_other() -> None:
     """One row, or a part of one, for each."""
     told = [name for row in table("docs/settings.md", "Settings") for name in spans(row[0])]
 
@@ -39,7 +39,7 @@ def test_the_page_of_settings_tells_every_setting_and_no_other() -> None:
 
 
 def test_the_defaults_on_the_page_are_the_apps_own() -> None:
-    """What the table says is what an app without the setting does."""
+    """The table says what the app does without the setting."""
     rows = table("docs/settings.md", "Settings")
     defaults = {spans(name)[0]: spans(default)[0] for name, default, *_ in rows if default}
     storage = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
