@@ -131,7 +131,7 @@ def grant_policy(client_id: str, organizers: Sequence[str]) -> bool:
     It is run once for the same identity and organizers, since it asks for a sign-in to Teams.
     """
     what = f"{client_id} {','.join(organizers)}"
-    if os.environ.get("TEAMS_POLICY_SET") == what:
+    if words(os.environ.get("TEAMS_POLICY_SET", "")) == [client_id, *organizers]:
         print("It is set already. To set it again: azd env set TEAMS_POLICY_SET none")
         return True
     pwsh = shutil.which("pwsh")

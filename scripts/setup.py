@@ -255,7 +255,7 @@ def finish(azd: Azd, way: str) -> None:
 
 def step(number: int, title: str) -> None:
     """Say what comes now."""
-    print(f"\n== {title} ({number} of {STEPS})", flush=True)
+    print(f"\n== {number} of {STEPS}: {title}", flush=True)
 
 
 def check_tools() -> dict[str, str]:
@@ -415,8 +415,9 @@ def tell_policy(azd: Azd) -> None:
     """
     if azd.what_if:
         return
-    organizers = ",".join(azd.get("ORGANIZERS").replace(",", " ").split())  # as the hook notes it
-    if azd.get("TEAMS_POLICY_SET") == f"{azd.get('MANAGED_IDENTITY_CLIENT_ID')} {organizers}":
+    organizers = azd.get("ORGANIZERS")
+    what = _words(f"{azd.get('MANAGED_IDENTITY_CLIENT_ID')} {organizers}")
+    if _words(azd.get("TEAMS_POLICY_SET")) == what:
         print(f"   The Teams policy is set for {organizers}.")
     else:
         print(
@@ -436,16 +437,16 @@ def check_grants(azd: Azd) -> None:
         sys.executable,
         str(ROOT / "scripts" / "grant_graph_permissions.py"),
         client_id or "CLIENT-ID",
-        *(f"--{grant}" for grant in azd.get("GRAPH_GRANTS").replace(",", " ").split()),
+        *(f"--{grant}" for grant in _words(azd.get("GRAPH_GRANTS"))),
         "--what-if",
     ]
     code = azd.run(command)
     if code == GRANTS_MISSING:
         raise SetUpError(
             "The permission is not granted yet. Forward the lines above, headed *Forward this to "
-            "a Privileged Role Administrator*, and run this again when it is done: nothing is "
-            "asked twice. (The code comes after the grant, because a token from before it is "
-            "used for up to 24 hours.)",
+            "a Privileged Role Administrator*. When they have run them, run this; nothing is asked "
+            f"twice:\n\n  {_again(azd)}\n\n(The code comes after the grant, because a token "
+            "from before it is used for up to 24 hours.)",
             code=EXIT_GRANT_MISSING,
         )
     if code:
@@ -681,6 +682,11 @@ def output(command: Sequence[str]) -> str:
     except OSError:
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def _words(text: str) -> list[str]:
+    """Read a list with commas or blanks between its words, as azd_postprovision.py does."""
+    return text.replace(",", " ").split()
 
 
 def _unquoted(value: str) -> str:

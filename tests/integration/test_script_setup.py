@@ -32,7 +32,7 @@ case "$*" in
   "account show"*) [ -e {folder}/no-account ] && exit 1
     echo '{{"name":"Clinic","id":"1","tenantId":"2","user":{{"name":"a@clinic.example"}}}}' ;;
   "deployment group create"*) [ -e {folder}/az-refuses ] || exit 0
-    cat {folder}/az-refuses >&2; exit 1 ;;
+    read -r refusal < {folder}/az-refuses; echo "$refusal" >&2; exit 1 ;;
   "ad signed-in-user"*) echo {operator} ;;
   "deployment group show"*) echo '{{"entrA_CLIENT_ID":{{"value":"{registration}"}}}}' ;;
   "functionapp keys list"*) [ -e {folder}/no-key ] && exit 1
@@ -594,7 +594,7 @@ def test_without_powershell_the_teams_policy_is_handed_over_to_forward(setter: S
     done = setter.at_terminal(typed=[*ANSWERS, *MEETING])
 
     assert done.code == 0, done.said
-    assert "There is no PowerShell 7" in done.said.partition("== Questions")[0]
+    assert "There is no PowerShell 7" in done.said.partition("== 2 of 7")[0]
     assert f'New-CsApplicationAccessPolicy -Identity virtual-appointments -AppIds "{CLIENT}"' in (
         done.said
     )
