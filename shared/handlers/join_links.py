@@ -39,7 +39,7 @@ _MANY = "requests"
 
 
 class _HttpRequest:
-    """A request to one of the routes for join links: what its response and its event need.
+    """A request to one of the HTTP routes, with everything that its response and event need.
 
     Args:
         application: the app, with valid or invalid settings.
@@ -98,9 +98,8 @@ class _HttpRequest:
             client_request_id=self.client_request_id,
         )
         if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
-            self._application.reports.emit_refusal(
-                event
-            )  # anybody who finds the route can cause it
+            # Anybody who finds the route can cause these.
+            self._application.reports.emit_refusal(event)
         else:
             telemetry.emit(event)
 

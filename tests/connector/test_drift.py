@@ -198,7 +198,7 @@ def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) 
     many = join_links.join_links(application, {}, json.dumps({"requests": [request]}).encode())
     monkeypatch.setattr(join_links, "_read_many", fail)
     whole = join_links.join_links(application, {}, b"{}")
-    monkeypatch.setattr(join_links, "_authenticate", fail)
+    monkeypatch.setattr(join_links._HttpRequest, "authenticate", fail)
     later = join_links.request_join_link(application, {}, b"{}")
     connection = join_links.connection(application, {})
 
