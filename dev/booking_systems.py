@@ -36,6 +36,9 @@ SECRETS = {
 ANY_SECRET = f"whsec_{base64.b64encode(b'whatever a source of your own names').decode()}"
 """The value of each other secret, which a user's own sources name. It fits each scheme."""
 
+DELIVERY_SECRET = f"whsec_{base64.b64encode(b'what the local run delivers with').decode()}"
+"""The secret that outcomes are delivered with. It fits no source."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -65,6 +68,14 @@ def read_sources(path: Path) -> dict[str, Any]:
     if not isinstance(sources, dict):
         raise StartError(f"{path} must hold a JSON object: a name and an entry for each source.")
     return sources
+
+
+def with_local_sources(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a user's own sources and, after them, those of the local run with other names.
+
+    The app calls a source with a name that is not valid by its number.
+    """
+    return {**own, **{name: source for name, source in SOURCES.items() if name not in own}}
 
 
 def secrets_of(sources: Mapping[str, Any]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,7 +12,13 @@ from typing import Any
 import requests
 from azure.core.exceptions import AzureError
 
-from dev.booking_systems import ANY_SECRET, SOURCES, read_sources, secrets_of
+from dev.booking_systems import (
+    ANY_SECRET,
+    DELIVERY_SECRET,
+    read_sources,
+    secrets_of,
+    with_local_sources,
+)
 from dev.func_host import FuncHost, environment_for_func, find_func
 from dev.host.logs import LogLine
 from dev.local_run import DIAGNOSTICS_KEY, ROOT, LocalAzure, LocalRun
@@ -20,7 +27,7 @@ from dev.sign_in_app import sign_in_app
 from dev.terminal import working
 
 _RESULTS = "join-link-results"
-_DELIVERY_SECRET = "delivery-yours"  # noqa: S105 - a name
+_SECRET_OF_DELIVERIES = "delivery-yours"  # noqa: S105 - a name
 _MOST_PEEKED = 32  # by the queue service
 _PAUSE_SECONDS = 0.5
 _STARTING_FUNC = """
@@ -31,6 +38,9 @@ _LOCAL_SETTINGS = """\
 There is a local.settings.json: this run's settings go before it, which func says
 of each.
 """
+_NOTHING_DELIVERED = (
+    "Nothing is delivered: --deliver-to takes an https URL, or an http one of this machine."
+)
 _OF_FUNC = """\
 It runs in func, which checks no keys on this machine, and listens on all of the
 machine's addresses."""
@@ -49,15 +59,18 @@ def serve(*, port: int = 0, sources: Path | None = None, deliver_to: str | None 
     """
     own = read_sources(sources) if sources else {}
     with ExitStack() as parts:
+        log = parts.enter_context(contextlib.closing(_Log()))
         with working("Starting the app, its queues and its stand-ins"):
             settings = _settings(own, deliver_to)
-            run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=_show))
+            run = parts.enter_context(LocalRun(settings=settings, port=port, on_log=log.add))
             _set_secrets(run, own)
-            sign_in_url = parts.enter_context(sign_in_app(run, on_log=_show))
-        note = _of_deliveries(run.url, deliver_to)
+            sign_in_url = parts.enter_context(sign_in_app(run, on_log=log.add))
         try:
-            guide = _guide(run, url=run.url, sign_in_url=sign_in_url, own=own, note=note)
+            guide = _guide(
+                run, url=run.url, sign_in_url=sign_in_url, own=own, deliver_to=deliver_to
+            )
             print(guide.text(), flush=True)
+            log.show()
             _show_results(run, while_true=lambda: True)
         except KeyboardInterrupt:
             print("\nStopping ...", flush=True)
@@ -85,8 +98,14 @@ def serve_by_func(
         try:
             print(_before_func(func), flush=True)
             if func.wait_until_up():
-                note = " ".join([_OF_FUNC, _of_deliveries(func.url, deliver_to)]).strip()
-                guide = _guide(azure, url=func.url, sign_in_url=sign_in_url, own=own, note=note)
+                guide = _guide(
+                    azure,
+                    url=func.url,
+                    sign_in_url=sign_in_url,
+                    own=own,
+                    deliver_to=deliver_to,
+                    note=_OF_FUNC,
+                )
                 print(guide.text(), flush=True)
                 _show_results(azure, while_true=lambda: func.exit_code is None)
             print(f"\nfunc has ended by itself, with exit code {func.exit_code}.", flush=True)
@@ -97,50 +116,85 @@ def serve_by_func(
 
 
 def _settings(own: Mapping[str, Any], deliver_to: str | None) -> dict[str, str | None]:
-    settings: dict[str, str | None] = {"WEBHOOK_SOURCES": json.dumps({**SOURCES, **own})}
+    settings: dict[str, str | None] = {"WEBHOOK_SOURCES": json.dumps(with_local_sources(own))}
     if deliver_to is not None:
-        yours = {"url": deliver_to, "secret": _DELIVERY_SECRET, "private": True}
+        yours = {"url": deliver_to, "secret": _SECRET_OF_DELIVERIES, "private": True}
         settings["DELIVERIES"] = json.dumps({"yours": yours})
     return settings
 
 
-def _of_deliveries(url: str, deliver_to: str | None) -> str:
-    """Say how the user's program verifies deliveries, or that its URL is not allowed."""
-    if deliver_to is None:
-        return ""
-    health = requests.get(f"{url}/api/health", timeout=30).json()
-    if "faultyDestinations" in health:
-        return (
-            "Nothing is delivered: --deliver-to takes an https URL, or an http one of this machine."
-        )
-    return f"Outcomes are delivered to {deliver_to}, signed with the secret {ANY_SECRET}"
-
-
 def _set_secrets(run: LocalAzure, own: Mapping[str, Any]) -> None:
-    for name in {*secrets_of(own), _DELIVERY_SECRET}:
+    for name in secrets_of(own):
         run.vault.set_secret(name, ANY_SECRET)
+    run.vault.set_secret(_SECRET_OF_DELIVERIES, DELIVERY_SECRET)
 
 
 def _guide(
-    run: LocalAzure, *, url: str, sign_in_url: str, own: Mapping[str, Any], note: str = ""
+    run: LocalAzure,
+    *,
+    url: str,
+    sign_in_url: str,
+    own: Mapping[str, Any],
+    deliver_to: str | None,
+    note: str = "",
 ) -> Guide:
     notes = [note] if note else []
-    sources = {**own, **{name: source for name, source in SOURCES.items() if name not in own}}
+    if deliver_to is not None and _refuses_destination(url):
+        notes, deliver_to = [*notes, _NOTHING_DELIVERED], None
+    sources, mistakes = with_local_sources(own), list[str]()
     if own:
-        detail, refused = _refused_sources(url)
-        if refused:
-            notes.append(f"{detail} Correct your file, and start serve again.")
+        refused, mistakes = _refused_sources(url)
         sources = {name: source for name, source in sources.items() if name not in refused}
-    return Guide(run=run, url=url, sign_in_url=sign_in_url, sources=sources, notes=notes)
+    return Guide(
+        run=run,
+        url=url,
+        sign_in_url=sign_in_url,
+        sources=sources,
+        mistakes=mistakes,
+        notes=notes,
+        deliver_to=deliver_to,
+    )
 
 
-def _refused_sources(url: str) -> tuple[str, list[str]]:
-    """Ask the app for the field errors of its sources."""
+def _refuses_destination(url: str) -> bool:
+    health = requests.get(f"{url}/api/health", timeout=30).json()
+    return "faultyDestinations" in health
+
+
+def _refused_sources(url: str) -> tuple[list[str], list[str]]:
+    """Ask the app which sources it refuses, and for the mistakes in them."""
     answer = requests.post(
         f"{url}/api/diagnostics", headers={"x-functions-key": DIAGNOSTICS_KEY}, timeout=30
     )
     (check,) = (check for check in answer.json()["checks"] if check["name"] == "settings")
-    return check["detail"], check["seen"].get("invalid", [])
+    return check["seen"].get("invalid", []), check["seen"].get("mistakes", [])
+
+
+class _Log:
+    """Prints log lines; those of the start after the guide, which says in short what is wrong."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[LogLine] | None = []
+
+    def add(self, line: LogLine) -> None:
+        """Print a line, or hold it until `show`."""
+        with self._lock:
+            if self._held is not None:
+                self._held.append(line)
+                return
+        _show(line)
+
+    def show(self) -> None:
+        """Print what is held, and from now on each line at once."""
+        with self._lock:
+            held, self._held = self._held or [], None
+        for line in held:
+            _show(line)
+
+    def close(self) -> None:
+        """Print what is held, because the start has failed."""
+        self.show()
 
 
 def _show(line: LogLine) -> None:

@@ -4,11 +4,14 @@ A mapping is JMESPath, which says where things stand in an event. For expression
 an event can be made from that; for others (functions, filters, projections) it cannot.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import jmespath
 
+_MADE_UP = ("sentAt", "deliveryId", "context")
+"""What an event can do without. Where it says nothing about it, something is made up."""
 _TooHard = (KeyError, IndexError, TypeError, ValueError)  # what an unusual expression ends in
 
 
@@ -36,7 +39,22 @@ def event_for(
                 return None
     except _TooHard:
         return None
+    for name in _MADE_UP:
+        event = _with_made_up(name, mapping, event)
     return event if isinstance(event, dict) else None
+
+
+def _with_made_up(name: str, mapping: Mapping[str, Any], event: Any) -> Any:  # noqa: ANN401 - JSON
+    """Make up what an expression finds, unless that is too hard, or the event's `when` changes."""
+    expression, when = mapping.get(name), mapping.get("when")
+    if not isinstance(expression, str):
+        return event
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) if name == "sentAt" else None
+    try:
+        filled = _filled(_parsed(expression), event, now)
+    except _TooHard:
+        return event
+    return filled if not isinstance(when, str) or jmespath.search(when, filled) else event
 
 
 def _parsed(expression: str) -> Any:  # noqa: ANN401 - jmespath's trees are dicts of anything
@@ -60,6 +78,32 @@ def _with(node: Any, event: Any, value: object) -> Any:  # noqa: ANN401 - as abo
             return _with(first, event, _with(rest, inner, value))
         case "or_expression":
             return _with(children[0], event, value)
+    raise ValueError(node["type"])
+
+
+def _filled(node: Any, event: Any, value: str | None) -> Any:  # noqa: ANN401 - as above
+    """Give the event in which an expression finds something in each place that it names.
+
+    Args:
+        node: The expression.
+        event: What the event holds already stays.
+        value: What it finds elsewhere; of the place's name by default.
+    """
+    match node["type"]:
+        case "multi_select_list" | "multi_select_dict" | "key_val_pair":
+            for child in node["children"]:
+                event = _filled(child, event, value)
+            return event
+        case "subexpression" | "pipe":
+            first, *others = node["children"]
+            inner = _found(first, event)
+            for other in others:
+                inner = _filled(other, inner, value)
+            return _with(first, event, inner)
+        case "field" if _found(node, event) is None:
+            return _with(node, event, value or f"{node['value']}-1")
+        case "field" | "literal":
+            return event
     raise ValueError(node["type"])
 
 

@@ -4,8 +4,10 @@ Its checks and responses follow Microsoft's documentation, and public reports wh
 nothing. It is stricter than Graph where Graph's tolerance is not documented.
 """
 
+import math
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,11 @@ _LINK_SCOPES = (
 )
 _LOOKUP_SCOPES = ("OnlineMeetings.Read", "OnlineMeetings.ReadWrite")
 _USER_ROLES = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", "Directory.Read.All")
+BUSY_SECONDS = 20
+"""How long calls for a busy user are throttled, and then answered, in turn. From the first call on.
+
+It is longer than the app waits within a request, so that its callers see the 429.
+"""
 _CHALLENGE = (
     'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
     ', client_id="00000003-0000-0000-c000-000000000000"'
@@ -95,6 +102,7 @@ class Graph(StandIn):
         alternate_key: Whether `onlineMeetings(joinWebUrl='…')` exists.
         lenient_links: Whether each spelling of a Teams link finds its meeting. It is not known
             what Graph does, so the app must not need it.
+        clock: Gives the seconds that have passed, for busy users.
         mail_needs_more: Whether a lookup by mail address needs more than User.ReadBasic.All, which
             is not known either.
     """
@@ -106,6 +114,8 @@ class Graph(StandIn):
         self.alternate_key = False
         self.lenient_links = False
         self.mail_needs_more = False
+        self.clock: Callable[[], float] = time.monotonic
+        self._busy_since: dict[str, float] = {}
         self._authority = authority
 
     @property
@@ -244,7 +254,17 @@ class Graph(StandIn):
                 f"{asked.claims.get('appid')} on the user {user_id}."
             )
             raise RefusedError(403, "Forbidden", message)
+        if user.busy:
+            self._throttle(user)
         return user
+
+    def _throttle(self, user: User) -> None:
+        now = self.clock()
+        passed = (now - self._busy_since.setdefault(user.object_id, now)) % (2 * BUSY_SECONDS)
+        if passed < BUSY_SECONDS:
+            headers = {"Retry-After": str(math.ceil(BUSY_SECONDS - passed))}
+            message = "Please retry again later."
+            raise RefusedError(429, "TooManyRequests", message, headers)
 
     def _meeting_by_id(self, asked: _Asked, user: User, meeting_id: str) -> Meeting:
         try:

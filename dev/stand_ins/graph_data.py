@@ -23,6 +23,7 @@ class User:
         mail: Its mail address, which can differ.
         licensed: Whether it has a licence for Teams.
         covered: Whether an application access policy lets the app act for it.
+        busy: Whether Graph throttles calls for its meetings half of the time.
     """
 
     object_id: str
@@ -30,6 +31,7 @@ class User:
     mail: str
     licensed: bool = True
     covered: bool = True
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class GraphData:
         mail: str | None = None,
         licensed: bool = True,
         covered: bool = True,
+        busy: bool = False,
     ) -> User:
         """Add a user; the mail address is the user principal name unless told otherwise."""
         user = User(
@@ -85,6 +88,7 @@ class GraphData:
             mail=mail or user_principal_name,
             licensed=licensed,
             covered=covered,
+            busy=busy,
         )
         return self.change_user(user)
 

@@ -42,15 +42,16 @@ def settings(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
         "booking systems": [*sources.valid],
     }
     if sources.invalid:
-        told = " ".join(
+        mistakes: list[Json] = [
             f"{name}{field_error.pointer}: {field_error.detail}"
             for name, field_errors in sources.invalid.items()
             for field_error in field_errors
-        )
+        ]
+        told = " ".join(map(str, mistakes))
         return Finding(
             status=Status.WARN,
             detail=f"These booking systems are not configured well, and disabled. {told}",
-            seen={**seen, "invalid": [*sources.invalid]},
+            seen={**seen, "invalid": [*sources.invalid], "mistakes": mistakes},
             fix="Correct them in WEBHOOK_SOURCES.",
         )
     return Finding(detail="All settings are valid.", seen=seen)

@@ -11,8 +11,18 @@ from typing import Any
 import pytest
 import requests
 
-from dev.booking_systems import ANY_SECRET, PRESETS, SOURCES, secret_of, sign_as_standard
-from dev.local_run import FUNCTION_KEY
+from dev.booking_systems import (
+    ANY_SECRET,
+    DELIVERY_SECRET,
+    PRESETS,
+    SECRETS,
+    SOURCES,
+    event_of,
+    secret_of,
+    sign_as_standard,
+)
+from dev.clinic import Clinic
+from dev.stand_ins.graph_data import GraphData
 from dev.stand_ins.receiver import Receiver
 from shared.webhooks import presets
 from tests.integration.app_under_test import eventually
@@ -36,6 +46,7 @@ OWN: dict[str, dict[str, Any]] = {
             "deliveryId": "[visit.id, type, time]",
             "organizer": "visit.doctor.email",
             "joinWebUrl": "visit.teamsLink",
+            "context": "visit.{id: id, patient: patient.id}",
         },
     },
     "square": {
@@ -82,6 +93,13 @@ OWN: dict[str, dict[str, Any]] = {
 """A reader's own: each option of the schemes that changes what is signed."""
 
 
+def pasted(lines: str) -> str:
+    """Run what is printed as a person does, and give what it prints."""
+    return subprocess.run(  # noqa: S603 - ours
+        [BASH or "", "-c", lines], capture_output=True, text=True, check=True
+    ).stdout
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
 def test_ctrl_c_stops_everything_and_leaves_no_process() -> None:
     """Azurite and the worker are processes of their own, and end with it."""
@@ -120,17 +138,29 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
 
 
 def test_the_line_with_a_persons_token_works_as_it_is_printed() -> None:
-    """Pasted, it gives the link of a meeting of the person's own."""
+    """Pasted, it gives the link of a meeting of the person's own; the other tokens open theirs."""
     with serving() as process:
         guide = until(process, "Ctrl-C stops everything")
         lines = "TOKEN=" + guide.partition("\nTOKEN=")[2].partition("\n\n")[0]
-        done = subprocess.run(  # noqa: S603 - as a person does
-            [BASH or "", "-c", lines], capture_output=True, text=True, check=True
-        )
+        own = pasted(lines)
+        others = re.findall(r"^eyJ\S+$", guide.partition("Tokens of others")[2], re.MULTILINE)
+        (organizer,) = re.findall(r"^ *organizer +([0-9a-f-]{36})$", guide, re.MULTILINE)
+        (meeting,) = re.findall(r"^ *her meeting +onlineMeetingId (\S+)$", guide, re.MULTILINE)[:1]
+        (url,) = re.findall(r"(http://127\.0\.0\.1:\d+/api/join-link) ", lines)
+        statuses = [
+            requests.post(
+                url,
+                json={"userId": organizer, "onlineMeetingId": meeting},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=30,
+            ).status_code
+            for token in others
+        ]
         stop(process)
 
-    assert done.stdout.startswith("HTTP/1.1 200"), done.stdout
-    assert "virtualAppointmentJoinWebUrl" in done.stdout
+    assert own.startswith("HTTP/1.1 200"), own
+    assert "virtualAppointmentJoinWebUrl" in own
+    assert statuses == [200, 200, 403]
 
 
 def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
@@ -144,14 +174,15 @@ def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
 
         for name, section in sections.items():
             lines = section.partition("\n\n")[2]
-            done = subprocess.run(  # noqa: S603 - as a person does
-                [BASH or "", "-c", lines], capture_output=True, text=True, check=True
-            )
-            assert done.stdout.startswith("HTTP/1.1 202"), (name, done.stdout)
-            accepted = json.loads(done.stdout.splitlines()[-1])
+            answer = pasted(lines)
+            assert answer.startswith("HTTP/1.1 202"), (name, answer)
+            accepted = json.loads(answer.splitlines()[-1])
             assert accepted["status"] == "accepted", name
             until(process, f"-> join-link-results: {accepted['requestId']} ")
-            assert "virtualAppointmentJoinWebUrl" in until(process, "virtualAppointment"), name
+            result = until(process, "virtualAppointment")
+            assert "virtualAppointmentJoinWebUrl" in result, name
+            if name == "practice":
+                assert json.loads(result)["context"] == {"id": "id-1", "patient": "id-1"}
         stop(process)
 
     schemes = {re.findall(r"scheme +(\S+)", section)[0] for section in sections.values()}
@@ -173,19 +204,60 @@ def test_a_path_is_meant_from_where_one_stands(tmp_path: Path) -> None:
     assert f"there is no file {tmp_path / 'mine.json'}." in output.replace("\n", " ")
 
 
-def test_a_misspelt_preset_is_told_once_and_has_no_curl(tmp_path: Path) -> None:
-    """What the preset would have brought is not missed as well."""
+def test_mistakes_in_sources_come_first_with_a_line_for_each(tmp_path: Path) -> None:
+    """Before the log, which tells the same at length; an unnamed one by its number in the file.
+
+    What a misspelt preset would have brought is not missed as well, and there is no curl for it.
+    """
     file = tmp_path / "sources.json"
-    file.write_text(json.dumps({"typo": {"preset": "calcmo", "secret": "s"}}), encoding="utf-8")
+    typo = {"preset": "calcmo", "secret": "s"}
+    two = {"preset": "standard", "secret": "_", "replies": "inline"}
+    file.write_text(json.dumps({"typo": typo, "not a name": two}), encoding="utf-8")
     with serving("--sources", str(file)) as process:
         guide = until(process, "Ctrl-C stops everything")
+        until(process, "settings.invalid")
         stop(process)
 
-    _, _, told = guide.replace("\n", " ").partition("These booking systems")
-    assert told.startswith(" are not configured well, and disabled. typo/preset: Must be one of")
-    assert told.count("typo/") == 1
+    _, _, told = guide.partition("\nYour sources have mistakes")
+    lines = told.partition("\n\n")[0].splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "typo/preset",
+        "#2",
+        "#2/replies",
+        "#2/secret",
+    ]
+    assert "settings.invalid" not in guide
     assert "\n== typo" not in guide
     assert "\n== calcom" in guide
+
+
+def test_a_printed_event_says_what_its_mapping_asks_for() -> None:
+    """Also the parts of its id and of its context, so that a reader sees where they come from."""
+    clinic = Clinic.open(GraphData("72f988bf-0000-4000-8000-000000000001"))
+
+    event = event_of(OWN["practice"], clinic)
+
+    assert event == {
+        "type": "visit.booked",
+        "time": "time-1",
+        "visit": {
+            "online": True,
+            "id": "id-1",
+            "doctor": {"email": clinic.doctor.user_principal_name},
+            "patient": {"id": "id-1"},
+            "teamsLink": clinic.meeting.join_web_url,
+        },
+    }
+
+
+def test_a_made_up_part_never_makes_an_event_one_that_is_not_for_the_app() -> None:
+    """Such as the reason of a cancellation, which the context hands back."""
+    clinic = Clinic.open(GraphData("72f988bf-0000-4000-8000-000000000001"))
+    mapping = {"when": "!cancelled", "userId": "who", "onlineMeetingId": "id"}
+
+    event = event_of({"mapping": {**mapping, "context": "{reason: cancelled}"}}, clinic)
+
+    assert event == {"who": clinic.doctor.object_id, "id": clinic.meeting.id}
 
 
 def test_each_preset_of_the_app_has_an_event_to_try_it_with() -> None:
@@ -208,22 +280,35 @@ def test_a_file_without_sources_is_refused_before_anything_starts(
 
 
 def test_outcomes_are_delivered_to_a_program_of_the_readers_own() -> None:
-    """Signed with the secret that is printed."""
-    with Receiver(secret=ANY_SECRET) as there, serving("--deliver-to", there.url) as process:
-        said = until(process, "Ctrl-C stops everything")
-        (url,) = set(re.findall(r"(http://127\.0\.0\.1:\d+)/api/health", said))
-        (organizer,) = re.findall(r"^ *organizer +([0-9a-f-]{36})$", said, re.MULTILINE)
-        (meeting,) = re.findall(r"^ *her meeting +onlineMeetingId (\S+)$", said, re.MULTILINE)
-        accepted = requests.post(
-            f"{url}/api/join-link-requests",
-            json={"userId": organizer, "onlineMeetingId": meeting},
-            headers={"x-functions-key": FUNCTION_KEY},
-            timeout=30,
-        )
+    """Signed with the secret that is printed, which is no webhook's, after the printed call."""
+    with (
+        Receiver(secret=DELIVERY_SECRET) as there,
+        serving("--deliver-to", there.url) as process,
+    ):
+        guide = until(process, "Ctrl-C stops everything")
+        section = guide.partition("Outcomes are delivered to")[2]
+        said, _, rest = section.partition("\n\n")
+        done = pasted(rest.partition("\n\n")[2].partition("\n\n")[0])
 
-        assert accepted.status_code == 202
-        assert ANY_SECRET in said
+        assert " ".join(said.split()) == f"{there.url}, signed with the secret {DELIVERY_SECRET}"
+        assert done.startswith("HTTP/1.1 202"), done
         assert eventually(lambda: there.taken, within=30)
+
+    assert DELIVERY_SECRET not in {ANY_SECRET, *SECRETS.values()}
+
+
+def test_a_meeting_is_printed_whose_organizer_graph_throttles() -> None:
+    """The printed call gets 429 and a Retry-After that is longer than the app itself waits."""
+    with serving() as process:
+        guide = until(process, "Ctrl-C stops everything")
+        call = guide.partition("Graph throttles for")[2].partition("\n\n")[2].partition("\n\n")[0]
+        answer = pasted(call)
+        stop(process)
+
+    assert answer.startswith("HTTP/1.1 429"), answer
+    assert json.loads(answer.splitlines()[-1])["code"] == "graph_throttled"
+    (seconds,) = re.findall(r"^retry-after: (\d+)\r?$", answer, re.MULTILINE | re.IGNORECASE)
+    assert 10 < int(seconds) <= 20
 
 
 def test_a_url_that_nothing_is_delivered_to_is_told() -> None:

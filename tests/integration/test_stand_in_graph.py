@@ -379,6 +379,27 @@ class TestUsers:
 
         assert reply.refusal[:2] == (404, "UnknownError")
 
+    def test_busy_ones_are_throttled_and_answered_in_turn(self, graph: Graph, token: str) -> None:
+        """Whoever waits as long as Retry-After says is answered."""
+        busy = graph.data.add_user("busy@clinic.example", busy=True)
+        path = link_path(busy.object_id, graph.data.add_meeting(busy).id)
+        now = 1000.0
+        graph.clock = lambda: now
+
+        replies = [get(graph, path, token)]
+        for passed in (12.5, 7.5, 19.5, 0.5):
+            now += passed
+            replies.append(get(graph, path, token))
+
+        assert [reply.status for reply in replies] == [429, 429, 200, 200, 429]
+        assert [reply.headers.get("Retry-After") for reply in replies] == [
+            "20",
+            "8",
+            None,
+            None,
+            "20",
+        ]
+
     def test_need_a_licence(
         self, graph: Graph, organizer: User, meeting: Meeting, token: str
     ) -> None:
