@@ -13,7 +13,8 @@ import azure.functions as func
 
 from shared.app import Application
 from shared.core import telemetry
-from shared.handlers import join_links as http
+from shared.handlers import health as health_route
+from shared.handlers import join_links as join_link_routes
 from shared.handlers.responses import HttpResponse, negotiated
 from shared.queues.client import DELIVERIES, DELIVERIES_POISON, POISON, REQUESTS
 
@@ -34,28 +35,30 @@ CALLERS = (
 @app.route("join-link", methods=["POST"], auth_level=CALLERS)
 def join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve one meeting."""
-    return _response(req, http.join_link(application, req.headers, req.get_body()))
+    return _response(req, join_link_routes.join_link(application, req.headers, req.get_body()))
 
 
 @app.function_name("join_links")
 @app.route("join-links", methods=["POST"], auth_level=CALLERS)
 def join_links(req: func.HttpRequest) -> func.HttpResponse:
     """Resolve up to 100 meetings."""
-    return _response(req, http.join_links(application, req.headers, req.get_body()))
+    return _response(req, join_link_routes.join_links(application, req.headers, req.get_body()))
 
 
 @app.function_name("request_join_link")
 @app.route("join-link-requests", methods=["POST"], auth_level=CALLERS)
 def request_join_link(req: func.HttpRequest) -> func.HttpResponse:
     """Put one request on the queue."""
-    return _response(req, http.request_join_link(application, req.headers, req.get_body()))
+    return _response(
+        req, join_link_routes.request_join_link(application, req.headers, req.get_body())
+    )
 
 
 @app.function_name("connection")
 @app.route("connection", methods=["GET"], auth_level=CALLERS)
 def connection(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether the caller's key or token is valid for the routes above."""
-    return _response(req, http.connection(application, req.headers))
+    return _response(req, join_link_routes.connection(application, req.headers))
 
 
 @app.function_name("webhooks")
@@ -72,7 +75,7 @@ def webhook(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether the app has loaded and its settings are valid."""
-    return _response(req, http.health(application))
+    return _response(req, health_route.health(application))
 
 
 @app.function_name("diagnostics")

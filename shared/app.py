@@ -8,7 +8,7 @@ from shared.core.errors import SettingsInvalid
 from shared.core.http_client import HttpClient
 from shared.core.settings import Settings
 from shared.core.strict_json import FieldError
-from shared.core.telemetry import Event, Reports
+from shared.core.telemetry import Event, EventLimiter
 from shared.graph.client import GraphClient
 from shared.identity.bearer_tokens import SignIn
 from shared.identity.managed_identity import ManagedIdentity
@@ -49,7 +49,7 @@ class Services:
     """None where callers use function keys (HTTP_AUTH=key)."""
     on_behalf_of: "OnBehalfOf | None"
     """None where callers use function keys."""
-    reports: Reports
+    event_limiter: EventLimiter
     """Among them the field errors of invalid sources and destinations."""
 
     @classmethod
@@ -94,7 +94,7 @@ class Services:
             secrets=_secrets(settings, identity, http),
             sign_in=_sign_in(settings, http),
             on_behalf_of=on_behalf_of,
-            reports=Reports(_faults_of_entries(sources, destinations)),
+            event_limiter=EventLimiter(_faults_of_entries(sources, destinations)),
         )
 
 
@@ -115,9 +115,9 @@ class Application:
             self._services = Services.from_settings(Settings.from_env(environment), environment)
         except SettingsInvalid as error:
             self.settings_error = error
-            self.reports = Reports(_faults(error.field_errors))
+            self.event_limiter = EventLimiter(_faults(error.field_errors))
         else:
-            self.reports = self._services.reports
+            self.event_limiter = self._services.event_limiter
 
     def services(self) -> Services:
         """Give the services.
@@ -126,7 +126,9 @@ class Application:
             SettingsInvalid: if the settings are invalid.
         """
         if self._services is None:
-            error = self.settings_error or SettingsInvalid("The app has no settings.")
+            error = self.settings_error
+            assert error is not None  # noqa: S101 - there are the services or this error
+            # A new one each time: threads that raise the same object write to the same traceback.
             raise SettingsInvalid(error.detail, fix=error.fix, field_errors=error.field_errors)
         return self._services
 

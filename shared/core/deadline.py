@@ -46,3 +46,4 @@ class RequestStats:
     graph_client_request_id: str | None = None
     graph_diagnostic: str | None = None
     notes: list[str] = field(default_factory=list)
+    """Codes for the note of the request's event, such as `organizer_differs_from_link`."""

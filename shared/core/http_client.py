@@ -25,6 +25,8 @@ from shared.core.tls import make_context
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import RequestsTransport
 
+USER_AGENT = "virtual-appointment-join-link/1"
+"""The app's name in requests to Graph and to destinations."""
 MAX_BODY_BYTES = 1024 * 1024
 # A target that urllib3 sends unchanged. It would percent-encode anything else, perhaps again.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")

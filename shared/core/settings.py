@@ -29,9 +29,15 @@ NAMES = (
     "QUEUE_RETRY_HOURS",
     "DERIVE_MEETING_ID",
 )
-"""Each setting that the app reads. AzureWebJobsStorage also has an identity-based form."""
+"""Each setting that the app reads. AzureWebJobsStorage also has an identity-based form.
+
+The app itself does not use this list. Tests compare it with `Settings.read`, the Bicep, the sample
+settings and the pages.
+"""
 
 GRAPH_ROOT = "https://graph.microsoft.com"
+GRAPH_SCOPE = f"{GRAPH_ROOT}/.default"
+"""The scope of a token for Graph. Also in a local run, since the stand-ins take Graph's tokens."""
 ENTRA_AUTHORITY = "https://login.microsoftonline.com"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -1,14 +1,15 @@
 """Fetches a value once for all callers that need it: a token, a secret, signing keys.
 
 Each fetch runs in its own thread. Callers wait for its value until their own deadlines, so a fetch
-that hangs delays no caller past its deadline. After a caller's deadline has passed, the next caller
-starts a new fetch. So does a caller that waited for a fetch which ended with the time of whoever
-started it, if it has time left itself.
+that hangs delays no caller past its deadline. A second fetch of the same value starts only
 
-Each failure is logged once, by the caller that started the fetch: the host drops what is logged in
-a thread that belongs to no invocation. For what a fetch itself logs, such as the failure of another
-fetch that it needs, its thread runs in that caller's context, which is where the worker keeps the
-invocation.
+- for a later caller, if the deadline of a caller that waited has passed: the fetch may hang;
+- for a caller that waited, if the fetch failed after the deadline of the caller that had started it,
+  and this caller has time left: the fetch may have failed for want of time.
+
+The caller that started a fetch logs its failure, once. The host drops what is logged in a thread
+that belongs to no invocation. So the thread runs in a copy of that caller's context, which names the
+invocation, and what the fetch itself logs is kept.
 
     tokens: SingleFlight[str, Token] = SingleFlight(name="token request")
     token = tokens.get(scope)
@@ -53,19 +54,17 @@ class _Flight[Value](NamedTuple):
     base: Value | None
     """The value when the fetch started. A fetch that ends late does not replace a newer value."""
     deadline: Deadline | None = None
-    """Of the caller that started it and waits for it."""
+    """Of the caller that started it and waits for it. None: `start` did, and nobody waits."""
 
 
 class _Joined[Value](NamedTuple):
-    """What to wait for.
-
-    `started` says whether this call started the fetch; else `deadline` is that of the caller who
-    did, where there is one.
-    """
+    """What a caller waits for: a fetch, or a result that is already there."""
 
     future: Future[Value]
     started: bool = False
+    """Whether this caller started the fetch."""
     deadline: Deadline | None = None
+    """Of the other caller that started the fetch, if one did and waits for it."""
 
 
 class SingleFlight[Key: Hashable, Value]:

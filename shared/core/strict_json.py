@@ -10,7 +10,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
@@ -19,6 +19,7 @@ MAX_DEPTH = 64
 """How deep a text may be nested. A request in an envelope has its own, lower limit."""
 MOST_FIELD_ERRORS = 20
 """How many field errors are kept. More are only counted."""
+_MOST_QUOTES = 3
 _MAX_POINTER = 100
 _MAX_INTEGER = 2**53 - 1
 _MAX_DIGITS = 17
@@ -183,6 +184,28 @@ def read_parts(
                     parts, parsed[index] = value, (name, [])
                 break
     return check(parsed), parts
+
+
+def read_quoted[Parsed](
+    text: bytes, read: Callable[[bytes], Parsed], *, inside: Callable[[Parsed], bytes | None]
+) -> Parsed:
+    """Parse a JSON text that may be quoted as a JSON string, up to three times.
+
+    Args:
+        text: the text.
+        read: parses a text.
+        inside: gives the text in what was parsed, if that is a string; else None.
+
+    Raises:
+        NotJson: if `read` or `inside` raises it.
+    """
+    parsed = read(text)
+    for _ in range(_MOST_QUOTES):
+        quoted = inside(parsed)
+        if quoted is None:
+            break
+        parsed = read(quoted)
+    return parsed
 
 
 def extent(value: object, *, most: int) -> tuple[int, int]:

@@ -54,9 +54,12 @@ Any other name is left out: a caller may have sent a value, such as a link, in a
 """
 
 FAULTS_SECONDS = 300.0
-"""How often the same invalid setting is reported, in seconds: the alert reads 15 minutes."""
+"""The time between two events of the same invalid setting, in seconds.
+
+The alert reads the last 15 minutes, so it finds one of them as long as the setting is invalid.
+"""
 REFUSALS_SECONDS = 60.0
-"""How often equal refusals are reported, in seconds."""
+"""The time between two events of equal refusals, in seconds."""
 
 _WARNINGS = frozenset({"join_link.retried", "delivery.retried", "webhook.refused"})
 _logger = logging.getLogger("virtual_appointment")
@@ -176,7 +179,7 @@ class _Refusals:
     unreported: int = 0
 
 
-class Reports:
+class EventLimiter:
     """Limits how often invalid settings and unauthenticated requests are logged.
 
     Both can cause any number of events, and the log has a daily cap.

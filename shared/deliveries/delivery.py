@@ -14,7 +14,7 @@ from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError
 from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Json, NotJson
-from shared.queues.messages import FAILED, QUEUE, RESOLVED
+from shared.queues.messages import FAILED, QUEUE_CALLER, RESOLVED
 from shared.queues.retry_policy import History
 
 _OUTCOMES = {RESOLVED: "resolved", FAILED: "failed"}
@@ -140,7 +140,7 @@ def _read_caller(members: Mapping[str, Json], event: Mapping[str, Json]) -> str:
     source = data.get("source") if isinstance(data, dict) else None
     if isinstance(source, str):
         return source
-    return caller if isinstance(caller, str) and is_caller(caller) else QUEUE
+    return caller if isinstance(caller, str) and is_caller(caller) else QUEUE_CALLER
 
 
 def _is_outcome(event: Json) -> TypeIs[dict[str, Json]]:

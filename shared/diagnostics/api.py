@@ -32,7 +32,7 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
         headers: the request's headers, by name in any case.
         body: the raw body. An empty body counts as an empty object.
     """
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     try:
         target = _target({name.lower(): value for name, value in headers.items()}, body)
         if not _running.acquire(blocking=False):
@@ -49,7 +49,7 @@ def run(application: Application, headers: Mapping[str, str], body: bytes) -> Ht
 
 def page(application: Application) -> HttpResponse:
     """Answer `GET /api/diagnostics`: a static page. Its policy allows only a call to the POST."""
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     return _page()
 
 

@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from shared.core import remediation
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import PermissionMissing, SettingsInvalid
-from shared.core.settings import GRAPH_ROOT
+from shared.core.settings import GRAPH_ROOT, GRAPH_SCOPE
 from shared.core.strict_json import Json
 from shared.diagnostics.context import CheckContext
 from shared.diagnostics.runner import Finding, Status
-from shared.graph.client import SCOPE
 from shared.graph.error_mapping import JOIN_LINK_ROLES, Operation
 from shared.identity.managed_identity import ManagedIdentity, Token
 from shared.webhooks.sources import Sources
@@ -63,7 +62,7 @@ def identity(context: CheckContext, deadline: Deadline, _: RequestStats) -> Find
     fresh = ManagedIdentity(
         client_id=read.managed_identity_client_id, environment=context.environment
     )
-    context.newest_token = fresh.token(SCOPE, deadline=deadline)
+    context.newest_token = fresh.token(GRAPH_SCOPE, deadline=deadline)
     managed = "IDENTITY_ENDPOINT" in context.environment
     return Finding(
         detail="The managed identity gives tokens."
@@ -75,7 +74,7 @@ def identity(context: CheckContext, deadline: Deadline, _: RequestStats) -> Find
 
 def token(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
     """Read the app's token: its application, its audience, and when it was issued and expires."""
-    context.token = context.services.identity.token(SCOPE, deadline=deadline)
+    context.token = context.services.identity.token(GRAPH_SCOPE, deadline=deadline)
     claims = context.token.claims()
     issued, ends = _moment(claims.get("iat")), _moment(claims.get("exp"))
     seen: dict[str, Json] = {

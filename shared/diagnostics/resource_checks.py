@@ -11,8 +11,8 @@ from shared.identity.key_vault import SecretStore
 from shared.queues import client
 from shared.webhooks.sources import Sources
 
-_MUSTS = (client.REQUESTS, client.RESULTS, client.DELIVERIES)
-_LEFTOVERS = (client.DEAD_LETTERS, client.POISON, client.DELIVERIES_POISON)
+_REQUIRED = (client.REQUESTS, client.RESULTS, client.DELIVERIES)
+_OF_FAILED_MESSAGES = (client.DEAD_LETTERS, client.POISON, client.DELIVERIES_POISON)
 
 
 def secrets(context: CheckContext, deadline: Deadline, _: RequestStats) -> Finding:
@@ -55,11 +55,11 @@ def queue_depths(context: CheckContext, deadline: Deadline, _: RequestStats) -> 
         detail = "The queues are reached by the managed identity, and that gave no token."
         return Finding(status=Status.NOT_REACHED, detail=detail)
     counts: dict[str, Json] = {}
-    for name in _MUSTS:
+    for name in _REQUIRED:
         counts[name] = context.services.queues.length(name, deadline=deadline)
     unread: errors.QueueUnavailable | None = None
     waiting = 0
-    for name in _LEFTOVERS:
+    for name in _OF_FAILED_MESSAGES:
         try:
             count = context.services.queues.length(name, deadline=deadline)
         except errors.QueueUnavailable as error:

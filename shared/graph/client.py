@@ -20,6 +20,7 @@ from shared.core import errors
 from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import ServiceError
 from shared.core.http_client import (
+    USER_AGENT,
     ConnectionFailed,
     DeadlineExceeded,
     HttpClient,
@@ -28,10 +29,10 @@ from shared.core.http_client import (
     ResponseTooLarge,
 )
 from shared.core.identifiers import make_request_id
-from shared.core.settings import GRAPH_ROOT
+from shared.core.settings import GRAPH_SCOPE
 from shared.graph import batch, error_mapping
 from shared.graph.batch import BatchRefused, NotABatch
-from shared.graph.error_mapping import Refusal
+from shared.graph.error_mapping import ErrorResponse
 from shared.graph.requests import Call, Steps
 from shared.identity.bearer_tokens import Caller
 from shared.identity.managed_identity import ManagedIdentity, Token
@@ -39,10 +40,8 @@ from shared.identity.managed_identity import ManagedIdentity, Token
 if TYPE_CHECKING:
     from shared.identity.on_behalf_of import OnBehalfOf, UserToken
 
-SCOPE = f"{GRAPH_ROOT}/.default"
 MAX_TRIES = 4
 """How often one call is tried in all, where a caller waits for the response."""
-_USER_AGENT = "virtual-appointment-join-link/1"
 _JSON = "application/json"
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 4.0
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,512}")
@@ -145,7 +144,7 @@ class GraphClient:
     @property
     def tenant_id(self) -> str | None:
         """The id of the app's tenant. None until the first token is there."""
-        return self._identity.known_tenant_id(SCOPE)
+        return self._identity.known_tenant_id(GRAPH_SCOPE)
 
     def ask(
         self, call: Call, *, deadline: Deadline, stats: RequestStats, max_tries: int = MAX_TRIES
@@ -220,7 +219,7 @@ class GraphClient:
             except ServiceError as error:
                 _fail_all(due, error)
                 continue
-            rejected = self._try_once(due, token)
+            rejected = self._send_due(due, token)
             if rejected and renewed:
                 _fail_all(rejected, _rejected_again(person))
             elif rejected:
@@ -232,14 +231,14 @@ class GraphClient:
 
     def _token(self, person: Caller | None, deadline: Deadline) -> "Token | UserToken":
         if person is None:
-            return self._identity.token(SCOPE, deadline=deadline)
+            return self._identity.token(GRAPH_SCOPE, deadline=deadline)
         return self._exchange().token(person, deadline=deadline)
 
     def _renew(
         self, person: Caller | None, rejected: "Token | UserToken", deadline: Deadline
     ) -> None:
         if isinstance(rejected, Token):
-            self._identity.renew(SCOPE, rejected=rejected, deadline=deadline)
+            self._identity.renew(GRAPH_SCOPE, rejected=rejected, deadline=deadline)
         elif person is not None:
             self._exchange().renew(person, rejected=rejected, deadline=deadline)
 
@@ -257,7 +256,7 @@ class GraphClient:
             self._sleep(moment - now)
         return [request for request in waiting if request.due <= moment]
 
-    def _try_once[Result](
+    def _send_due[Result](
         self, requests: Sequence[PendingRequest[Result]], token: "Token | UserToken"
     ) -> list[PendingRequest[Result]]:
         """Send each request's call once, and give the requests whose token Graph rejected."""
@@ -272,7 +271,7 @@ class GraphClient:
         now, jitter = deadline.clock(), self._jitter(0, 1)
         rejected = []
         for (call, waiting), sent_id, response in zip(waiters.items(), ids, responses, strict=True):
-            answer = self._answer(call, response, token, deadline)
+            answer = self._read_response(call, response, token, deadline)
             for request in waiting:
                 _note(request.stats, sent_id, response)
                 if isinstance(answer, _TokenRejected):
@@ -323,7 +322,7 @@ class GraphClient:
             return [error] * len(items)
         return batch.read(envelope, count=len(items))
 
-    def _answer(
+    def _read_response(
         self,
         call: Call,
         response: Response | Exception,
@@ -342,7 +341,7 @@ class GraphClient:
             except ServiceError as unusable:
                 error = unusable
         else:
-            refusal = Refusal(
+            refusal = ErrorResponse(
                 operation=call.operation,
                 status=response.status,
                 headers=response.headers,
@@ -354,7 +353,7 @@ class GraphClient:
         error.graph_request_id = _header(response, "request-id")
         return error
 
-    def _with_credential(self, refusal: Refusal, token: "Token | UserToken") -> Refusal:
+    def _with_credential(self, refusal: ErrorResponse, token: "Token | UserToken") -> ErrorResponse:
         """Add the client id and the permissions of the token that was used."""
         if isinstance(token, Token):
             client_id = self._client_id or token.client_id()
@@ -364,7 +363,7 @@ class GraphClient:
 
 
 def _authorization(token: "Token | UserToken") -> dict[str, str]:
-    return {"Authorization": f"Bearer {token.value}", "User-Agent": _USER_AGENT}
+    return {"Authorization": f"Bearer {token.value}", "User-Agent": USER_AGENT}
 
 
 def _headers(call: Call, client_request_id: str) -> Mapping[str, str]:

@@ -49,7 +49,7 @@ _USER_CODES = frozenset({"unknownerror", "request_resourcenotfound"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class ErrorResponse:
     """A response other than 2xx, and the call and the token it belongs to."""
 
     operation: Operation
@@ -65,23 +65,23 @@ class Refusal:
     """Seconds since the epoch, to read a Retry-After that is a date."""
 
 
-def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - one return for each row
+def to_error(response: ErrorResponse) -> errors.ServiceError:  # noqa: PLR0911 - one return for each row
     """Give the error of the first row that fits. The client handles a 401 before this."""
-    code, message = _code_and_message(refusal.body)
-    match refusal.status:
-        case 400 | 403 if refusal.operation is Operation.FIND_USER_BY_MAIL:
+    code, message = _code_and_message(response.body)
+    match response.status:
+        case 400 | 403 if response.operation is Operation.FIND_USER_BY_MAIL:
             return errors.UserNotFound(
                 "Microsoft Graph knows no user by this sign-in name, and did not let the app look "
-                f"for the mail address ({refusal.status}).",
+                f"for the mail address ({response.status}).",
                 fix="Send the organizer's object id or sign-in name (user principal name). Or let "
                 f"the app look users up by mail: {Operation.FIND_USER_BY_MAIL.value} covers that; "
                 f"that {Operation.FIND_USER.value} covers it is not proven.",
             )
-        case 403 if refusal.token_scopes is not None:
-            return _forbidden_to_person(refusal, refusal.token_scopes, message)
+        case 403 if response.token_scopes is not None:
+            return _forbidden_to_person(response, response.token_scopes, message)
         case 403:
-            return _forbidden(refusal, message)
-        case 404 if code in _USER_CODES or refusal.operation is Operation.FIND_USER:
+            return _forbidden(response, message)
+        case 404 if code in _USER_CODES or response.operation is Operation.FIND_USER:
             return errors.UserNotFound(
                 "Microsoft Graph knows no such user, or one without a Teams licence.",
                 fix="Check the organizer's object id, sign-in name (user principal name) or mail "
@@ -94,7 +94,7 @@ def to_error(refusal: Refusal) -> errors.ServiceError:  # noqa: PLR0911 - one re
                 "Microsoft Graph says that this is not a meeting id.", fix=remediation.MEETING_ID
             )
         case status if status >= 500 or status in _TEMPORARY:
-            return _unavailable(refusal)
+            return _unavailable(response)
         case status if status >= 400:
             return errors.GraphRefused(f"Microsoft Graph refused the request with {status}.")
         case status:
@@ -127,18 +127,18 @@ def meeting_not_found() -> errors.MeetingNotFound:
     )
 
 
-def _unavailable(refusal: Refusal) -> errors.Unavailable:
+def _unavailable(response: ErrorResponse) -> errors.Unavailable:
     """Give the error of a status after which a later try may succeed."""
-    retry_after = parse_retry_after(refusal.headers.get("Retry-After"), now=refusal.now)
-    if refusal.status == 429:
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), now=response.now)
+    if response.status == 429:
         return errors.GraphThrottled("Microsoft Graph asks to slow down.", retry_after=retry_after)
     return errors.GraphUnavailable(
-        f"Microsoft Graph answered {refusal.status}.", retry_after=retry_after
+        f"Microsoft Graph answered {response.status}.", retry_after=retry_after
     )
 
 
-def _forbidden(refusal: Refusal, message: str) -> errors.ServiceError:
-    who = {"client_id": refusal.client_id, "user_id": refusal.user_id}
+def _forbidden(response: ErrorResponse, message: str) -> errors.ServiceError:
+    who = {"client_id": response.client_id, "user_id": response.user_id}
     on_behalf = "is not authorized to" in message and "on behalf of user" in message
     if on_behalf or any(text in message for text in _POLICY_TEXTS):
         return errors.AccessPolicyMissing(
@@ -150,25 +150,25 @@ def _forbidden(refusal: Refusal, message: str) -> errors.ServiceError:
             "Microsoft Graph says that this user has no access to the meeting (3003).",
             fix=remediation.share_meeting(**who),
         )
-    role = refusal.operation.value
-    if refusal.operation is not Operation.JOIN_LINK:
+    role = response.operation.value
+    if response.operation is not Operation.JOIN_LINK:
         return errors.LookupNotPermitted(
             f"The app may not look this up: it needs {role}.",
             fix=remediation.grant_lookup(role, **who),
         )
-    if refusal.token_roles & JOIN_LINK_ROLES:
+    if response.token_roles & JOIN_LINK_ROLES:
         return errors.PermissionRefused(
             "Microsoft Graph refuses although the token carries the app role.",
             fix=remediation.PERMISSION_REFUSED,
         )
     return errors.PermissionMissing(
         f"The app's token does not carry the app role {role}.",
-        fix=remediation.grant_app_role(role, client_id=refusal.client_id),
+        fix=remediation.grant_app_role(role, client_id=response.client_id),
     )
 
 
 def _forbidden_to_person(
-    refusal: Refusal, scopes: frozenset[str], message: str
+    response: ErrorResponse, scopes: frozenset[str], message: str
 ) -> errors.ServiceError:
     """Give the error of a 403 on behalf of a person, where app roles and policies do not matter."""
     if _NO_ACCESS.search(message):
@@ -176,13 +176,13 @@ def _forbidden_to_person(
             "Microsoft Graph says that you have no access to the meeting (3003).",
             fix=remediation.OWN_MEETING,
         )
-    if not any(scope.lower() in DELEGATED_SCOPES.get(refusal.operation, ()) for scope in scopes):
+    if not any(scope.lower() in DELEGATED_SCOPES.get(response.operation, ()) for scope in scopes):
         return errors.ConsentMissing(
             "What was consented to does not let the app ask Microsoft Graph for this on your "
             "behalf.",
-            fix=remediation.grant_consent(client_id=refusal.client_id),
+            fix=remediation.grant_consent(client_id=response.client_id),
         )
-    if refusal.operation is Operation.JOIN_LINK:
+    if response.operation is Operation.JOIN_LINK:
         return errors.PermissionRefused(
             "Microsoft Graph refuses although the token carries the delegated permission.",
             fix=remediation.OWN_MEETING,

@@ -16,7 +16,7 @@ from shared.core.errors import (
     Retry,
     ServiceError,
 )
-from shared.core.http_client import ConnectionFailed, DeadlineExceeded
+from shared.core.http_client import USER_AGENT, ConnectionFailed, DeadlineExceeded
 from shared.core.retry_after import parse_retry_after
 from shared.core.telemetry import Event
 from shared.deliveries.addresses import AddressNotAllowed
@@ -30,7 +30,6 @@ from shared.queues.dead_letters import DeadLetter, Reason
 from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage
 from shared.queues.retry_policy import End, History
 
-USER_AGENT = "virtual-appointment-join-link/1"
 BUSY_DELAYS = (5.0, 15.0)
 """How long a delivery waits if its destination is busy, in seconds: at least, at most."""
 _FIX = (

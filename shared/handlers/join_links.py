@@ -1,6 +1,6 @@
-"""The HTTP routes, without azure.functions: headers and body in, an HttpResponse out."""
+"""The HTTP routes for join links, without azure.functions."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from shared.app import Application, Services
 from shared.core import strict_json, telemetry
@@ -80,14 +80,14 @@ class _HttpRequest:
     def respond(self, outcome: Outcome, stats: RequestStats) -> HttpResponse:
         """Make the response of an outcome, after its event and others that are due."""
         self.emit(outcome, stats)
-        self._application.reports.emit_due()
+        self._application.event_limiter.emit_due()
         return outcome_response(outcome, client_request_id=self.client_request_id)
 
     def emit(self, outcome: Outcome, stats: RequestStats) -> None:
         """Emit the event of an outcome."""
         caller_name = self.caller_name
         if isinstance(outcome.error, CallerForbidden):
-            caller_name = outcome.error.caller
+            caller_name = outcome.error.caller_name
         event = telemetry.outcome_event(
             "http",
             outcome.error,
@@ -99,7 +99,7 @@ class _HttpRequest:
         )
         if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
             # Anybody who finds the route can cause these.
-            self._application.reports.emit_refusal(event)
+            self._application.event_limiter.emit_refusal(event)
         else:
             telemetry.emit(event)
 
@@ -158,7 +158,7 @@ def join_links(application: Application, headers: Mapping[str, str], body: bytes
     outcomes = services.resolver.attempt_all(attempts, deadline=request.deadline, caller=caller)
     for each, outcome in zip(attempts, outcomes, strict=True):
         request.emit(outcome, each.stats)
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     results: list[Json] = [_result(outcome) for outcome in outcomes]
     response = json_response(200, {"results": results}, client_request_id=request.client_request_id)
     return with_claims_challenge(response, outcomes)
@@ -206,7 +206,7 @@ def request_join_link(
             client_request_id=request.client_request_id,
         )
     )
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     return json_response(
         202,
         {"requestId": correlation.request_id},
@@ -224,7 +224,7 @@ def connection(application: Application, headers: Mapping[str, str]) -> HttpResp
         application: the app, with valid or invalid settings.
         headers: the request's headers, by name in any case.
     """
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     request = _HttpRequest(application, headers)
     try:
         request.authenticate()
@@ -233,32 +233,6 @@ def connection(application: Application, headers: Mapping[str, str]) -> HttpResp
             to_service_error(error), client_request_id=request.client_request_id
         )
     return json_response(200, {}, client_request_id=request.client_request_id)
-
-
-def health(application: Application) -> HttpResponse:
-    """Answer `GET /api/health`: whether the app has loaded and its settings are valid.
-
-    200 `{"status": "healthy"}`, or 503 `settings_invalid`. An invalid webhook source or destination
-    does not change the status: `faultySources` and `faultyDestinations` name it, with the pointers
-    to its errors.
-    """
-    application.reports.emit_due()
-    if (error := application.settings_error) is not None:
-        return problem_response(error)
-    members: dict[str, Json] = {"status": "healthy"}
-    services = application.services()
-    if services.sources is not None and services.sources.invalid:
-        members["faultySources"] = _places(services.sources.invalid)
-    if services.destinations is not None and services.destinations.invalid:
-        members["faultyDestinations"] = _places(services.destinations.invalid)
-    return json_response(200, members)
-
-
-def _places(invalid: Mapping[str, Iterable[FieldError]]) -> Json:
-    return [
-        {"name": name, "places": [field_error.pointer for field_error in field_errors]}
-        for name, field_errors in invalid.items()
-    ]
 
 
 def _check_for_later(document: Document, request_id: str) -> None:

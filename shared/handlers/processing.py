@@ -53,10 +53,10 @@ class MessageProcessor(ABC):
         Raises:
             MessageNotCompleted: if the host must give the message again.
         """
-        self._services.reports.emit_due()
+        self._services.event_limiter.emit_due()
         try:
             self._try_once(draw)
-        except Exception as error:  # noqa: BLE001 - a message on its last delivery must not be lost
+        except Exception as error:  # noqa: BLE001 - at its last dequeue a message must not be lost
             fault = to_service_error(error)
             if not self._message.is_last:
                 raise self._not_completed(fault) from None
@@ -68,7 +68,7 @@ class MessageProcessor(ABC):
         Raises:
             MessageNotCompleted: if that failed. The host must give the message again.
         """
-        self._services.reports.emit_due()
+        self._services.event_limiter.emit_due()
         try:
             self._dead_letter(reason, error)
         except Exception as fault:  # noqa: BLE001 - the exception for the host must quote nothing
@@ -84,7 +84,7 @@ class MessageProcessor(ABC):
         """Add a failed try to the history, and decide about the next one (`retry_policy.plan`)."""
         history = history.after(
             error,
-            deliveries=self._message.dequeue_count,
+            dequeues=self._message.dequeue_count,
             inserted_on=self._message.inserted_on,
         )
         step = retry_policy.plan(

@@ -95,8 +95,8 @@ class _RequestProcessor(MessageProcessor):
         self._correlation = self._reading.correlation
         self._attempts = self._incoming.history.attempts + tries
         self._pending = list(self._incoming.items or (self._incoming,))
-        """The requests that this delivery has not put on the queue or answered."""
-        self._answered: set[int] = set()
+        """The requests that were not yet put back on the queue, and have no outcome yet."""
+        self._finished: set[int] = set()
         """By their identity, those whose outcome is on a queue, or at least on some of them."""
 
     def _try_once(self, draw: Draw) -> None:
@@ -118,7 +118,7 @@ class _RequestProcessor(MessageProcessor):
         )
         error = outcome.error
         if error is None or error.retry is Retry.NEVER:
-            self._answer(outcome)
+            self._finish(outcome)
         elif error.retry is Retry.HOST:
             raise error
         else:
@@ -131,7 +131,7 @@ class _RequestProcessor(MessageProcessor):
             try:
                 JoinRequest.from_document(item.document, request_id=correlation.request_id)
             except InvalidRequest as error:
-                self._answer(Outcome.of(correlation, error), item)
+                self._finish(Outcome.of(correlation, error), item)
             else:
                 message = messages.write_request(
                     item.document.value,
@@ -146,7 +146,7 @@ class _RequestProcessor(MessageProcessor):
     def _try_later(self, outcome: Outcome, error: ServiceError, draw: Draw) -> None:
         step, history = self._plan(error, self._incoming.history, draw)
         if step is End.FINAL:
-            self._answer(outcome)
+            self._finish(outcome)
         elif step is End.TIME_SPENT:
             self._dead_letter(Reason.RETRY_TIME_SPENT, error)
         else:
@@ -166,7 +166,7 @@ class _RequestProcessor(MessageProcessor):
         """Publish the outcome of each request whose id is known, then write its dead letter.
 
         If writing the dead letter fails, the outcome is published again, and readers drop the
-        duplicate by its id. On the last delivery the dead letter is written even if the outcome
+        duplicate by its id. At the last dequeue the dead letter is written even if the outcome
         cannot be.
 
         A request that already has an outcome gets no other one: the outcome could not be written
@@ -177,8 +177,8 @@ class _RequestProcessor(MessageProcessor):
         """
         try:
             for each in self._pending:
-                if each.correlation.request_id and id(each) not in self._answered:
-                    self._answer(Outcome.of(each.correlation, error), each)
+                if each.correlation.request_id and id(each) not in self._finished:
+                    self._finish(Outcome.of(each.correlation, error), each)
         except QueueUnavailable:
             if not self._message.is_last:
                 raise
@@ -200,10 +200,10 @@ class _RequestProcessor(MessageProcessor):
             self._write(DEAD_LETTERS, dead_letter.to_message())
             self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
-    def _answer(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
+    def _finish(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
         """Publish the outcome of the message's request, or of one request in its list."""
         incoming = incoming or self._incoming
-        self._answered.add(id(incoming))
+        self._finished.add(id(incoming))
         publish_outcome(
             self._services,
             outcome,

@@ -156,7 +156,7 @@ def receive(
         authenticated = source
         reply = _reply(verified, id_seed)
     except Exception as error:  # noqa: BLE001 - the sender gets a response, and tries again
-        reply = _refusal(error, webhook)
+        reply = _reply_to_error(error, webhook)
     for event in reply.events:
         completed = replace(
             event,
@@ -167,10 +167,12 @@ def receive(
             client_request_id=webhook.client_request_id,
         )
         if authenticated is None:
-            application.reports.emit_refusal(completed)  # anybody who finds the route can cause it
+            application.event_limiter.emit_refusal(
+                completed
+            )  # anybody who finds the route can cause it
         else:
             telemetry.emit(completed)
-    application.reports.emit_due()
+    application.event_limiter.emit_due()
     return reply.response
 
 
@@ -217,11 +219,11 @@ def _reply(verified: "_VerifiedWebhook", id_seed: str | bytes) -> _Reply:
         taken = verified.undecodable(id_seed, str(error))
     else:
         if isinstance(payload, list):
-            return _answer_list(verified, payload)
+            return _reply_to_list(verified, payload)
         taken = verified.read(payload, id_seed)
     if isinstance(taken, _Ignored):
         return _Reply(_accepted(webhook, taken.members), (taken.event,))
-    return _answer(verified, taken)
+    return _reply_to_event(verified, taken)
 
 
 def _authenticate(services: Services, source: Source, webhook: _IncomingWebhook) -> str | None:
@@ -356,7 +358,7 @@ def _missing(what: str, source: Source) -> MeetingMissing:
     return MeetingMissing("The booking names no Teams meeting.", fix=source.link_missing)
 
 
-def _answer(verified: _VerifiedWebhook, request: _Request) -> _Reply:
+def _reply_to_event(verified: _VerifiedWebhook, request: _Request) -> _Reply:
     """Reply with the link if the source has `reply: inline` and Graph gives it, else queue."""
     webhook, event = verified.webhook, request.event
     if verified.source.replies_inline and not verified.is_recent(request):
@@ -392,7 +394,7 @@ def _answer(verified: _VerifiedWebhook, request: _Request) -> _Reply:
     return _Reply(_accepted(webhook, members), (event,))
 
 
-def _answer_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Reply:
+def _reply_to_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Reply:
     """Read each booking event of a list, and queue its request."""
     if len(items) > MOST_EVENTS:
         raise errors.PayloadTooLarge(
@@ -415,7 +417,7 @@ def _accepted(webhook: _IncomingWebhook, members: Mapping[str, Json]) -> HttpRes
     return json_response(202, members, client_request_id=webhook.client_request_id)
 
 
-def _refusal(error: Exception, webhook: _IncomingWebhook) -> _Reply:
+def _reply_to_error(error: Exception, webhook: _IncomingWebhook) -> _Reply:
     known = to_service_error(error)
     note = known.cause
     if isinstance(known, SignatureInvalid):

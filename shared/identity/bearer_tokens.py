@@ -57,12 +57,12 @@ class CallerForbidden(Forbidden):
     Args:
         detail: what is missing.
         fix: what the caller or an administrator can do.
-        caller: the caller's name in events.
+        caller_name: the caller's name in events.
     """
 
-    def __init__(self, detail: str, *, fix: str, caller: str) -> None:
+    def __init__(self, detail: str, *, fix: str, caller_name: str) -> None:
         super().__init__(detail, fix=fix)
-        self.caller = caller
+        self.caller_name = caller_name
 
 
 class _PermissionAbsent(CallerForbidden):
@@ -199,13 +199,13 @@ def _caller(claims: Mapping[str, Any], token: str) -> Caller:
             f"{APP_ROLE}, as an application's.",
             fix=f"Consent to the scope {SCOPE} of this service's app registration, or assign "
             f"the app role {APP_ROLE} to the application that calls; then get a new token.",
-            caller=caller.name,
+            caller_name=caller.name,
         )
     if is_person and _is_a_guests(claims):
         raise CallerForbidden(
             "Guest accounts cannot get join links.",
             fix="Sign in with an account of this organization itself.",
-            caller=caller.name,
+            caller_name=caller.name,
         )
     return caller
 

@@ -8,7 +8,6 @@ Source: https://learn.microsoft.com/entra/identity-platform/reference-error-code
 """
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +21,7 @@ from shared.core.errors import (
     Unauthorized,
 )
 from shared.core.http_client import Headers
+from shared.core.identifiers import is_guid
 from shared.core.retry_after import parse_retry_after
 from shared.identity.bearer_tokens import ClaimsChallenge
 
@@ -45,7 +45,6 @@ _OPERATORS_ERRORS = frozenset(
     | {"invalid_resource", "unsupported_grant_type"}
 )
 _LONGEST_CLAIMS = 4096
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SIGN_IN_AGAIN = "Sign in again, and send the new token."
 
 
@@ -155,7 +154,7 @@ def _reference(codes: frozenset[int], said: dict[str, Any]) -> str:
     """Give the ids that Microsoft's support asks for, without Entra's text: it may hold names."""
     parts = [f"AADSTS{code}" for code in sorted(codes)]
     trace = said.get("trace_id")
-    if isinstance(trace, str) and _GUID.fullmatch(trace):
+    if isinstance(trace, str) and is_guid(trace):
         parts.append(f"trace id {trace}")
     return f" ({', '.join(parts)})" if parts else ""
 

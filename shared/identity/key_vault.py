@@ -31,6 +31,7 @@ EARLY_SECONDS = 30
 RETRY_SECONDS = 30
 """The time from a failed read to the next one where a value is cached, in seconds."""
 VERSIONS = 2
+"""How many versions of a secret are valid at a time: the new and the old one of a rotation."""
 
 _CONNECT_SECONDS = 2
 _READ_SECONDS = 3

@@ -24,7 +24,7 @@ from shared.core.errors import IdentityUnavailable, ServiceError
 from shared.core.http_client import HttpClient, NoResponse, Response
 from shared.core.identifiers import is_guid
 from shared.core.remediation import ASSERTION_AUDIENCE
-from shared.core.settings import GRAPH_ROOT
+from shared.core.settings import GRAPH_SCOPE
 from shared.core.single_flight import FetchFailed, SingleFlight
 from shared.identity.bearer_tokens import Caller
 from shared.identity.exchange_errors import (
@@ -36,7 +36,6 @@ from shared.identity.exchange_errors import (
 from shared.identity.managed_identity import ManagedIdentity, Token
 
 ASSERTION_SCOPE = f"{ASSERTION_AUDIENCE}/.default"
-GRAPH_SCOPE = f"{GRAPH_ROOT}/.default"
 EARLY_SECONDS = 300
 """How long before its end a token for Graph is no longer used, in seconds."""
 REMEMBER_FAILURE_SECONDS = 60.0

@@ -287,7 +287,7 @@ def _check_reference(
     if "joinWebUrl" not in given:
         errors.add("Missing: name the organizer.", "userId")
     elif link is not None and link.organizer_id is None:
-        short = "A short Teams link does" if link.is_short else "This Teams link does"
+        short = "A short Teams link does" if link.has_only_number else "This Teams link does"
         errors.add(f"{short} not say who organizes the meeting; give the organizer.", "userId")
 
 

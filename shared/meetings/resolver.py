@@ -192,7 +192,7 @@ class Resolver:
             ServiceError: any error in `errors` that Graph or the caller can cause.
         """
         return self._graph.execute(
-            self._in_turn(request, stats.notes),
+            self._resolve_any(request, stats.notes),
             deadline=deadline,
             stats=stats,
             max_tries=max_tries,
@@ -205,7 +205,7 @@ class Resolver:
         """Resolve several requests in as few batches as possible: each to its link or error."""
         pending = [
             PendingRequest(
-                steps=self._in_turn(request, stats.notes),
+                steps=self._resolve_any(request, stats.notes),
                 deadline=deadline,
                 stats=stats,
                 on_behalf_of=request.on_behalf_of,
@@ -215,10 +215,10 @@ class Resolver:
         self._graph.execute_many(pending)
         return [each.outcome() for each in pending]
 
-    def _in_turn(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
-        """Resolve a request. If it cannot be resolved, try its alternatives in order."""
+    def _resolve_any(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
+        """Resolve a request, or the first of its alternatives that can be resolved."""
         if not request.alternatives:
-            return (yield from self._steps(request, notes))
+            return (yield from self._resolve_one(request, notes))
         lookups = _Lookups()
         failures: list[errors.ServiceError] = []
         tried: set[object] = set()
@@ -231,7 +231,7 @@ class Resolver:
                 break
             tried.add((organizer, meeting))
             try:
-                link = yield from lookups.count(self._steps(each, notes))
+                link = yield from lookups.limit(self._resolve_one(each, notes))
             except _UNUSABLE as error:
                 failures.append(error)
                 if isinstance(error, (errors.UserNotFound, errors.UserAmbiguous)):
@@ -242,30 +242,33 @@ class Resolver:
                 if number:
                     notes.append("alternative_used")
                 return link
-        raise min(failures, key=_hope)
+        raise min(failures, key=_report_order)
 
-    def _steps(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
+    def _resolve_one(self, request: JoinRequest, notes: list[str]) -> Steps[JoinLink]:
+        """Resolve one request, without its alternatives: the organizer first, then the link."""
         if request.online_meeting_id is not None:
             validate_meeting_id(request.online_meeting_id)
         try:
             user_id = yield from self._organizer(request, notes)
-            return (yield from self._remembering_steps(user_id, request))
+            return (yield from self._resolve_for_organizer(user_id, request))
         except (errors.NotFound, errors.MeetingNotAccessible) as error:
             if self._is_of_another_tenant(request.link):
                 notes.append("tenant_differs_from_link")
                 raise _of_another_tenant(error) from None
             raise
 
-    def _remembering_steps(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+    def _resolve_for_organizer(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+        """Find the meeting and ask for its link. Discard cached ids that Graph no longer finds."""
         try:
-            return (yield from self._steps_for(user_id, request))
+            return (yield from self._ask_for_link(user_id, request))
         except (errors.UserNotFound, *_NOT_THERE):
             self._cache.discard(*_key(user_id, request))
             if request.user_id is not None:
                 self._cache.discard("user", request.user_id.lower())
             raise
 
-    def _steps_for(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+    def _ask_for_link(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+        """Ask for the link with the meeting's id: the given one, else a guess, else looked up."""
         if request.online_meeting_id is not None:
             return (yield from _join_link(user_id, request.online_meeting_id, request))
         if (guess := self._guess(user_id, request)) is not None:
@@ -281,6 +284,7 @@ class Resolver:
         return (yield from self._look_up(user_id, request))
 
     def _look_up(self, user_id: str, request: JoinRequest) -> Steps[JoinLink]:
+        """Look up the meeting's id, cache it, and ask for the link."""
         if request.link is None:  # JoinRequest lets none of these through
             raise errors.InvalidRequest("The meeting is missing.")
         found = yield from find_meeting(
@@ -360,38 +364,47 @@ class _Lookups:
     def __init__(self) -> None:
         self.left = MOST_LOOKUPS
 
-    def count(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
-        """Run steps while lookups are left. A call for a link that fails counts as a lookup.
+    def limit(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
+        """Pass on the calls of a request while lookups are left.
+
+        Each call counts as a lookup, except one that gets the link.
 
         Raises:
             MeetingNotFound: if no lookup is left.
         """
-        go_on: Callable[[], Call] = partial(next, steps)
+        advance: Callable[[], Call] = partial(next, steps)
         while True:
             try:
-                call = go_on()
+                call = advance()
             except StopIteration as end:
                 link: JoinLink = end.value
                 return link
-            is_lookup = call.operation is not Operation.JOIN_LINK
-            if is_lookup and self.left <= 0:
+            if call.operation is not Operation.JOIN_LINK and self.left <= 0:
                 raise errors.MeetingNotFound(
                     f"The meeting was not found in {MOST_LOOKUPS} lookups.",
                     fix="The booking names more organizers and references than the app tries. Give "
                     "the source a mapping that puts the right ones first.",
                 )
-            self.left -= is_lookup
             try:
-                go_on = partial(steps.send, (yield call))
+                answer = yield call
             except errors.ServiceError as error:
-                self.left -= not is_lookup
-                go_on = partial(steps.throw, error)
+                self.left -= 1
+                advance = partial(steps.throw, error)
+            else:
+                if call.operation is not Operation.JOIN_LINK:
+                    self.left -= 1
+                advance = partial(steps.send, answer)
 
 
-def _hope(error: errors.ServiceError) -> tuple[int, bool]:
-    """Order errors by how useful they are to report: first what an operator can fix."""
-    order = (Retry.OPERATOR, Retry.FEW, Retry.NEVER)
-    return order.index(error.retry), isinstance(error, errors.UserNotFound)
+def _report_order(error: errors.ServiceError) -> int:
+    """Give an error's place among several, of which the first is reported.
+
+    What an operator can fix comes first, then what may pass, then what stays as it is. An unknown
+    user comes after the other errors of its kind, because the meeting itself was not looked for.
+    """
+    kinds = (Retry.OPERATOR, Retry.FEW, Retry.NEVER)
+    place = 2 * kinds.index(error.retry)
+    return place + 1 if isinstance(error, errors.UserNotFound) else place
 
 
 def _meeting(request: JoinRequest) -> object:
@@ -455,7 +468,7 @@ def _lookups(
     user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None], *, as_person: bool
 ) -> list[Call]:
     """Give the calls that may find the meeting, the likeliest first."""
-    tenant = link.tenant_id or (None if link.is_short else tenant_id())
+    tenant = link.tenant_id or (None if link.has_only_number else tenant_id())
     by_link = [
         graph_requests.meeting_by_join_web_url(
             user_id=user_id, join_web_url=url, as_person=as_person
@@ -468,7 +481,7 @@ def _lookups(
         user_id=user_id, join_meeting_id=link.join_meeting_id, as_person=as_person
     )
     # Teams stores short links with their passcode. Without it only the number finds the meeting.
-    number_alone = link.is_short and link.passcode is None
+    number_alone = link.has_only_number and link.passcode is None
     return [by_number, *by_link] if number_alone else [*by_link, by_number]
 
 

@@ -33,12 +33,13 @@ _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+?)\.?(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
 )
+# In lower case, as Teams writes it. Most patterns below ignore case, but not _AS_TEAMS_WRITES_IT.
 _GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _THREAD = r"[0-9]{1,3}[:_][A-Za-z0-9_.+=~'-]{1,200}@thread\.[a-z0-9]{1,20}"
 _NUMBER = r"[0-9]{6,20}"
 _KEY = r"[A-Za-z0-9_-]{0,1999}[A-Za-z0-9](?![A-Za-z0-9])"
 _ANY_CASE = re.IGNORECASE | re.ASCII
-_SIDE_ENTRANCE = re.compile(r"/+(?:_|v2)(?=/)")
+_ROUTE_PREFIX = re.compile(r"/+(?:_|v2)(?=/)")
 _LONG = re.compile(rf"/+l/+meetup-join/+({_THREAD})(?:/+([0-9]{{1,20}}))?(?![^/?#&])", _ANY_CASE)
 _SHORT = re.compile(rf"/+meet/+({_NUMBER})(?![^/?#&])", _ANY_CASE)
 _PASSCODE = re.compile(rf"[?&](?:amp;)?p=({_KEY})")
@@ -171,7 +172,7 @@ class TeamsLink:
     given: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
-    def is_short(self) -> bool:
+    def has_only_number(self) -> bool:
         """Whether only the join meeting id is known, and neither organizer nor thread."""
         return self.thread_id is None
 
@@ -334,8 +335,8 @@ def _routes(decoded: str) -> Iterator[str]:
 
 
 def _read_route(route: str) -> TeamsLink | None:
-    if entrance := _SIDE_ENTRANCE.match(route):
-        route = route[entrance.end() :]
+    if prefix := _ROUTE_PREFIX.match(route):
+        route = route[prefix.end() :]
     if long := _LONG.match(route):
         context = route.partition("context=")[2]
         return _long_link(long[1], long[2] or "0", _first(_TID, context), _first(_OID, context))

@@ -26,11 +26,17 @@ class Reason(enum.StrEnum):
     """Why a request or delivery is not tried again."""
 
     UNDECODABLE = "undecodable"
+    """The message holds no request or delivery that can be read."""
     RETRY_TIME_SPENT = "retry_time_spent"
+    """QUEUE_RETRY_HOURS have passed since the request arrived."""
     FAILED_ON_LAST_DELIVERY = "failed_on_last_delivery"
+    """The app itself failed when the host gave out the message for the last time."""
     HOST_GAVE_UP = "host_gave_up"
+    """The host moved the message to the poison queue, because each invocation ended early."""
     DELIVERY_FAILED = "delivery_failed"
+    """The destination did not take the outcome within QUEUE_RETRY_HOURS."""
     DESTINATION_GONE = "destination_gone"
+    """The destination answered 410, or its filter no longer takes the outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from copy import replace
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
@@ -32,16 +33,14 @@ RESOLVED = f"{_TYPE}.resolved"
 FAILED = f"{_TYPE}.failed"
 VERSION = 1
 """The version of the app's envelope. A change that an earlier app would misread needs a new one."""
-QUEUE = "queue"
+QUEUE_CALLER = "queue"
 """The caller's name in events for a message that somebody else has put on the queue."""
-_QUEUE = "/virtual-appointment/queue"
-_WEBHOOKS = "/virtual-appointment/webhooks/"
+_QUEUE_URI = "/virtual-appointment/queue"
+_WEBHOOKS_URI = "/virtual-appointment/webhooks/"
 _MOST_ALTERNATIVES = 4096
 """How many characters the alternatives may have, with the escapes of a dead letter."""
 _MOST_ITEMS = 1000
 """How many requests a list may have. No more valid ones fit into a message."""
-_MOST_QUOTES = 3
-"""How often a JSON text may be quoted as a JSON string."""
 _REQUEST_ID = re.compile(rb'"requestId\\*"\s*:\s*\\*"([!\x23-\x5b\x5d-\x7e]{1,128})\\*"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _logger = logging.getLogger("virtual_appointment")
@@ -98,7 +97,7 @@ class Incoming:
     default_request_id: str
     traceparent: str | None = None
     source: str | None = None
-    caller: str = QUEUE
+    caller: str = QUEUE_CALLER
     history: History = field(default_factory=History)
     alternatives: Alternatives = field(default=(), repr=False)
     items: "tuple[Incoming, ...]" = field(default=(), repr=False)
@@ -207,7 +206,7 @@ def _single(
         inside,
         traceparent=traceparent,
         source=source,
-        caller=_read_caller(value) or source or QUEUE,
+        caller=_read_caller(value) or source or QUEUE_CALLER,
         history=_read_history(value),
         alternatives=_read_alternatives(value),
         items=tuple(replace(each, traceparent=traceparent, source=source) for each in inside.items),
@@ -274,13 +273,15 @@ def _from_base64(text: bytes) -> bytes:
 
 def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
     """Read JSON, which may be quoted as a JSON string, and the items of its list, if any."""
-    document, parts = strict_json.read_parts(text, member="data", control_characters=True)
-    for _ in range(_MOST_QUOTES):
-        if not isinstance(document.value, str) or document.field_errors:
-            break
-        text = _json_text(document.value.encode())
-        document, parts = strict_json.read_parts(text, member="data", control_characters=True)
-    return document, parts
+    read = partial(strict_json.read_parts, member="data", control_characters=True)
+    return strict_json.read_quoted(text, read, inside=_inside)
+
+
+def _inside(read: tuple[Document, list[object] | None]) -> bytes | None:
+    document, _ = read
+    if not isinstance(document.value, str) or document.field_errors:
+        return None
+    return _json_text(document.value.encode())
 
 
 def _find_request_id(text: bytes) -> str | None:
@@ -384,7 +385,7 @@ def write_request(
 
 def _source_uri(source: str | None) -> str:
     """Give the CloudEvents `source` of a request: a webhook source, or the queue."""
-    return _QUEUE if source is None else _WEBHOOKS + source
+    return _QUEUE_URI if source is None else _WEBHOOKS_URI + source
 
 
 def _is_ours(envelope: Mapping[str, Json]) -> bool:
@@ -396,7 +397,7 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
     uri = envelope.get("source")
     if not _is_ours(envelope) or not isinstance(uri, str):
         return None
-    name = uri.removeprefix(_WEBHOOKS)
+    name = uri.removeprefix(_WEBHOOKS_URI)
     return name if name != uri and is_source_name(name) else None
 
 

@@ -75,17 +75,17 @@ class History:
         """
         return inserted_on if self.first_seen is None else min(self.first_seen, inserted_on)
 
-    def after(self, error: ServiceError, *, deliveries: int, inserted_on: float) -> "History":
+    def after(self, error: ServiceError, *, dequeues: int, inserted_on: float) -> "History":
         """Give the history with the try that has just failed.
 
         Args:
             error: the error of this try.
-            deliveries: how often the host has given out this message. Tries that ended with the
+            dequeues: how often the host has given out this message. Tries that ended with the
                 process count as well.
             inserted_on: when this message was put on the queue, in seconds since the epoch.
         """
         return History(
-            attempts=self.attempts + deliveries,
+            attempts=self.attempts + dequeues,
             repeats=self.repeats + 1 if error.code == self.last_error else 1,
             last_error=error.code,
             first_seen=self.arrived(inserted_on),

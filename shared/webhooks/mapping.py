@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -34,10 +35,6 @@ _MOST_VALUES = 5_000
 """How many values one body may hold. Events have hundreds, and each costs an expression time."""
 _MOST_TEXTS = 6
 """How many values of one member are kept: no more would be tried."""
-
-
-_MOST_QUOTES = 3
-"""How often a JSON text may be quoted as a JSON string."""
 _UNREADABLE = "is no JSON object, no list of them and no form"
 _EMPTY_LIST = "is an empty list"
 _TOO_MANY = f"holds more than {_MOST_VALUES:,} values"
@@ -230,18 +227,17 @@ def _decode_json(text: bytes) -> Json:
     Raises:
         BodyUndecodable: if it is not JSON, or holds too many values. They are counted first.
     """
+    read = partial(strict_json.read, control_characters=True, most=_MOST_VALUES)
     try:
-        value = strict_json.read(text, control_characters=True, most=_MOST_VALUES).value
-        for _ in range(_MOST_QUOTES):
-            if not isinstance(value, str):
-                break
-            text = value.encode()
-            value = strict_json.read(text, control_characters=True, most=_MOST_VALUES).value
+        return strict_json.read_quoted(text, read, inside=_inside).value
     except TooManyValues:
         raise BodyUndecodable(_TOO_MANY) from None
     except NotJson:
         raise BodyUndecodable(_UNREADABLE) from None
-    return value
+
+
+def _inside(document: Document) -> bytes | None:
+    return document.value.encode() if isinstance(document.value, str) else None
 
 
 def _unquoted(item: Json) -> Json:

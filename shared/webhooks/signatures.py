@@ -37,7 +37,7 @@ _CALCOM_UNSET = "no-secret-provided"  # what Cal.com sends instead of a signatur
 class Scheme(Protocol):
     """How one booking system signs."""
 
-    says_when: ClassVar[bool]
+    covers_time: ClassVar[bool]
     """Whether the signature covers a time, so that a replay is accepted for minutes only."""
     covers_body: ClassVar[bool]
 
@@ -67,7 +67,7 @@ class Standard:
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
 
-    says_when: ClassVar[bool] = True
+    covers_time: ClassVar[bool] = True
     covers_body: ClassVar[bool] = True
     tolerance_seconds: float = TOLERANCE_SECONDS
 
@@ -97,7 +97,7 @@ class Timestamped:
     Source: https://docs.stripe.com/webhooks#verify-manually
     """
 
-    says_when: ClassVar[bool] = True
+    covers_time: ClassVar[bool] = True
     covers_body: ClassVar[bool] = True
     header: str
     signature_key: str = "v1"
@@ -131,7 +131,7 @@ class BodyHmac:
             taken from the request, because the sender could name another.
     """
 
-    says_when: ClassVar[bool] = False
+    covers_time: ClassVar[bool] = False
     covers_body: ClassVar[bool] = True
     header: str
     encoding: Literal["hex", "base64"]
@@ -154,7 +154,7 @@ class BodyHmac:
 class SharedToken:
     """A fixed header value that only the booking system knows. It does not cover the body."""
 
-    says_when: ClassVar[bool] = False
+    covers_time: ClassVar[bool] = False
     covers_body: ClassVar[bool] = False
     header: str
     prefix: str = ""

@@ -118,7 +118,7 @@ class _SourceReader(ConfigurationReader):
             secret=self._secret_name(merged, "secret"),
             mapper=mapper,
             replies_inline=self._replies_inline(merged, scheme, mapper),
-            inline_seconds=None if scheme.says_when else TOLERANCE_SECONDS,
+            inline_seconds=None if scheme.covers_time else TOLERANCE_SECONDS,
             link_missing=str(merged.get("linkMissing", _LINK_MISSING)),
             organizer_missing=str(merged.get("organizerMissing", _ORGANIZER_MISSING)),
         )
@@ -148,7 +148,7 @@ class _SourceReader(ConfigurationReader):
                 "link.",
                 "reply",
             )
-        elif inline and not scheme.says_when and "sentAt" not in mapper.expressions:
+        elif inline and not scheme.covers_time and "sentAt" not in mapper.expressions:
             self._complain(
                 "Missing: this scheme says nothing about time, so that reply inline needs to know "
                 "when the event was sent.",

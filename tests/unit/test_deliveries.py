@@ -73,7 +73,7 @@ def test_an_outcome_is_posted_signed_and_its_message_completed(
         "data": event()["data"],
     }
     (call,) = receiver.calls
-    assert call.request.headers["user-agent"] == deliveries.USER_AGENT
+    assert call.request.headers["user-agent"] == "virtual-appointment-join-link/1"
     (told,) = emitted(caplog)
     assert (told["event"], told["trigger"], told["destination"]) == (
         "delivery.succeeded",

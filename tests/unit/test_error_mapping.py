@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from shared.core import errors
 from shared.graph import error_mapping
 from shared.graph.error_mapping import (
+    ErrorResponse,
     Operation,
-    Refusal,
     meeting_not_found,
     to_error,
     user_not_found_by_mail,
@@ -40,10 +40,10 @@ def code_of(
     roles: frozenset[str] = frozenset(),
 ) -> str:
     """Give the code that an answer leads to."""
-    refusal = Refusal(
+    response = ErrorResponse(
         operation=operation, status=status, headers={}, body=body, token_roles=roles, now=NOW
     )
-    return to_error(refusal).code
+    return to_error(response).code
 
 
 NO_POLICY = f"No application access policy found for this app {CLIENT} on the user"
@@ -224,7 +224,9 @@ def test_retry_after_is_kept_in_the_error(
 ) -> None:
     """In each of its forms, and without the header."""
     headers = {} if header is None else {"Retry-After": header}
-    error = to_error(Refusal(operation=LINK, status=status, headers=headers, body=b"", now=NOW))
+    error = to_error(
+        ErrorResponse(operation=LINK, status=status, headers=headers, body=b"", now=NOW)
+    )
     assert error.retry_after == seconds
 
 
@@ -247,7 +249,7 @@ def test_an_error_that_an_operator_can_fix_has_the_exact_command(
 ) -> None:
     """With this deployment's ids filled in."""
     error = to_error(
-        Refusal(
+        ErrorResponse(
             operation=operation,
             status=status,
             headers={},
@@ -263,7 +265,9 @@ def test_an_error_that_an_operator_can_fix_has_the_exact_command(
 def test_a_refused_permission_points_to_the_policy_and_then_to_the_diagnostics() -> None:
     """In this order."""
     roles = frozenset({"VirtualAppointment.Read.All"})
-    fix = to_error(Refusal(operation=LINK, status=403, headers={}, body=b"", token_roles=roles)).fix
+    fix = to_error(
+        ErrorResponse(operation=LINK, status=403, headers={}, body=b"", token_roles=roles)
+    ).fix
     assert fix is not None
     assert fix.index("policy") < fix.index("diagnostics")
 
@@ -277,7 +281,7 @@ def test_a_meeting_that_is_not_found_may_have_expired_or_been_deleted() -> None:
 
 def test_both_names_that_were_tried_are_named() -> None:
     """If the second lookup found nobody, and if Graph refused it."""
-    refused = to_error(Refusal(operation=MAILBOX, status=403, headers={}, body=b""))
+    refused = to_error(ErrorResponse(operation=MAILBOX, status=403, headers={}, body=b""))
     for error in (refused, user_not_found_by_mail()):
         assert "sign-in name" in error.detail
         assert "mail address" in error.detail
@@ -285,7 +289,7 @@ def test_both_names_that_were_tried_are_named() -> None:
 
 def test_a_user_who_is_not_found_may_have_no_licence() -> None:
     """Graph answers the same in both cases."""
-    error = to_error(Refusal(operation=PERSON, status=404, headers={}, body=b""))
+    error = to_error(ErrorResponse(operation=PERSON, status=404, headers={}, body=b""))
     assert "without a Teams licence" in error.detail
 
 
@@ -294,7 +298,7 @@ def test_no_error_quotes_graphs_text(status: int, text: str, operation: Operatio
     """It may hold an id, an address or a link."""
     canary = f"canary {text}"
     error = to_error(
-        Refusal(operation=operation, status=status, headers={}, body=graph_body("x", canary))
+        ErrorResponse(operation=operation, status=status, headers={}, body=graph_body("x", canary))
     )
     assert isinstance(error, errors.ServiceError)
     assert "canary" not in f"{error} {error.detail} {error.fix}"
@@ -302,8 +306,8 @@ def test_no_error_quotes_graphs_text(status: int, text: str, operation: Operatio
 
 def test_a_refusal_does_not_show_its_body() -> None:
     """Not even in a debugger."""
-    refusal = Refusal(operation=LINK, status=403, headers={"x": "canary"}, body=b"canary")
-    assert "canary" not in repr(refusal)
+    response = ErrorResponse(operation=LINK, status=403, headers={"x": "canary"}, body=b"canary")
+    assert "canary" not in repr(response)
 
 
 BOTH = frozenset({"VirtualAppointment.Read", "OnlineMeetings.Read"})
@@ -345,7 +349,7 @@ def test_a_403_on_behalf_of_a_person_leads_to_its_code(
     code: str,
 ) -> None:
     """No fix is about app roles or the access policy."""
-    refusal = Refusal(
+    response = ErrorResponse(
         operation=operation,
         status=status,
         headers={},
@@ -355,7 +359,7 @@ def test_a_403_on_behalf_of_a_person_leads_to_its_code(
         token_scopes=scopes,
     )
 
-    found = to_error(refusal)
+    found = to_error(response)
 
     assert found.code == code
     assert "CsApplicationAccessPolicy" not in (found.fix or "")

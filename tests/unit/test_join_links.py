@@ -16,6 +16,7 @@ from shared.app import Application
 from shared.core import errors
 from shared.core.deadline import Deadline
 from shared.handlers import join_links
+from shared.handlers.health import health
 from shared.handlers.responses import (
     HttpResponse,
     json_response,
@@ -290,7 +291,7 @@ def test_the_app_is_healthy_when_its_settings_are_valid(
     application: Application, graph: FakeGraph
 ) -> None:
     """It calls no other service to say so."""
-    answer = join_links.health(application)
+    answer = health(application)
     assert answer.status == 200
     assert json.loads(answer.body)["status"] == "healthy"
     assert graph.calls == []
@@ -298,7 +299,7 @@ def test_the_app_is_healthy_when_its_settings_are_valid(
 
 def test_invalid_settings_give_503_with_their_names(broken: Application) -> None:
     """On each route, without their values, and with Retry-After."""
-    for refusal in (join_links.health(broken), join_links.join_link(broken, JSON, b"{}")):
+    for refusal in (health(broken), join_links.join_link(broken, JSON, b"{}")):
         problem = json.loads(refusal.body)
         assert (refusal.status, problem["code"]) == (503, "settings_invalid")
         assert "GRAPH_VERSION" in problem["detail"]
@@ -309,7 +310,7 @@ def test_invalid_settings_give_503_with_their_names(broken: Application) -> None
 
 @pytest.mark.parametrize(
     "call",
-    [join_links.health, lambda application: join_links.join_link(application, JSON, b"{}")],
+    [health, lambda application: join_links.join_link(application, JSON, b"{}")],
 )
 def test_invalid_settings_are_logged_in_an_invocation(
     caplog: pytest.LogCaptureFixture, call: Callable[[Application], object]

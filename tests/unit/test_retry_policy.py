@@ -193,9 +193,9 @@ def test_a_history_counts_tries_and_repeats() -> None:
     """Tries that ended with the process count as well. A new error starts its own count."""
     away, throttled = errors.GraphUnavailable(""), errors.GraphThrottled("")
 
-    first = History().after(away, deliveries=1, inserted_on=NOW)
-    third = first.after(away, deliveries=2, inserted_on=NOW + 60)
-    fourth = third.after(throttled, deliveries=1, inserted_on=NOW + 120)
+    first = History().after(away, dequeues=1, inserted_on=NOW)
+    third = first.after(away, dequeues=2, inserted_on=NOW + 60)
+    fourth = third.after(throttled, dequeues=1, inserted_on=NOW + 120)
 
     assert first == history(away)
     assert third == history(away, attempts=3, repeats=2)

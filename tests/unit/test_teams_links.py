@@ -159,7 +159,7 @@ def test_a_long_link_with_a_broken_context_has_no_organizer(context: str) -> Non
     """It is still a Teams link. The request may name the organizer."""
     link = parse_teams_link(f"{LONG.partition('?')[0]}?context={context}")
     assert (link.thread_id, link.organizer_id, link.tenant_id) == (THREAD, None, None)
-    assert not link.is_short
+    assert not link.has_only_number
 
 
 def test_missing_parts_of_a_long_link_are_filled_in() -> None:

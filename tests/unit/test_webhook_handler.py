@@ -14,7 +14,8 @@ from shared.app import Application
 from shared.core.deadline import Deadline
 from shared.core.errors import GraphThrottled, SecretsUnavailable
 from shared.handlers import webhooks
-from shared.handlers.join_links import MAX_BODY_BYTES, health
+from shared.handlers.health import health
+from shared.handlers.join_links import MAX_BODY_BYTES
 from shared.handlers.responses import HttpResponse
 from shared.identity.key_vault import SecretStore
 from shared.queues import messages
@@ -107,7 +108,7 @@ class Setup:
             secrets=self.secrets,
             resolver=self.resolver,
         )
-        self.application.reports.emit_due()  # as if somebody had looked at health before
+        self.application.event_limiter.emit_due()  # as if somebody had looked at health before
 
     def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
         """Post to a source."""

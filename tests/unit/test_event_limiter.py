@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shared.app import Application
-from shared.core.telemetry import FAULTS_SECONDS, REFUSALS_SECONDS, Event, Reports
+from shared.core.telemetry import FAULTS_SECONDS, REFUSALS_SECONDS, Event, EventLimiter
 from shared.diagnostics import api
-from shared.handlers import deliveries, join_links, queue_messages, webhooks
+from shared.handlers import deliveries, health, join_links, queue_messages, webhooks
 from tests.unit.events import emitted
 from tests.unit.fake_identity import Clock
 from tests.unit.memory_queues import (
@@ -47,16 +47,16 @@ def test_an_invalid_setting_is_logged_in_invocations_again_and_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Often enough for an alert that reads 15 minutes."""
-    reports = Reports([FAULT], clock=clock)
+    limiter = EventLimiter([FAULT], clock=clock)
     assert emitted(caplog) == []
 
     for _ in range(3):
-        reports.emit_due()
+        limiter.emit_due()
         clock.now += FAULTS_SECONDS / 3
 
     (told,) = emitted(caplog)
     assert (told["event"], told["note"]) == ("settings.invalid", FAULT.note)
-    reports.emit_due()
+    limiter.emit_due()
     assert len(emitted(caplog)) == 2
     assert FAULTS_SECONDS <= 15 * 60 / 3
 
@@ -65,7 +65,7 @@ def test_a_refusal_also_logs_invalid_settings(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It may be the only invocation."""
-    Reports([FAULT], clock=clock).emit_refusal(REFUSED)
+    EventLimiter([FAULT], clock=clock).emit_refusal(REFUSED)
 
     assert [event["event"] for event in emitted(caplog)] == ["webhook.refused", "settings.invalid"]
 
@@ -74,7 +74,9 @@ def test_the_first_refusal_is_logged_at_once_and_completely(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An operator may be looking for it."""
-    Reports(clock=clock).emit_refusal(REFUSED._replace(client_request_id="mine", duration_ms=7))
+    EventLimiter(clock=clock).emit_refusal(
+        REFUSED._replace(client_request_id="mine", duration_ms=7)
+    )
 
     (told,) = emitted(caplog)
     assert (told["occurrences"], told["clientRequestId"], told["durationMs"]) == (1, "mine", 7)
@@ -84,15 +86,15 @@ def test_a_flood_of_refusals_is_an_event_a_minute_with_their_number(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that anonymous callers cannot use up the log's daily quota."""
-    reports = Reports(clock=clock)
+    limiter = EventLimiter(clock=clock)
 
     for _ in range(10_000):
-        reports.emit_refusal(REFUSED)
+        limiter.emit_refusal(REFUSED)
         clock.now += 0.025
 
     assert len(occurrences(caplog)) == 1 + 250 // REFUSALS_SECONDS
     clock.now += REFUSALS_SECONDS
-    reports.emit_due()
+    limiter.emit_due()
     assert sum(occurrences(caplog)) == 10_000
 
 
@@ -100,7 +102,7 @@ def test_refusals_of_different_kinds_are_counted_apart(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By code, source and reason, which a caller cannot make up."""
-    reports = Reports(clock=clock)
+    limiter = EventLimiter(clock=clock)
     kinds = [
         REFUSED,
         REFUSED._replace(source="cal", note="signature_differs"),
@@ -109,11 +111,11 @@ def test_refusals_of_different_kinds_are_counted_apart(
     ]
 
     for kind in kinds * 3:
-        reports.emit_refusal(kind)
+        limiter.emit_refusal(kind)
 
     assert occurrences(caplog) == [1] * 4
     clock.now += REFUSALS_SECONDS
-    reports.emit_due()
+    limiter.emit_due()
     assert occurrences(caplog)[4:] == [2] * 4
 
 
@@ -121,13 +123,13 @@ def test_counted_refusals_are_logged_by_the_next_invocation(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, and only if there were any."""
-    reports = Reports(clock=clock)
-    reports.emit_refusal(REFUSED)
-    reports.emit_refusal(REFUSED)
+    limiter = EventLimiter(clock=clock)
+    limiter.emit_refusal(REFUSED)
+    limiter.emit_refusal(REFUSED)
     clock.now += REFUSALS_SECONDS
 
     for _ in range(3):
-        reports.emit_due()
+        limiter.emit_due()
         clock.now += REFUSALS_SECONDS
 
     assert occurrences(caplog) == [1, 1]
@@ -141,7 +143,7 @@ FUNCTIONS: dict[str, Callable[[Application], object]] = {
     "request_join_link": lambda app: join_links.request_join_link(app, {}, REQUEST),
     "connection": lambda app: join_links.connection(app, {}),
     "webhooks": lambda app: webhooks.receive(app, "unknown", {}, b"{}"),
-    "health": join_links.health,
+    "health": health.health,
     "diagnostics": lambda app: api.run(app, {}, b"{"),
     "diagnostics_page": api.page,
     "join_link_requests": lambda app: queue_messages.process(
