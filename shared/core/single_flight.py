@@ -4,12 +4,12 @@ Each fetch runs in its own thread. Callers wait for its value until their own de
 that hangs delays no caller past its deadline. A second fetch of the same value starts only
 
 - for a later caller, if the deadline of a caller that waited has passed: the fetch may hang;
-- for a caller that waited, if the fetch failed after the deadline of the caller that had started it,
-  and this caller has time left: the fetch may have failed for want of time.
+- for a caller that waited and has time left, if the fetch failed after the deadline of the caller
+  that had started it: it may have failed for want of time.
 
 The caller that started a fetch logs its failure, once. The host drops what is logged in a thread
-that belongs to no invocation. So the thread runs in a copy of that caller's context, which names the
-invocation, and what the fetch itself logs is kept.
+that belongs to no invocation. So the thread runs in a copy of that caller's context, which names
+the invocation, and what the fetch itself logs is kept.
 
     tokens: SingleFlight[str, Token] = SingleFlight(name="token request")
     token = tokens.get(scope)
