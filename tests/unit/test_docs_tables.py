@@ -12,7 +12,7 @@ from shared.queues.dead_letters import DeadLetter, Reason
 from shared.webhooks import sources
 from shared.webhooks.mapping import FIELDS
 from shared.webhooks.presets import PRESETS
-from tests.unit.docs_pages import blocks, prose, spans, table
+from tests.unit.docs_pages import ROOT, blocks, prose, spans, table
 from tests.worker.test_functions import ROUTES
 
 NEVER_ON_THE_QUEUE = {
@@ -82,6 +82,19 @@ def test_operations_says_of_every_code_when_the_queue_tries_again() -> None:
     assert {frozenset(codes) for codes in told} == {
         codes - {"queue_unavailable"} for codes in alike
     }
+
+
+def test_operations_says_of_every_alert_where_to_look() -> None:
+    """By the name and the title that the Bicep gives it, in its order."""
+    bicep = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    rules = re.findall(r"^    name: '([\w-]+)'\n    title: '(.*)'$", bicep, re.MULTILINE)
+    rows = table("docs/operations.md", "An alert came")
+
+    assert len(rules) == 8
+    assert [(name.strip("*"), title) for name, title, _ in rows] == [
+        (name, title.replace("\\'", "'")) for name, title in rules
+    ]
+    assert all("](" in where for *_, where in rows)
 
 
 def test_operations_describes_a_dead_letter() -> None:
