@@ -74,8 +74,8 @@ def app(az: Az, fresh_app: FreshApp) -> App:
     )
 
 
-def test_bookings_are_taken_with_the_secrets_that_the_person_may_read(app: App, az: Az) -> None:
-    """Health asks for nothing; the vault gets the person's token."""
+def test_webhooks_work_with_the_secrets_that_the_person_may_read(app: App, az: Az) -> None:
+    """Health needs no token, and the vault gets the person's token."""
     az.log_in(app)
     body = calcom_booking(app.run.clinic.meeting, app.run.clinic.doctor)
     headers = sign_as_calcom(body, SECRETS["webhook-calcom"])
@@ -90,7 +90,7 @@ def test_bookings_are_taken_with_the_secrets_that_the_person_may_read(app: App, 
 
 
 def test_no_link_is_given_and_the_problem_does_not_name_the_azure_cli(app: App, az: Az) -> None:
-    """Graph answers a person's token below /me alone; no administrator should grant az a role."""
+    """Graph answers a person's token only below /me, and nobody should grant az a role."""
     az.log_in(app)
 
     answer = app.post(app.request())
@@ -101,7 +101,7 @@ def test_no_link_is_given_and_the_problem_does_not_name_the_azure_cli(app: App, 
 
 
 def test_the_diagnostics_say_whose_the_tokens_are_and_what_they_lack(app: App, az: Az) -> None:
-    """The vault's secrets and the queues are found all the same."""
+    """The vault's secrets and the queues are checked as well."""
     az.log_in(app)
 
     checks = run_checks(app)
@@ -115,7 +115,7 @@ def test_the_diagnostics_say_whose_the_tokens_are_and_what_they_lack(app: App, a
 
 
 def test_without_az_login_the_problem_says_to_run_it(app: App, az: Az) -> None:
-    """What az said stays in the log."""
+    """The output of az is only in the log."""
     answer = app.post(app.request())
 
     problem = answer.json()
@@ -124,8 +124,8 @@ def test_without_az_login_the_problem_says_to_run_it(app: App, az: Az) -> None:
     assert az.calls
 
 
-def test_where_there_is_a_managed_identity_az_is_not_asked(az: Az, fresh_app: FreshApp) -> None:
-    """In Azure, whatever lies on the PATH and whatever azure-identity is told to prefer."""
+def test_with_a_managed_identity_az_is_not_run(az: Az, fresh_app: FreshApp) -> None:
+    """In Azure, whatever is on the PATH, and whatever azure-identity is told to prefer."""
     app = fresh_app({**az.settings, "AZURE_TOKEN_CREDENTIALS": "dev"})
 
     assert app.post(app.request()).status_code == 200

@@ -1,4 +1,4 @@
-"""The manners of `python dev.py`: what it says, in how many columns, and how it is ended."""
+"""`python dev.py`: its output, its width, and how it ends."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def too_wide(output: str) -> list[str]:
 
 
 def test_without_arguments_it_says_what_it_can_do(names: list[str]) -> None:
-    """Each command with an example, at once: nothing is set up for that."""
+    """Each command with an example. Nothing is installed for that."""
     done = dev()
 
     assert done.returncode == 0
@@ -87,7 +87,9 @@ def test_each_command_says_what_it_is_for_what_it_needs_and_how_long_it_takes(
         (["soak", "--messages", "0"], ["from 1 on"]),
     ],
 )
-def test_a_slip_is_told_with_what_there_is(arguments: list[str], there_are: list[str]) -> None:
+def test_a_wrong_argument_is_reported_with_the_valid_ones(
+    arguments: list[str], there_are: list[str]
+) -> None:
     """With exit code 2, and where to read more."""
     done = dev(*arguments)
 
@@ -99,8 +101,8 @@ def test_a_slip_is_told_with_what_there_is(arguments: list[str], there_are: list
     assert too_wide(done.stderr) == []
 
 
-def test_the_demo_comes_out_right_in_80_columns() -> None:
-    """On a terminal, what is as it should be is green."""
+def test_the_demo_succeeds_in_80_columns() -> None:
+    """On a terminal, correct results are green."""
     code, shown = show("-m", "dev", "demo")
     plain = re.sub(r"\033\[\d+m", "", shown)
 
@@ -110,8 +112,8 @@ def test_the_demo_comes_out_right_in_80_columns() -> None:
     assert too_wide(plain.replace("\r", "\n")) == []
 
 
-def test_the_checks_end_with_their_sum() -> None:
-    """In a log, plainly and alone on its line: a reader looks for it."""
+def test_the_checks_end_with_their_number() -> None:
+    """In a log it is alone on its line, so that a reader finds it."""
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", CHECKS], cwd=PROJECT, capture_output=True, check=False, text=True
     )
@@ -127,7 +129,7 @@ def test_the_checks_end_with_their_sum() -> None:
 def test_the_checks_are_coloured_on_a_terminal(
     environment: dict[str, str], *, coloured: bool
 ) -> None:
-    """Unless nobody wants that; the tools that they run see the same terminal."""
+    """Unless NO_COLOR is set. The tools that they run see the same terminal."""
     code, shown = show("-c", CHECKS, "good", **environment)
 
     assert code == 0
@@ -148,7 +150,7 @@ on_linux = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /pro
 
 @on_linux
 def test_ctrl_c_ends_a_soak() -> None:
-    """Its hosts, their workers and Azurite too, in the middle of everything."""
+    """With its hosts, their workers and Azurite."""
     with started("-m", "dev", "soak", "--messages", "600") as process:
         until(process, "queued")
 
@@ -157,7 +159,7 @@ def test_ctrl_c_ends_a_soak() -> None:
 
 @on_linux
 def test_ctrl_c_ends_the_checks() -> None:
-    """And does not go on with the next one."""
+    """The next check does not start."""
     with started("-m", "dev", "test", "unit", "integration") as process:
         until(process, "== unit")
 
@@ -168,8 +170,8 @@ def test_ctrl_c_ends_the_checks() -> None:
 
 @on_linux
 @pytest.mark.parametrize("part", ["Setting up .venv", "Setting up Azurite"])
-def test_what_ctrl_c_leaves_half_made_is_made_anew(tmp_path: Path, part: str) -> None:
-    """The next time begins where this one began."""
+def test_an_interrupted_installation_is_made_anew(tmp_path: Path, part: str) -> None:
+    """The next run starts from the beginning."""
     environment = checkout(tmp_path, finished=part == "Setting up Azurite")
 
     for _ in range(2):

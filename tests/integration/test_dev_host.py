@@ -1,4 +1,4 @@
-"""The local host runs an app in a worker process of its own, and leaves nothing behind."""
+"""The local host runs an app in its own worker process, and leaves nothing behind."""
 
 import re
 import signal
@@ -74,7 +74,7 @@ def test_functions_are_what_the_worker_indexed() -> None:
 
 
 def test_the_app_sees_its_settings_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing leaks in from the environment or the folder that the host was started from."""
+    """Nothing of the host's environment or folder reaches the app."""
     monkeypatch.setenv("LEAK", "1")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     with make_host({"SOME_SETTING": "some value"}) as host:
@@ -105,7 +105,7 @@ def test_log_records_arrive_with_level_logger_text_and_invocation() -> None:
 
 
 def test_records_that_belong_to_no_invocation_are_dropped() -> None:
-    """As Microsoft's host does, and with it Application Insights."""
+    """As in Microsoft's host and Application Insights."""
     with make_host() as host:
         get(host, "aside")
         logged = [line.message for line in lines_of(host, "app.talk")]
@@ -142,8 +142,8 @@ def test_keys_are_in_no_line_and_no_repr() -> None:
     assert MASTER_KEY not in text
 
 
-def test_who_listens_to_the_log_cannot_stop_the_host() -> None:
-    """A terminal that has gone raises on every line."""
+def test_a_log_listener_that_raises_does_not_stop_the_host() -> None:
+    """A closed terminal raises at each line."""
 
     def gone(_: LogLine) -> None:
         raise BrokenPipeError
@@ -169,7 +169,7 @@ def test_who_listens_to_the_log_cannot_stop_the_host() -> None:
 def test_an_app_that_cannot_run_says_why(
     tmp_path: Path, code: str, host_json: str, said: str
 ) -> None:
-    """The error names the fault, and nothing is left running."""
+    """The error names the cause, and nothing is left running."""
     host = make_host(app=make_app(tmp_path, code, host_json))
     before = threading.active_count()
 
@@ -180,8 +180,8 @@ def test_an_app_that_cannot_run_says_why(
     assert threading.active_count() == before
 
 
-def test_an_app_that_does_not_load_in_time_is_given_up(tmp_path: Path) -> None:
-    """Even where it hangs in an import."""
+def test_an_app_that_does_not_load_in_time_is_ended(tmp_path: Path) -> None:
+    """Even if an import hangs."""
     app = make_app(tmp_path, "import time; time.sleep(60)")
     before = threading.active_count()
 
@@ -200,8 +200,8 @@ def test_a_port_that_is_taken_is_an_error() -> None:
             make_host(port=port).start()
 
 
-def test_a_killed_worker_fails_what_it_did_and_is_replaced() -> None:
-    """What comes after waits for the new one."""
+def test_a_killed_worker_fails_its_invocations_and_is_replaced() -> None:
+    """Later invocations wait for the new worker."""
     with make_host() as host, ThreadPoolExecutor(1) as thread:
         first = host.worker_pid
         waiting = thread.submit(get, host, "wait")
@@ -218,7 +218,7 @@ def test_a_killed_worker_fails_what_it_did_and_is_replaced() -> None:
 
 
 def test_a_stop_lets_functions_finish_and_leaves_nothing() -> None:
-    """The request that is being answered gets its answer; process, threads and port go."""
+    """A running request gets its response. No process, thread or port is left."""
     before = threading.active_count()
     host = make_host()
     host.start()

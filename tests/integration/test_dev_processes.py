@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command and all that it has started, within seconds and without a trace."""
+"""Ctrl-C ends a command and all that it has started, within seconds and without a traceback."""
 
 import subprocess
 from pathlib import Path
@@ -60,7 +60,7 @@ processes.run_main(lambda: 0)
 def test_a_check_ends_with_all_that_it_has_started(
     tmp_path: Path, child: str, beginning: float, patience: float, said: str
 ) -> None:
-    """It has some seconds for that; in its first ones it would only say where it was."""
+    """It has some seconds for that. In its first seconds it is killed at once."""
     (tmp_path / "child.py").write_text(child)
 
     code = CHECK.format(beginning=beginning, patience=patience)
@@ -80,8 +80,8 @@ def test_an_installation_ends_at_once(tmp_path: Path, name: str) -> None:
         assert press(process, name=name) == ""
 
 
-def test_ctrl_c_is_not_lost_where_one_program_gives_way_to_the_next() -> None:
-    """It waits until the next one can end without a traceback."""
+def test_ctrl_c_is_not_lost_when_one_program_replaces_another() -> None:
+    """It waits until the next program can end without a traceback."""
     with started("-c", SUCCESSOR) as process:
         output, _ = process.communicate(timeout=20)
 

@@ -102,7 +102,7 @@ def pasted(lines: str) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
 def test_ctrl_c_stops_everything_and_leaves_no_process() -> None:
-    """Azurite and the worker are processes of their own, and end with it."""
+    """Azurite and the worker are separate processes, and end as well."""
     with serving() as process:
         until(process, "Ctrl-C stops everything")
         started = list(descendants(process.pid))
@@ -116,8 +116,8 @@ def test_ctrl_c_stops_everything_and_leaves_no_process() -> None:
     assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
 
 
-def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> None:
-    """The address, the secret and the event, ready to paste; each result once, as it arrives."""
+def test_a_users_own_source_gets_an_address_a_secret_and_its_results() -> None:
+    """Ready to paste. Each result is printed once, when it arrives."""
     with serving() as process:
         guide = until(process, "Ctrl-C stops everything")
         url, secret, event = ast.literal_eval(
@@ -138,7 +138,7 @@ def test_a_system_of_ones_own_posts_what_is_printed_and_sees_its_results() -> No
 
 
 def test_the_line_with_a_persons_token_works_as_it_is_printed() -> None:
-    """Pasted, it gives the link of a meeting of the person's own; the other tokens open theirs."""
+    """It gives the link of the person's own meeting."""
     with serving() as process:
         guide = until(process, "Ctrl-C stops everything")
         lines = "TOKEN=" + guide.partition("\nTOKEN=")[2].partition("\n\n")[0]
@@ -164,7 +164,7 @@ def test_the_line_with_a_persons_token_works_as_it_is_printed() -> None:
 
 
 def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
-    """One for each source and way to sign, a reader's own included: pasted, each gives a link."""
+    """One for each source and scheme, also for a user's own source. Each gives a link."""
     (tmp_path / "own.json").write_text(json.dumps(OWN), encoding="utf-8")
     with serving("--sources", str(tmp_path / "own.json")) as process:
         guide = until(process, "Ctrl-C stops everything")
@@ -193,8 +193,8 @@ def test_the_signed_curls_work_as_they_are_printed(tmp_path: Path) -> None:
         assert secret_of({**SOURCES, **OWN}[name]) in section.partition("\n\n")[0]
 
 
-def test_a_path_is_meant_from_where_one_stands(tmp_path: Path) -> None:
-    """dev.py itself works in the project's folder."""
+def test_a_path_is_relative_to_the_current_folder(tmp_path: Path) -> None:
+    """dev.py itself runs in the project's folder."""
     with started(
         str(PROJECT / "dev.py"), "serve", "--sources", "mine.json", folder=tmp_path
     ) as process:
@@ -260,8 +260,8 @@ def test_a_made_up_part_never_makes_an_event_one_that_is_not_for_the_app() -> No
     assert event == {"who": clinic.doctor.object_id, "id": clinic.meeting.id}
 
 
-def test_each_preset_of_the_app_has_an_event_to_try_it_with() -> None:
-    """A new preset is tried by whoever uses it."""
+def test_each_preset_has_an_event_to_try() -> None:
+    """Also a new one."""
     assert set(PRESETS) == set(presets.PRESETS)
 
 
@@ -269,7 +269,7 @@ def test_each_preset_of_the_app_has_an_event_to_try_it_with() -> None:
 def test_a_file_without_sources_is_refused_before_anything_starts(
     tmp_path: Path, content: str
 ) -> None:
-    """In a line that names the file."""
+    """The error names the file."""
     file = tmp_path / "sources.json"
     file.write_text(content, encoding="utf-8")
     with serving("--sources", str(file)) as process:
@@ -279,8 +279,8 @@ def test_a_file_without_sources_is_refused_before_anything_starts(
     assert "Traceback" not in output
 
 
-def test_outcomes_are_delivered_to_a_program_of_the_readers_own() -> None:
-    """Signed with the secret that is printed, which is no webhook's, after the printed call."""
+def test_outcomes_are_delivered_to_a_users_own_program() -> None:
+    """Signed with the secret that is printed."""
     with (
         Receiver(secret=DELIVERY_SECRET) as there,
         serving("--deliver-to", there.url) as process,
@@ -311,7 +311,7 @@ def test_a_meeting_is_printed_whose_organizer_graph_throttles() -> None:
     assert 10 < int(seconds) <= 20
 
 
-def test_a_url_that_nothing_is_delivered_to_is_told() -> None:
-    """At the start, rather than by silence."""
+def test_a_url_that_is_not_allowed_is_reported_at_the_start() -> None:
+    """Otherwise nothing would arrive, and nothing would show why."""
     with serving("--deliver-to", "http://crm.example/") as process:
         assert "Nothing is delivered" in until(process, "Ctrl-C stops everything")

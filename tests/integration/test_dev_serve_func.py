@@ -53,7 +53,7 @@ def func(tmp_path: Path) -> Func:
 
 
 def test_func_is_started_as_a_person_would_start_it(func: Func) -> None:
-    """In the app's folder, on a port that is free or that was asked for, with the app's Python."""
+    """In the app's folder, on a free or given port, with the app's Python."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with serving("--host", "func", "--port", str(port), environment=func.environment) as process:
@@ -66,8 +66,8 @@ def test_func_is_started_as_a_person_would_start_it(func: Func) -> None:
     assert f"curl -iw '\\n' http://127.0.0.1:{port}/api/health" in guide
 
 
-def test_sources_of_ones_own_are_served_under_func_too(func: Func, tmp_path: Path) -> None:
-    """With a line to paste for them."""
+def test_a_users_own_sources_work_under_func(func: Func, tmp_path: Path) -> None:
+    """With a command to paste."""
     file = tmp_path / "sources.json"
     file.write_text('{"mine": {"preset": "standard", "secret": "webhook-mine"}}', encoding="utf-8")
     options = ("--host", "func", "--sources", str(file))
@@ -79,8 +79,8 @@ def test_sources_of_ones_own_are_served_under_func_too(func: Func, tmp_path: Pat
     assert "\n== mine\n" in guide
 
 
-def test_the_app_does_its_work_under_func(func: Func) -> None:
-    """A signed booking becomes a link; the vault is reached past whatever proxy func has."""
+def test_the_app_works_under_func(func: Func) -> None:
+    """A signed booking becomes a link, and the vault is reached past func's proxy."""
     theirs = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "intranet.example"}
     with serving("--host", "func", environment={**func.environment, **theirs}) as process:
         guide = until(process, UP)
@@ -101,8 +101,8 @@ def test_the_app_does_its_work_under_func(func: Func) -> None:
     assert environment["NO_PROXY"].split(",") == ["intranet.example", "127.0.0.1", "localhost"]
 
 
-def test_the_demo_comes_out_right_under_func(func: Func) -> None:
-    """The same calls, and none of the project's own host; CI does it with the real one."""
+def test_the_demo_succeeds_under_func(func: Func) -> None:
+    """With the same calls. CI runs it with the real func."""
     done = run_dev("demo", "--host", "func", environment=func.environment)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -120,7 +120,7 @@ def test_the_demo_comes_out_right_under_func(func: Func) -> None:
 def test_the_demo_without_func_says_what_is_wrong(
     environment: dict[str, str], message: str, func: Func
 ) -> None:
-    """And is no success."""
+    """And fails."""
     done = run_dev("demo", "--host", "func", environment={**func.environment, **environment})
 
     assert done.returncode == 1
@@ -129,7 +129,7 @@ def test_the_demo_without_func_says_what_is_wrong(
 
 
 def test_func_gets_every_setting_and_storage_for_its_own_locks(func: Func) -> None:
-    """As environment variables; nothing is written into the checkout."""
+    """As environment variables. Nothing is written into the checkout."""
     file = PROJECT / "local.settings.json"
     before = file.read_bytes() if file.exists() else None
     with serving("--host", "func", environment=func.environment) as process:
@@ -190,7 +190,7 @@ def run_dev(*arguments: str, environment: dict[str, str]) -> subprocess.Complete
 
 
 def test_without_func_one_line_says_what_to_install(tmp_path: Path) -> None:
-    """And that nothing of it is needed."""
+    """And that the other commands work without it."""
     done = run_dev("serve", "--host", "func", environment={"PATH": str(tmp_path)})
 
     assert (done.returncode, done.stdout) == (1, "")
@@ -199,8 +199,8 @@ def test_without_func_one_line_says_what_to_install(tmp_path: Path) -> None:
     assert "or run: python dev.py serve" in done.stderr
 
 
-def test_func_that_does_not_start_is_told_with_its_exit_code(func: Func) -> None:
-    """What it said stands above."""
+def test_the_error_for_a_func_that_does_not_start_has_its_exit_code(func: Func) -> None:
+    """Its output is printed above."""
     with serving("--host", "func", environment={**func.environment, "FUNC_EXIT": "3"}) as process:
         output = end_of(process)
 
@@ -211,7 +211,7 @@ def test_func_that_does_not_start_is_told_with_its_exit_code(func: Func) -> None
     assert UP not in output
 
 
-def test_func_that_ends_later_is_told_too(func: Func) -> None:
+def test_the_error_for_a_func_that_ends_later_has_its_exit_code(func: Func) -> None:
     """Here it is killed while it serves."""
     with serving("--host", "func", environment=func.environment) as process:
         until(process, UP)
@@ -222,7 +222,7 @@ def test_func_that_ends_later_is_told_too(func: Func) -> None:
     assert "func has ended by itself, with exit code -9." in output
 
 
-def test_func_that_does_not_listen_to_ctrl_c_is_ended_by_force(
+def test_a_func_that_ignores_ctrl_c_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a while."""

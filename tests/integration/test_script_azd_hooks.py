@@ -73,10 +73,10 @@ def calls(operator: Administrator) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_who_holds_the_role_grants_right_after_provisioning(
+def test_with_the_role_the_permission_is_granted_after_provisioning(
     version: str, directory: GraphDirectory, identity: ServicePrincipal, tmp_path: Path
 ) -> None:
-    """The permission is made; the policy, which is PowerShell's, is printed to forward."""
+    """The policy's PowerShell command is printed to forward."""
     administrator = in_azd(directory, tmp_path)
     administrator.environment["GRAPH_GRANTS"] = "lookup, users"
 
@@ -87,10 +87,10 @@ def test_who_holds_the_role_grants_right_after_provisioning(
     assert "Forward this to a Teams Administrator" in done.said
 
 
-def test_who_does_not_hold_it_is_handed_what_to_forward(
+def test_without_the_role_the_commands_are_printed_to_forward(
     identity: ServicePrincipal, operator: Administrator
 ) -> None:
-    """Provisioning goes on, for instance on a build server, which must not have the role."""
+    """Provisioning goes on, for example on a build server, which must not have the role."""
     operator.environment["GRAPH_GRANTS"] = "lookup"
     operator.environment["ORGANIZERS"] = "a@clinic.example, b@clinic.example"
 
@@ -106,10 +106,10 @@ def test_who_does_not_hold_it_is_handed_what_to_forward(
     ]
 
 
-def test_what_is_forwarded_is_what_problems_say(
+def test_the_commands_to_forward_are_those_of_the_fixes(
     identity: ServicePrincipal, operator: Administrator
 ) -> None:
-    """The same commands, line by line, as in the fix that a caller reads."""
+    """Line by line."""
     said = operator.run("azd_postprovision.py").said
 
     assert identity.assignments == []
@@ -156,7 +156,7 @@ def test_the_teams_policy_is_forwarded_without_this_repository(
 def test_a_policy_that_somebody_else_has_set_can_be_noted(
     identity: ServicePrincipal, operator: Administrator
 ) -> None:
-    """By the command that is printed; then the next provisioning asks for no sign-in."""
+    """By the command that is printed. Then the next provisioning asks for no sign-in."""
     operator.environment["ORGANIZERS"] = "a@clinic.example, b@clinic.example"
     told = operator.run("azd_postprovision.py").said
     assert identity.assignments == []
@@ -171,7 +171,7 @@ def test_a_policy_that_somebody_else_has_set_can_be_noted(
         assert "Forward this to a Teams Administrator" not in again
 
 
-def test_no_code_is_deployed_before_the_permission_is_there(
+def test_no_code_is_deployed_before_the_grant(
     identity: ServicePrincipal, operator: Administrator
 ) -> None:
     """A token from before it would be used for up to 24 hours."""
@@ -185,7 +185,7 @@ def test_no_code_is_deployed_before_the_permission_is_there(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_code_is_deployed_once_the_permission_is_there(
+def test_the_code_is_deployed_after_the_grant(
     version: str,
     directory: GraphDirectory,
     identity: ServicePrincipal,
@@ -201,10 +201,10 @@ def test_the_code_is_deployed_once_the_permission_is_there(
     assert call.endswith("azd deploy --no-prompt --environment clinic")
 
 
-def test_a_failure_that_waiting_does_not_mend_ends_it(
+def test_a_lasting_failure_ends_it(
     directory: GraphDirectory, identity: ServicePrincipal, operator: Administrator
 ) -> None:
-    """At once, with azd's own words and exit code."""
+    """At once, with azd's own output and exit code."""
     identity.assignments.append((directory.graph.object_id, LINK))
     (operator.folder / "failures").write_text("ERROR: no such service\n", encoding="utf-8")
 
@@ -237,7 +237,7 @@ def with_az(operator: Administrator, *, code: int = 0, state: str = "NotRegister
 def test_a_region_with_flex_consumption_passes(
     version: str, region: str, operator: Administrator
 ) -> None:
-    """However it is written; nothing is registered that the default does not need."""
+    """In each spelling. Nothing is registered that the default does not need."""
     with_az(operator)
     operator.environment["AZURE_LOCATION"] = region
 
@@ -248,10 +248,10 @@ def test_a_region_with_flex_consumption_passes(
     assert len(calls(operator)) == 1
 
 
-def test_a_region_without_flex_consumption_is_told_before_anything_is_made(
+def test_a_region_without_flex_consumption_is_reported_before_anything_is_made(
     operator: Administrator,
 ) -> None:
-    """With those that have it."""
+    """With the regions that offer it."""
     with_az(operator)
     operator.environment["AZURE_LOCATION"] = "westindia"
 
@@ -273,7 +273,7 @@ def test_a_region_that_is_not_chosen_yet_is_advised_on(operator: Administrator) 
 
 
 def test_without_a_sign_in_the_region_is_not_checked(operator: Administrator) -> None:
-    """The default can be provisioned with azd's own sign-in alone."""
+    """The default can be provisioned with only azd's own sign-in."""
     operator.command("az", "#!/bin/sh\nexit 1\n")
     operator.environment["AZURE_LOCATION"] = "westeurope"
 
@@ -289,7 +289,7 @@ def test_without_a_sign_in_the_region_is_not_checked(operator: Administrator) ->
 def test_the_hardened_variant_has_its_provider_registered_first(
     state: str, code: int, registered: bool, operator: Administrator
 ) -> None:
-    """In the subscription that is deployed to, and only where it is not there."""
+    """In the target subscription, and only if it is not registered."""
     with_az(operator, code=code, state=state)
     operator.environment |= {
         "AZURE_LOCATION": "westeurope",
@@ -306,10 +306,10 @@ def test_the_hardened_variant_has_its_provider_registered_first(
         assert "--namespace Microsoft.App --wait --subscription SUBSCRIPTION" in call
 
 
-def test_a_provider_that_cannot_be_registered_is_told_before_anything_is_made(
+def test_a_provider_that_cannot_be_registered_is_reported_before_anything_is_made(
     operator: Administrator,
 ) -> None:
-    """With the command for whoever can."""
+    """With the command for somebody who can."""
     with_az(operator, code=1)
     operator.environment |= {"AZURE_LOCATION": "westeurope", "VNET_ENABLED": "true"}
 
@@ -323,7 +323,7 @@ def test_a_provider_that_cannot_be_registered_is_told_before_anything_is_made(
 def test_the_app_leaves_its_network_before_everything_is_deleted(
     version: str, operator: Administrator
 ) -> None:
-    """Azure deletes no subnet that the app has left a link on."""
+    """Azure does not delete a subnet on which the app has left a link."""
     with_az(operator)
     operator.environment["VNET_ENABLED"] = "true"
 

@@ -106,7 +106,7 @@ def by_its_name(administrator: Administrator, manager: ResourceManager, name: st
 
 
 def test_a_valid_setup_exits_with_0(administrator: Administrator, app: App) -> None:
-    """Every check is a line, the verdict the last one."""
+    """Each check is a line, and the verdict the last one."""
     meeting = app.meeting()
     ids = ("--user-id", meeting.organizer, "--online-meeting-id", meeting.id)
 
@@ -118,10 +118,10 @@ def test_a_valid_setup_exits_with_0(administrator: Administrator, app: App) -> N
     assert done.said.splitlines()[-1] == "Verdict: PASS. Every check passed."
 
 
-def test_what_was_not_reached_exits_with_3(
+def test_checks_that_were_not_reached_exit_with_3(
     administrator: Administrator, app: App, tmp_path: Path
 ) -> None:
-    """A pipeline that named no meeting does not know whether a link can be had."""
+    """Without a meeting it is not known whether a link can be had."""
     file = tmp_path / "report.html"
 
     done = with_key(administrator, app, "--user-id", app.organizer().object_id, "--html", str(file))
@@ -134,8 +134,8 @@ def test_what_was_not_reached_exits_with_3(
     assert '<strong class="incomplete">INCOMPLETE</strong>' in file.read_text(encoding="utf-8")
 
 
-def test_a_warning_exits_with_0_and_is_told(administrator: Administrator, app: App) -> None:
-    """Links can be had; a dead letter waits for somebody."""
+def test_a_warning_exits_with_0_and_is_shown(administrator: Administrator, app: App) -> None:
+    """Links can be had, but there is a dead letter."""
     app.run.queue("join-link-dead-letters").send_message("{}")
     meeting = app.meeting()
     ids = ("--user-id", meeting.organizer, "--online-meeting-id", meeting.id)
@@ -213,7 +213,7 @@ def test_the_apps_name_alone_is_enough(
 def test_azures_refusals_are_sentences(
     administrator: Administrator, manager: ResourceManager, status: int, told: str
 ) -> None:
-    """And exit with 2: there is no verdict."""
+    """Exit code 2, because there is no verdict."""
     manager.always(Status(status), when=lambda call: call.request.path == SITE)
 
     done = through_azure(administrator, manager)
@@ -223,10 +223,10 @@ def test_azures_refusals_are_sentences(
     assert "Traceback" not in done.complained
 
 
-def test_which_subscription_is_asked_where_there_are_several(
+def test_with_several_subscriptions_one_must_be_named(
     administrator: Administrator, manager: ResourceManager
 ) -> None:
-    """It is never guessed; naming it is enough."""
+    """The script does not guess."""
     manager.subscriptions = ["sub-1", "sub-2"]
 
     unsaid = through_azure(administrator, manager)
@@ -244,16 +244,18 @@ def test_without_a_sign_in_it_says_how_to(tmp_path: Path, manager: ResourceManag
     assert "az login" in done.complained
 
 
-def test_a_wrong_key_is_told(administrator: Administrator, app: App) -> None:
-    """With the function whose key it must be."""
+def test_a_wrong_key_is_reported(administrator: Administrator, app: App) -> None:
+    """With the function whose key is needed."""
     done = with_key(administrator, app, key="wrong")
 
     assert done.code == 2
     assert "not that of the function diagnostics" in done.complained
 
 
-def test_a_refused_request_is_told_with_its_faults(administrator: Administrator, app: App) -> None:
-    """The app's own words."""
+def test_a_refused_request_is_reported_with_its_field_errors(
+    administrator: Administrator, app: App
+) -> None:
+    """In the app's own words."""
     done = with_key(administrator, app, "--join-meeting-id", "1" * 9000)
 
     assert done.code == 2
@@ -292,7 +294,7 @@ def test_it_waits_for_an_app_that_starts(
     manager: ResourceManager,
     fault: Any,  # noqa: ANN401
 ) -> None:
-    """As long as it was told, and then says what it met."""
+    """For the given time. Then it reports the last answer."""
     waited: list[float] = []
     manager.report = {"verdict": "pass", "checks": []}
     manager.order(fault, times=2)
@@ -317,7 +319,7 @@ def test_an_answer_of_something_else_is_no_report(
     script: Any,  # noqa: ANN401
     manager: ResourceManager,
 ) -> None:
-    """A proxy's page, or another app."""
+    """Such as a proxy's page, or another app's."""
     manager.report = {"status": "healthy"}
 
     with pytest.raises(script.DiagnosticsError, match="not the app's diagnostics"):
@@ -340,10 +342,10 @@ def test_only_what_is_a_command_is_set_apart_in_the_report(
     assert script.as_html(report, where="w", when="now").count("<pre>") == 1
 
 
-def test_what_a_terminal_or_a_browser_would_obey_is_taken_out(
+def test_control_characters_and_markup_are_removed(
     script: Any,  # noqa: ANN401
 ) -> None:
-    """An answer is a stranger's text."""
+    """The answer may be another system's."""
     check = {"status": "fail", "title": "\x1b[2J<b>", "detail": "<i>", "fix": "`<u>`", "seen": {}}
     report = {"verdict": "fail", "summary": "\x07", "checks": [check]}
 

@@ -62,7 +62,7 @@ def test_grants_the_one_that_the_join_link_needs(
     identity: ServicePrincipal,
     administrator: Administrator,
 ) -> None:
-    """Least privilege unless more is asked for; it says what it did and what follows."""
+    """No more without an option. The output says what was done and what follows."""
     done = administrator.run(SCRIPT, CLIENT, version=version)
 
     assert (done.code, done.complained) == (0, "")
@@ -85,7 +85,7 @@ def test_grants_more_by_flag(
 def test_a_second_run_changes_nothing(
     directory: GraphDirectory, identity: ServicePrincipal, administrator: Administrator
 ) -> None:
-    """Also where the identity has so many roles that Graph gives them by pages."""
+    """Also if the identity's roles fill several pages."""
     others = [(str(uuid.uuid4()), LINK), (directory.graph.object_id, str(uuid.uuid4()))]
     identity.assignments += [*others, (directory.graph.object_id, LINK)]
 
@@ -124,13 +124,13 @@ def test_what_if_changes_nothing_and_tells_by_its_exit_code(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_waits_for_a_fresh_identity(
+def test_waits_for_a_new_identity(
     version: str,
     directory: GraphDirectory,
     identity: ServicePrincipal,
     administrator: Administrator,
 ) -> None:
-    """Not found at first, then by reads, and only later by the replica that grants."""
+    """Reads do not find it at first, and the replica that grants even later."""
     identity.unseen_reads = 2
     identity.unseen_grants = 1
 
@@ -141,10 +141,10 @@ def test_waits_for_a_fresh_identity(
     assert done.said.count("a new identity takes some minutes") == 2
 
 
-def test_gives_up_on_an_identity_that_is_not_there(
+def test_fails_for_an_identity_that_does_not_exist(
     directory: GraphDirectory, administrator: Administrator
 ) -> None:
-    """With what to check."""
+    """The error says what to check."""
     done = administrator.run(SCRIPT, CLIENT, "--wait", "0")
 
     assert done.code == 1
@@ -153,10 +153,10 @@ def test_gives_up_on_an_identity_that_is_not_there(
     assert directory.count(lambda call: call.method == "POST") == 0
 
 
-def test_refuses_to_empower_anything_but_a_managed_identity(
+def test_grants_nothing_to_other_principals_than_managed_identities(
     directory: GraphDirectory, administrator: Administrator
 ) -> None:
-    """Somebody pasted the client id of an app registration."""
+    """Somebody may paste the client id of an app registration."""
     application = directory.add(ServicePrincipal(CLIENT, kind="Application"))
 
     done = administrator.run(SCRIPT, CLIENT)
@@ -169,7 +169,7 @@ def test_refuses_to_empower_anything_but_a_managed_identity(
 def test_names_the_role_that_is_missing(
     directory: GraphDirectory, identity: ServicePrincipal, tmp_path: Path
 ) -> None:
-    """Owner of the subscription, but nothing in the directory."""
+    """For an Owner of the subscription without a directory role."""
     owner = Administrator(tmp_path, {GRAPH: directory.token(roles=())})
     owner.environment["GRAPH_ROOT"] = directory.url
 
@@ -181,8 +181,8 @@ def test_names_the_role_that_is_missing(
     assert identity.assignments == []
 
 
-def test_says_who_is_not_signed_in(directory: GraphDirectory, tmp_path: Path) -> None:
-    """In one sentence, without a trace."""
+def test_says_how_to_sign_in(directory: GraphDirectory, tmp_path: Path) -> None:
+    """In one sentence, without a traceback."""
     stranger = Administrator(tmp_path, {})
     stranger.environment["GRAPH_ROOT"] = directory.url
 
@@ -226,7 +226,7 @@ def test_ends_every_refusal_in_a_sentence(
     identity: ServicePrincipal,
     administrator: Administrator,
 ) -> None:
-    """No trace, and no redirect followed with the token."""
+    """Without a traceback. No redirect is followed with the token."""
     directory.always(fault)
 
     done = administrator.run(SCRIPT, CLIENT)
@@ -240,7 +240,7 @@ def test_ends_every_refusal_in_a_sentence(
 def test_a_connection_that_is_lost_is_tried_again(
     directory: GraphDirectory, identity: ServicePrincipal, administrator: Administrator
 ) -> None:
-    """A grant made twice is harmless."""
+    """A second equal grant is harmless."""
     directory.order(Reset(), times=2)
 
     assert administrator.run(SCRIPT, CLIENT).code == 0
@@ -248,7 +248,7 @@ def test_a_connection_that_is_lost_is_tried_again(
 
 
 def test_the_token_goes_to_graph_or_this_machine_only(administrator: Administrator) -> None:
-    """GRAPH_ROOT is for a trial run."""
+    """GRAPH_ROOT may be a loopback address for tests."""
     administrator.environment["GRAPH_ROOT"] = "https://graph.example"
 
     done = administrator.run(SCRIPT, CLIENT)
@@ -260,7 +260,7 @@ def test_the_token_goes_to_graph_or_this_machine_only(administrator: Administrat
 def test_no_output_holds_the_token(
     directory: GraphDirectory, identity: ServicePrincipal, tmp_path: Path
 ) -> None:
-    """Whatever happens."""
+    """For each result."""
     token = directory.token()
     administrator = Administrator(tmp_path, {GRAPH: token})
     administrator.environment["GRAPH_ROOT"] = directory.url

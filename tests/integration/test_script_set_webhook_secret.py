@@ -1,4 +1,4 @@
-"""Setting a webhook's secret, against a vault that the unchanged SecretClient speaks to."""
+"""Setting a webhook's secret in a vault, with the real SecretClient."""
 
 import re
 import time
@@ -88,7 +88,7 @@ def test_makes_a_secret_and_says_what_to_paste(
     assert f'"secret": "{NAME}"' in done.said
 
 
-def test_a_secret_for_standard_webhooks_is_written_their_way(
+def test_a_secret_for_standard_webhooks_has_their_form(
     vault: KeyVault, administrator: Administrator
 ) -> None:
     """whsec_ and base64 of 32 bytes."""
@@ -114,7 +114,7 @@ def test_a_second_run_leaves_the_secret_alone(
 def test_takes_the_secret_that_the_booking_system_made(
     vault: KeyVault, administrator: Administrator
 ) -> None:
-    """From a pipe here, without the line's end; it is not shown."""
+    """Here from a pipe, without the line break. It is not shown."""
     done = administrator.run(SCRIPT, "calcom", "--prompt", typed=" open sesame \n")
 
     assert done.code == 0
@@ -126,10 +126,10 @@ def test_takes_the_secret_that_the_booking_system_made(
     ("typed", "options"),
     [("", []), ("\n", []), ("no-secret-provided\n", []), ("whsec_c2hvcnQ=\n", ["--standard"])],
 )
-def test_refuses_what_is_no_secret(
+def test_refuses_a_text_that_is_no_secret(
     typed: str, options: list[str], vault: KeyVault, administrator: Administrator
 ) -> None:
-    """What the app would refuse as well."""
+    """The app would refuse it as well."""
     done = administrator.run(SCRIPT, "calcom", "--prompt", *options, typed=typed)
 
     assert done.code == 1
@@ -158,7 +158,10 @@ URL = (
 
 
 def test_stores_a_url_that_is_a_secret(vault: KeyVault, administrator: Administrator) -> None:
-    """It is asked for and not shown; a new one may follow at once, since the newest counts."""
+    """It is asked for and not shown.
+
+    It may be changed at once, because the newest version counts.
+    """
     done = administrator.run(SCRIPT, "flow", "--delivery-url", typed=f" {URL}\n")
     again = administrator.run(SCRIPT, "flow", "--delivery-url", "--rotate", typed=f"{URL}2\n")
     third = administrator.run(SCRIPT, "flow", "--delivery-url", "--rotate", typed=f"{URL}3\n")
@@ -171,10 +174,10 @@ def test_stores_a_url_that_is_a_secret(vault: KeyVault, administrator: Administr
 
 
 @pytest.mark.parametrize("typed", ["", "http://crm.example/\n", "crm.example\n", "https://a b\n"])
-def test_refuses_what_is_no_url_for_deliveries(
+def test_refuses_a_url_that_deliveries_cannot_go_to(
     typed: str, vault: KeyVault, administrator: Administrator
 ) -> None:
-    """And does not quote it."""
+    """The error does not quote it."""
     done = administrator.run(SCRIPT, "flow", "--delivery-url", typed=typed)
 
     assert done.code == 1
@@ -184,7 +187,7 @@ def test_refuses_what_is_no_url_for_deliveries(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_rotating_puts_a_version_beside_the_old_one(
+def test_a_rotation_adds_a_version(
     version: str, vault: KeyVault, administrator: Administrator
 ) -> None:
     """Both are accepted until the booking system has the new one."""
@@ -198,9 +201,7 @@ def test_rotating_puts_a_version_beside_the_old_one(
     assert "accepted beside it" in done.said
 
 
-def test_a_leaked_secret_is_ended_with_the_rotation(
-    vault: KeyVault, administrator: Administrator
-) -> None:
+def test_a_rotation_can_end_a_leaked_secret(vault: KeyVault, administrator: Administrator) -> None:
     """--expire-old says when."""
     vault.set_secret(NAME, "leaked")
 
@@ -213,10 +214,10 @@ def test_a_leaked_secret_is_ended_with_the_rotation(
     assert new.expires is None
 
 
-def test_a_second_rotation_does_not_shut_out_what_is_in_use(
+def test_a_second_rotation_needs_a_confirmation(
     vault: KeyVault, administrator: Administrator
 ) -> None:
-    """Only two versions count, so it wants to be told that the newest one has arrived."""
+    """Only two versions are valid, and the booking system may still use the oldest."""
     vault.set_secret(NAME, "in use", created=int(time.time()) - 100 * HOUR)
     administrator.run(SCRIPT, "calcom", "--rotate")
 
@@ -258,7 +259,7 @@ def test_what_if_changes_nothing(vault: KeyVault, administrator: Administrator) 
 def test_ends_every_refusal_in_a_sentence(
     fault: Status, sentence: str, vault: KeyVault, administrator: Administrator
 ) -> None:
-    """With the role, the network or the command that it takes."""
+    """With the role, the network or the command that is needed."""
     vault.always(fault, when=lambda call: bool(call.claims))
 
     done = administrator.run(SCRIPT, "calcom")
@@ -278,7 +279,7 @@ def test_waits_when_the_vault_is_throttling(vault: KeyVault, administrator: Admi
     assert len(versions(vault)) == 1
 
 
-def test_says_who_is_not_signed_in(administrator: Administrator) -> None:
+def test_says_how_to_sign_in(administrator: Administrator) -> None:
     """In one sentence."""
     Administrator(administrator.folder, {})
 
@@ -290,7 +291,7 @@ def test_says_who_is_not_signed_in(administrator: Administrator) -> None:
 
 
 def test_says_when_there_is_no_such_vault(administrator: Administrator) -> None:
-    """A typing error in its name."""
+    """For example after a typing error."""
     done = administrator.run(SCRIPT, "calcom", "--vault", "kv-elsewhere")
 
     assert done.code == 1
@@ -308,7 +309,7 @@ def test_says_when_there_is_no_such_vault(administrator: Administrator) -> None:
 def test_every_source_that_the_app_accepts_gets_a_secret(
     source: str, secret_name: str, vault: KeyVault, administrator: Administrator
 ) -> None:
-    """Key Vault takes no underscore, so that its name has a hyphen for each."""
+    """Key Vault allows no underscore, so the secret's name has a hyphen instead."""
     done = administrator.run(SCRIPT, source)
 
     assert (done.code, done.complained) == (0, "")

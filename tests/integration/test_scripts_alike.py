@@ -1,4 +1,4 @@
-"""What every script of an administrator does where something is missing, and for a wrong call."""
+"""What all scripts for administrators do if something is missing or an argument is wrong."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ HOOKS = (
 
 @pytest.mark.parametrize("script", [*SIGNED_IN, "dead_letters.py"])
 def test_without_the_packages_it_says_how_to_install_them(script: str) -> None:
-    """Even to --help, which is the first that somebody tries."""
+    """Even for --help, which people try first."""
     command = [sys.executable, "-S", "-B", str(SCRIPTS / script), "--help"]  # -S: no packages
 
     done = subprocess.run(  # noqa: S603 - our own
@@ -31,7 +31,7 @@ def test_without_the_packages_it_says_how_to_install_them(script: str) -> None:
 
 
 def test_without_the_azure_cli_it_says_to_install_it(tmp_path: Path) -> None:
-    """And not to run a command that is not there."""
+    """And does not name a command that does not exist."""
     administrator = Administrator(tmp_path, {})
     (tmp_path / "az").unlink()
     administrator.environment["PATH"] = str(tmp_path)
@@ -45,8 +45,8 @@ def test_without_the_azure_cli_it_says_to_install_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "script", [*SIGNED_IN, "build_package.py", "make_connector.py", "retry_deployment.py"]
 )
-def test_a_wrong_call_is_answered_with_the_right_one(script: str, tmp_path: Path) -> None:
-    """The usage, in front of what is wrong."""
+def test_wrong_arguments_are_answered_with_the_usage(script: str, tmp_path: Path) -> None:
+    """Before the error."""
     done = Administrator(tmp_path, {}).run(script)
 
     assert done.code == 2

@@ -1,4 +1,4 @@
-"""A Graph that knows what a test tells it: a small real server, and a client of it."""
+"""A Graph that a test sets up: a small real server, and a client of it."""
 
 import json
 import re
@@ -62,7 +62,7 @@ class FakeGraph(ScriptedServer):
         self.calls: list[tuple[str, ...]] = []
 
     def client(self) -> GraphClient:
-        """Make a client; it does not wait between its tries."""
+        """Make a client that does not wait between its tries."""
         return GraphClient(
             root=self.url,
             version="v1.0",
@@ -108,7 +108,7 @@ class FakeGraph(ScriptedServer):
 
 
 class RaisingResolver(Resolver):
-    """A resolver that raises instead."""
+    """A resolver that raises an error."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -126,7 +126,7 @@ class RaisingResolver(Resolver):
 
 
 def make_resolver(graph: FakeGraph) -> Resolver:
-    """Make a resolver that remembers nothing yet."""
+    """Make a resolver with an empty cache."""
     return Resolver(graph=graph.client(), cache=Cache())
 
 

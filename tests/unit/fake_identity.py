@@ -1,4 +1,4 @@
-"""A credential that tests hold in their hands, and the clock beside it."""
+"""A credential and a clock that a test controls."""
 
 import base64
 import json
@@ -12,13 +12,13 @@ from shared.identity.managed_identity import ManagedIdentity
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """Seconds that a test moves."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """Say what time it is."""
+        """Give the time."""
         return self.now
 
 
@@ -26,7 +26,7 @@ TENANT = "10000000-0000-4000-8000-000000000001"
 
 
 def make_token(number: int = 1, *, roles: Iterable[str] | None = ()) -> str:
-    """Write what looks like an access token; the number tells two of them apart."""
+    """Write a text like an access token. The number distinguishes two of them."""
     claims: dict[str, object] = {
         "n": number,
         "appid": "20000000-0000-4000-8000-000000000002",
@@ -92,7 +92,7 @@ class Credentials:
 
 
 class Credential:
-    """What stands in azure-identity's place."""
+    """Stands in for azure-identity's credential."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
