@@ -22,6 +22,7 @@ SETTING = re.compile(r"(?<![\w$-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?!\w)")
 NO_SETTINGS = {
     "AZURE_CLIENT_ID": "decision 0002 says why the app has none",
     "MAX_DEQUEUE_COUNT": "a constant of shared/queues/messages.py",
+    "MAX_TRIES": "a constant of shared/diagnostics/graph_checks.py",
     "CLIENT_ID": "a variable of the shell, set in docs/setup.md",
     "CONNECTOR_CLIENT_ID": "stands for an id that the reader has",
     "OLD_KEY_ID": "as CONNECTOR_CLIENT_ID",
