@@ -13,7 +13,9 @@ from typing import IO
 
 import pytest
 
-from dev.local_run import ROOT
+from dev.clinic import Clinic
+from dev.local_run import FUNCTION_KEY, ROOT
+from dev.stand_ins.graph_data import GraphData
 from tests.integration.app_under_test import App, eventually
 from tests.integration.conftest import FreshApp
 
@@ -88,6 +90,19 @@ def test_the_pages_receiver_takes_what_the_app_delivers(
         app.enqueue(request)
 
         assert printed.readline().split() == ["join_link.resolved", request["requestId"]]
+
+
+def test_the_pages_call_to_the_local_run_names_a_meeting_of_it() -> None:
+    """Of the organizer that it names, with the key of that run."""
+    clinic = Clinic.open(GraphData("72f988bf-0000-4000-8000-000000000001"))
+    (call,) = (code for code in programs("bash") if "http://127.0.0.1:7071" in code)
+
+    body = json.loads(re.findall(r"-d '(.*?)'", call, re.DOTALL)[0])
+    assert body == {
+        "userId": clinic.doctor.user_principal_name,
+        "joinWebUrl": clinic.meeting.join_web_url,
+    }
+    assert f"x-functions-key: {FUNCTION_KEY}" in call
 
 
 def answers(app: App, url: str) -> int:
