@@ -138,7 +138,7 @@ def test_a_users_own_source_gets_an_address_a_secret_and_its_results() -> None:
 
 
 def test_the_line_with_a_persons_token_works_as_it_is_printed() -> None:
-    """It gives the link of the person's own meeting."""
+    """It gives the link of the person's own meeting, and the other tokens give theirs."""
     with serving() as process:
         guide = until(process, "Ctrl-C stops everything")
         lines = "TOKEN=" + guide.partition("\nTOKEN=")[2].partition("\n\n")[0]
