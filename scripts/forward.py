@@ -64,18 +64,21 @@ class SignIn:
         Args:
             client_id: The registration's, where it is there and the consent alone is missing.
         """
-        commands = [] if client_id else [self.registration()]
-        commands.append(self.consent(client_id or UNKNOWN))
+        commands = [self.consent(client_id or UNKNOWN)]
+        then = "When they have run it, you run:"
+        if not client_id:
+            commands.insert(0, self.registration())
+            then = (
+                "The first prints an ENTRA_CLIENT_ID, which the second takes. They tell you that "
+                "id.\nWhen they have run both, you run:"
+            )
         shown = "\n\n".join(f"  {_line(command)}" for command in commands)
         return (
             "Forward this to somebody who holds the directory role Cloud Application Administrator "
             f"and the\nAzure role Contributor on the resource group {self.group}. They need this "
             "project's files: they run it\nin the folder that has azure.yaml in it, in bash or "
-            f"Cloud Shell, signed in by az login:\n\n{shown}\n\n"
-            + ("" if client_id else "They tell you the ENTRA_CLIENT_ID that the first prints. ")
-            + "When they have run "
-            + ("it" if client_id else "both")
-            + f", you run:\n\n  azd env set ENTRA_CLIENT_ID {client_id or UNKNOWN} "
+            f"Cloud Shell, signed in by az login:\n\n{shown}\n\n{then}\n\n"
+            f"  azd env set ENTRA_CLIENT_ID {client_id or UNKNOWN} "
             f"--environment {self.environment}\n"
         )
 
