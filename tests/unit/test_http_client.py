@@ -184,8 +184,19 @@ def test_one_ssl_context_serves_all_connections(
 
     assert [found.status for found in answers] == [200] * 16
     assert server.connections == 16
-    # Threads that other tests have left behind may make one meanwhile, but not one per connection.
+    assert _contexts_of_connections_to(server.port) == [transport.context] * 16
+    # Nor is one made and thrown away. Threads of other tests may make one meanwhile, but not many.
     assert _ssl_contexts() - before < 16 / 2
+
+
+def _contexts_of_connections_to(port: int) -> list[ssl.SSLContext]:
+    """Give the context of each open connection of a client."""
+    sockets = [thing for thing in gc.get_objects() if isinstance(thing, ssl.SSLSocket)]
+    return [
+        one.context
+        for one in sockets
+        if one.fileno() >= 0 and not one.server_side and one.getpeername()[1] == port
+    ]
 
 
 def _ssl_contexts() -> int:
