@@ -144,7 +144,11 @@ def _guide(
     sources, mistakes = with_local_sources(own), list[str]()
     if own:
         refused, mistakes = _refused_sources(url)
-        sources = {name: source for name, source in sources.items() if name not in refused}
+        sources = {
+            name: source
+            for place, (name, source) in enumerate(sources.items(), 1)
+            if not {name, f"#{place}"} & {*refused}  # one without a valid name has its number
+        }
     return Guide(
         run=run,
         url=url,

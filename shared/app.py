@@ -156,7 +156,7 @@ def _faults(
             code=SettingsInvalid.code,
             source=source,
             destination=destination,
-            note=f"{field_error.pointer or 'The whole'}: {field_error.detail}",
+            note=str(field_error),
         )
         for field_error in field_errors
     ]
@@ -255,9 +255,7 @@ def _http_client(environment: Mapping[str, str]) -> HttpClient:
         field_error = FieldError(
             "REQUESTS_CA_BUNDLE", "Is no file or folder of certificate authorities."
         )
-        raise SettingsInvalid(
-            f"{field_error.pointer}: {field_error.detail}", field_errors=[field_error]
-        ) from None
+        raise SettingsInvalid(str(field_error), field_errors=[field_error]) from None
 
 
 def _pool_size(environment: Mapping[str, str]) -> int:

@@ -82,10 +82,7 @@ class Settings:
         settings, field_errors = cls.read(environment)
         if field_errors:
             raise SettingsInvalid(
-                "These settings are not valid. "
-                + " ".join(
-                    f"{field_error.pointer}: {field_error.detail}" for field_error in field_errors
-                ),
+                f"These settings are not valid. {' '.join(map(str, field_errors))}",
                 fix="Correct the settings named here in the function app's environment variables; "
                 "the app restarts by itself.",
                 field_errors=field_errors,

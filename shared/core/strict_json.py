@@ -47,6 +47,10 @@ class FieldError:
     pointer: str
     detail: str
 
+    def __str__(self) -> str:
+        """Give the place and what is wrong. An error of the whole has no place."""
+        return f"{self.pointer}: {self.detail}" if self.pointer else self.detail
+
 
 class FieldErrors:
     """Collects field errors, so that all of them are shown at once.
@@ -96,9 +100,8 @@ class FieldErrors:
         """
         count = "One thing is" if self.count == 1 else f"{self.count} things are"
         first = next(iter(self))
-        place = f"{first.pointer}: " if first.pointer else ""
         others = "" if self.count == 1 else " See `errors` for the others."
-        return f"{count} wrong with {subject}. {place}{first.detail}{others}"
+        return f"{count} wrong with {subject}. {first}{others}"
 
 
 def pointer(*names: str | int) -> str:

@@ -23,9 +23,7 @@ _OPTIONAL = {
 def settings(context: CheckContext, _: Deadline, __: RequestStats) -> Finding:
     """Name each invalid setting."""
     if context.field_errors:
-        told = " ".join(
-            f"{field_error.pointer}: {field_error.detail}" for field_error in context.field_errors
-        )
+        told = " ".join(map(str, context.field_errors))
         return Finding(
             status=Status.FAIL,
             code=SettingsInvalid.code,

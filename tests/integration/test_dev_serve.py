@@ -228,6 +228,7 @@ def test_mistakes_in_sources_come_first_with_a_line_for_each(tmp_path: Path) -> 
     ]
     assert "settings.invalid" not in guide
     assert "\n== typo" not in guide
+    assert "\n== not a name" not in guide
     assert "\n== calcom" in guide
 
 

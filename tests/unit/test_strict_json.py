@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core import strict_json
-from shared.core.strict_json import MAX_DEPTH, MOST_FIELD_ERRORS, Json, NotJson, pointer
+from shared.core.strict_json import MAX_DEPTH, MOST_FIELD_ERRORS, FieldError, Json, NotJson, pointer
 
 SURROGATES = st.characters(categories=["Cs"])
 TEXTS = st.text(st.one_of(st.characters(), SURROGATES))
@@ -174,3 +174,9 @@ def test_equal_values_stay_equal_in_type() -> None:
     value: Json = strict_json.read(b"[true, 1, 1.0, null]").value
     assert isinstance(value, list)
     assert [type(item) for item in value] == [bool, int, float, type(None)]
+
+
+def test_a_field_error_of_the_whole_is_written_without_a_place() -> None:
+    """An empty pointer has no name."""
+    assert str(FieldError("/userId", "Missing.")) == "/userId: Missing."
+    assert str(FieldError("", "Missing.")) == "Missing."
