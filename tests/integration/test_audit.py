@@ -22,13 +22,13 @@ ON_THE_QUEUE = ["join_link.resolved", "delivery.succeeded"]
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Takes every outcome of the queue."""
+    """A receiver of all outcomes of the queue."""
     with Receiver(secret=SECRET) as there:
         yield there
 
 
 def start(fresh_app: FreshApp, receiver: Receiver, **settings: str) -> App:
-    """Start an app that delivers."""
+    """Start an app with deliveries."""
     destination = {"url": receiver.url, "secret": "delivery-crm", "private": True}
     app = fresh_app({"DELIVERIES": json.dumps({"crm": destination}), **settings})
     app.run.vault.set_secret("delivery-crm", app.log.forbid("a delivery's secret", SECRET))
@@ -43,14 +43,14 @@ def post(app: App, route: str, body: Any, **headers: str) -> requests.Response: 
 
 
 def told(app: App, request_id: str, *events: str) -> set[str]:
-    """Wait for these events of a request, and say whom they name as its caller."""
+    """Wait for these events of a request, and give the callers that they name."""
     found = app.events(request_id, at_least=len(events))
     assert [event["event"] for event in found] == list(events)
     return {event["caller"] for event in found}
 
 
 def ask_everywhere(app: App, headers: dict[str, str], **members: Any) -> set[str]:  # noqa: ANN401
-    """Ask by each route for join links, once with a mistake, and say whom the events name."""
+    """Request join links by each route, once with an error, and give the callers in the events."""
     one, many, later = (app.request(**members) for _ in range(3))
     wrong = app.request(onlineMeetingId=7)
 
@@ -98,7 +98,7 @@ def test_callers_with_a_key_the_queue_and_sources_are_named(
 def test_callers_with_a_token_are_named_by_their_ids(
     fresh_app: FreshApp, receiver: Receiver
 ) -> None:
-    """An application by its client id, a person by the object id, whatever else the token says."""
+    """An application by its client id, a person by the object id."""
     app = start(fresh_app, receiver, HTTP_AUTH="entra")
     person = app.organizer()
     name = app.log.forbid("a caller's name", f"Dr. {uuid.uuid4().hex}")

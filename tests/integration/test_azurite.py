@@ -1,4 +1,4 @@
-"""Azurite starts on a free port, answers, and ends with whoever started it."""
+"""Azurite starts on a free port, answers, and ends with the process that started it."""
 
 import signal
 import subprocess
@@ -17,13 +17,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def queue_names(connection_string: str, **options: str) -> list[str]:
-    """Ask a queue service what it holds."""
+    """List a queue service's queues."""
     client = QueueServiceClient.from_connection_string(connection_string, **options)
     with client:
         return [queue.name for queue in client.list_queues()]
 
 
-def test_two_run_side_by_side_and_share_nothing(tmp_path: Path) -> None:
+def test_two_run_side_by_side_and_share_no_data(tmp_path: Path) -> None:
     """Each has its own port, its own key and its own queues."""
     with Azurite(folder=tmp_path / "one") as one, Azurite(folder=tmp_path / "two") as two:
         with QueueServiceClient.from_connection_string(one.connection_string) as client:
@@ -37,7 +37,7 @@ def test_two_run_side_by_side_and_share_nothing(tmp_path: Path) -> None:
 
 
 def test_with_certificates_it_speaks_https(tmp_path: Path) -> None:
-    """The address is the one that `__queueServiceUri` takes."""
+    """Its address works as `__queueServiceUri`."""
     tls = make_certificates("localhost", folder=tmp_path)
     with Azurite(folder=tmp_path, tls=tls) as azurite:
         assert azurite.queue_service_uri == f"https://localhost:{azurite.port}/devstoreaccount1"
@@ -45,7 +45,7 @@ def test_with_certificates_it_speaks_https(tmp_path: Path) -> None:
 
 
 def test_a_failure_to_start_shows_the_log(tmp_path: Path) -> None:
-    """Here it is the certificate that cannot be read."""
+    """Here of a certificate that cannot be read."""
     tls = make_certificates("localhost", folder=tmp_path)
     tls.certificate.unlink()
 
@@ -53,10 +53,10 @@ def test_a_failure_to_start_shows_the_log(tmp_path: Path) -> None:
         Azurite(folder=tmp_path, tls=tls).start()
 
 
-def test_without_node_it_says_what_to_install(
+def test_the_error_without_node_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line, not a traceback from subprocess."""
+    """In one line, without a traceback."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(AzuriteError, match="Install Node 20 or newer"):
@@ -65,7 +65,7 @@ def test_without_node_it_says_what_to_install(
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
 def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    """Its standard input ends, and so does it."""
+    """Its standard input ends, and it exits."""
     code = f"""
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What booking systems really post, from the signature to the result queue."""
+"""Events in the format of real booking systems, from the signature to the result queue."""
 
 import hashlib
 import hmac
@@ -46,7 +46,7 @@ SOURCES = {
 
 @pytest.fixture(scope="module")
 def shared(log: LogWatch) -> Iterator[App]:
-    """One app with every preset for all the tests of this module."""
+    """One app with all presets for the tests of this module."""
     with running_app(log, {"WEBHOOK_SOURCES": json.dumps(SOURCES)}) as app:
         yield app
 
@@ -59,7 +59,7 @@ def app(shared: App) -> App:
 
 
 def sign(source: str, body: bytes) -> dict[str, str]:
-    """Sign as the source's system does."""
+    """Sign as the source's booking system does."""
     if source == "calcom":
         return sign_as_calcom(body, SECRET)
     if source.startswith("calendly") or source.endswith("inline"):
@@ -72,7 +72,7 @@ def sign(source: str, body: bytes) -> dict[str, str]:
 def post(
     app: App, source: str, event: object, content_type: str = "application/json"
 ) -> requests.Response:
-    """Post as a booking system does: bytes as they are, else JSON."""
+    """Post bytes as they are, and other bodies as JSON."""
     body = event if isinstance(event, bytes) else json.dumps(event, ensure_ascii=False).encode()
     app.log.forbid("a webhook's secret", SECRET)
     return app.session.post(
@@ -100,13 +100,13 @@ def place(app: App) -> tuple[Place, str]:
 
 
 def is_empty(app: App) -> bool:
-    """Say whether nothing is on the result queue."""
+    """Tell whether the result queue is empty."""
     return not app.run.queue(RESULTS).peek_messages()
 
 
 @pytest.mark.parametrize("case", bookings.cases(), ids=str)
-def test_a_booking_ends_as_its_sender_expects(app: App, case: Case) -> None:
-    """With its link; or told, because the link is missing; or left alone, which is no failure."""
+def test_a_booking_has_the_expected_outcome(app: App, case: Case) -> None:
+    """A link, an error for a booking without a Teams link, or nothing for an event to ignore."""
     words, link = place(app)
 
     answer = post(app, case.system, case.event(words))
@@ -136,8 +136,8 @@ def test_a_booking_ends_as_its_sender_expects(app: App, case: Case) -> None:
 @pytest.mark.parametrize(
     "case", [case for case in bookings.cases() if case.expect.get("alternatives")], ids=str
 )
-def test_what_turns_out_unusable_gives_way_inline_too(app: App, case: Case) -> None:
-    """The next reference or organizer is tried while the sender waits."""
+def test_an_unusable_reference_is_replaced_by_the_next_inline(app: App, case: Case) -> None:
+    """The next reference or organizer is tried within the same request."""
     words, link = place(app)
 
     answer = post(app, f"{case.system}-inline", case.event(words))
@@ -157,10 +157,10 @@ def test_what_turns_out_unusable_gives_way_inline_too(app: App, case: Case) -> N
         ({}, "text/plain"),
     ],
 )
-def test_a_list_is_taken_up_event_by_event(
+def test_each_event_of_a_list_is_accepted_separately(
     app: App, envelope: dict[str, str], content_type: str
 ) -> None:
-    """As Event Grid posts: each has its own id, which a second delivery repeats in any order."""
+    """As Event Grid posts. Each has its id, which is the same at a redelivery in any order."""
     words, _ = place(app)
     events: list[Any] = [
         {**envelope, "id": uuid.uuid4().hex, "data": data}
@@ -179,8 +179,8 @@ def test_a_list_is_taken_up_event_by_event(
 
 
 @pytest.mark.parametrize("quotes", [1, 2])
-def test_a_body_that_is_quoted_as_a_string_is_read(app: App, quotes: int) -> None:
-    """As a flow posts it that passes its trigger's body on as a text."""
+def test_a_body_quoted_as_a_json_string_is_read(app: App, quotes: int) -> None:
+    """As a flow posts it that passes its trigger's body on as text."""
     words, _ = place(app)
     body: Any = {"SelfServiceAppointmentId": "A3", "JoinWebURL": words.long_link}
     for _ in range(quotes):
@@ -195,7 +195,7 @@ def test_a_body_that_is_quoted_as_a_string_is_read(app: App, quotes: int) -> Non
 
 @pytest.mark.parametrize("write", [urlencode, json.dumps])
 def test_a_form_is_read(app: App, write: Callable[[Any], str]) -> None:
-    """Also what is JSON and only announced as a form."""
+    """Also JSON with a form's content type."""
     words, link = place(app)
     fields = {"link": words.link, "who": words.organizer, "note": "Zoë & Co"}
     content_type = "application/x-www-form-urlencoded"
@@ -207,8 +207,8 @@ def test_a_form_is_read(app: App, write: Callable[[Any], str]) -> None:
     assert data["context"] == "Zoë & Co"
 
 
-def test_what_is_not_json_is_told(app: App) -> None:
-    """A template that does not escape what it inserts must not lose a booking unseen."""
+def test_a_body_that_is_not_json_is_reported(app: App) -> None:
+    """A template that does not escape its values would otherwise lose bookings unnoticed."""
     answer = post(app, "calcom", b'{"triggerEvent": "BOOKING_CREATED", "title": "With "quotes""}')
 
     assert (answer.status_code, answer.json()["reason"]) == (202, "undecodable")

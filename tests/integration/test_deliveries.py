@@ -1,4 +1,4 @@
-"""Deliveries through the real worker: real queues, a real vault's client, a receiver with TLS."""
+"""Deliveries in the real worker: real queues, the real Key Vault client, a receiver with TLS."""
 
 import json
 import re
@@ -25,7 +25,7 @@ OTHER = "whsec_YW5vdGhlciBzZWNyZXQgb2YgdGhlIGRlbGl2ZXJpZXM="
 
 @pytest.fixture
 def servers() -> Iterator[ExitStack]:
-    """Receivers that stop at the test's end."""
+    """Receivers that stop when the test ends."""
     with ExitStack() as servers:
         yield servers
 
@@ -37,7 +37,7 @@ def receiver(servers: ExitStack, secret: str = SECRET) -> Receiver:
 
 
 def entry(there: Receiver, **members: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Write a receiver's entry of DELIVERIES."""
+    """Make a receiver's entry of DELIVERIES."""
     return {"url": there.url, "secret": "delivery-crm", "private": True, **members}
 
 
@@ -54,7 +54,7 @@ def start(
 
 
 def taken_by(there: Receiver, request_id: str) -> Taken:
-    """Wait until a receiver has the outcome of a request."""
+    """Wait until a receiver has a request's outcome."""
 
     def look() -> Taken | None:
         found = [one for one in there.taken if one.event["data"]["requestId"] == request_id]
@@ -64,7 +64,7 @@ def taken_by(there: Receiver, request_id: str) -> Taken:
 
 
 def requests_for_later(app: App, body: dict[str, Any]) -> str:
-    """Ask for one join link, for later."""
+    """Request one join link for later."""
     answer = app.session.post(
         f"{app.run.url}/api/join-link-requests",
         json=body,
@@ -79,7 +79,7 @@ def requests_for_later(app: App, body: dict[str, Any]) -> str:
 def test_outcomes_of_the_queue_of_webhooks_and_of_requests_for_later_are_delivered(
     fresh_app: FreshApp, servers: ExitStack
 ) -> None:
-    """Signed, and with what the result queue has; what a caller was answered is not."""
+    """Signed, and equal to the result queue's. Outcomes of HTTP responses are not delivered."""
     there = receiver(servers)
     app = start(fresh_app, {"crm": entry(there)})
     queued, later, asked = app.request(), app.request(), app.request()
@@ -111,16 +111,16 @@ def test_outcomes_of_the_queue_of_webhooks_and_of_requests_for_later_are_deliver
             "data": result["data"],
         }
         assert event["data"]["source"] == source
-        eventually(partial(_is_told_as_delivered, app, request_id))
+        eventually(partial(_has_delivery_event, app, request_id))
     assert asked["requestId"] not in {one.event["data"]["requestId"] for one in there.taken}
 
 
-def _is_told_as_delivered(app: App, request_id: str) -> bool:
-    """The app tells of a delivery after the receiver has answered it."""
+def _has_delivery_event(app: App, request_id: str) -> bool:
+    """The app logs a delivery after the receiver's answer."""
     return any(one["event"] == "delivery.succeeded" for one in app.events(request_id))
 
 
-def test_a_destination_takes_what_its_filter_says_and_the_result_queue_the_rest(
+def test_a_destination_gets_what_its_filter_selects_and_the_result_queue_the_rest(
     fresh_app: FreshApp, servers: ExitStack
 ) -> None:
     """With RESULTS_QUEUE=unclaimed."""
@@ -137,8 +137,8 @@ def test_a_destination_takes_what_its_filter_says_and_the_result_queue_the_rest(
     assert not app.run.queue("join-link-results").peek_messages()
 
 
-def test_a_receiver_with_tls_whose_url_is_a_secret(fresh_app: FreshApp) -> None:
-    """As in Azure: https, the URL from the vault, a certificate that the app trusts."""
+def test_a_receiver_with_tls_and_a_secret_url(fresh_app: FreshApp) -> None:
+    """As in Azure: https, a URL from the vault, and a certificate that the app trusts."""
     app = start(
         fresh_app,
         {"flow": {"urlSecret": "flow-url", "secret": "delivery-crm", "private": True}},
@@ -151,10 +151,10 @@ def test_a_receiver_with_tls_whose_url_is_a_secret(fresh_app: FreshApp) -> None:
         assert taken_by(there, request["requestId"]).id.startswith("msg_")
 
 
-def test_a_delivery_that_fails_comes_again_under_the_same_id(
+def test_a_failed_delivery_is_repeated_with_the_same_id(
     fresh_app: FreshApp, servers: ExitStack
 ) -> None:
-    """After some seconds, by itself."""
+    """After some seconds."""
     there = receiver(servers)
     there.order(Status(503))
     app = start(fresh_app, {"crm": entry(there)})
@@ -172,7 +172,7 @@ def test_a_delivery_that_fails_comes_again_under_the_same_id(
 
 
 def test_410_is_a_dead_letter_that_can_be_put_back(fresh_app: FreshApp, servers: ExitStack) -> None:
-    """It names the destination and not its URL."""
+    """It names the destination but not its URL."""
     there = receiver(servers)
     there.order(Status(410))
     app = start(fresh_app, {"crm": entry(there)})
@@ -188,10 +188,10 @@ def test_410_is_a_dead_letter_that_can_be_put_back(fresh_app: FreshApp, servers:
     assert taken_by(there, request["requestId"])
 
 
-def test_a_faulty_destination_is_told_and_takes_nothing_else_down(
+def test_an_invalid_destination_is_reported_and_stops_no_other(
     fresh_app: FreshApp, servers: ExitStack
 ) -> None:
-    """Health names it, the others are served, and what is meant for it waits."""
+    """Health names it, the others get their outcomes, and its own outcomes wait."""
     there = receiver(servers)
     app = start(fresh_app, {"crm": entry(there), "flow": entry(there, secret="not a name!")})
     request = app.request()
@@ -211,10 +211,8 @@ def test_a_faulty_destination_is_told_and_takes_nothing_else_down(
     assert app.run.queue(DELIVERIES).get_queue_properties().approximate_message_count == 1
 
 
-def test_a_destination_that_drips_holds_up_nobody_else(
-    fresh_app: FreshApp, servers: ExitStack
-) -> None:
-    """32 outcomes for it, and meanwhile another destination, the queue and HTTP go on."""
+def test_a_slow_destination_delays_no_other_work(fresh_app: FreshApp, servers: ExitStack) -> None:
+    """With 32 outcomes for it, other deliveries, the queue and HTTP go on."""
     slow, quick = receiver(servers), receiver(servers)
     slow.always(Drip(0.5, part="head"))
     app = start(
@@ -245,10 +243,10 @@ def test_a_destination_that_drips_holds_up_nobody_else(
     assert slow.held <= 8
 
 
-def test_nothing_is_sent_where_no_operator_meant_it_to_go(
+def test_nothing_is_sent_to_a_private_address_without_permission(
     fresh_app: FreshApp, servers: ExitStack
 ) -> None:
-    """A destination that is not private, at an address of this machine."""
+    """A destination without `private`, at an address of this machine."""
     connections: list[int] = []
     there = servers.enter_context(Listener(serve=lambda _: connections.append(1), name="counting"))
     app = start(

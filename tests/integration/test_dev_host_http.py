@@ -12,14 +12,14 @@ from tests.integration.sample_host import HOST_KEY, MASTER_KEY, OWN_KEY, exchang
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    """One host for all tests that only ask."""
+    """One host for all tests that only send requests."""
     with make_host() as running:
         yield running
 
 
 @pytest.fixture
 def connection(host: Host) -> Iterator[http.client.HTTPConnection]:
-    """Open a plain connection, for what a friendlier client would not send."""
+    """Open a plain connection, for requests that an HTTP client would not send."""
     opened = http.client.HTTPConnection("127.0.0.1", int(host.url.rsplit(":", 1)[1]), timeout=10)
     yield opened
     opened.close()
@@ -39,14 +39,14 @@ def connection(host: Host) -> Iterator[http.client.HTTPConnection]:
     ],
 )
 def test_a_route_leads_to_its_function(host: Host, path: str, answer: object) -> None:
-    """Literals win over constraints; case and a last slash don't count."""
+    """Literals come before constraints. Case and a last slash do not matter."""
     response = requests.get(host.url + path, timeout=10)
 
     assert response.json() == answer
 
 
 def test_an_optional_parameter_may_be_left_out(host: Host) -> None:
-    """`echo/{name?}` takes both forms, and leaves no empty parameter behind."""
+    """`echo/{name?}` matches both, and there is no empty parameter."""
     without = requests.get(f"{host.url}/api/echo", timeout=10).json()
     given = requests.get(f"{host.url}/api/echo/some%20one", timeout=10).json()
 
@@ -66,7 +66,7 @@ def test_an_optional_parameter_may_be_left_out(host: Host) -> None:
         ("GET", "/api/echo/a/b"),
     ],
 )
-def test_what_no_function_takes_is_404(host: Host, method: str, path: str) -> None:
+def test_a_request_without_a_function_is_404(host: Host, method: str, path: str) -> None:
     """An unknown route and an unknown method are the same 404, without a body."""
     response = requests.request(method, host.url + path, timeout=10)
 
@@ -87,8 +87,8 @@ def test_what_no_function_takes_is_404(host: Host, method: str, path: str) -> No
         ("admin-only", MASTER_KEY, 200),
     ],
 )
-def test_a_key_opens_what_it_is_for(host: Host, path: str, key: str | None, status: int) -> None:
-    """The header and the query parameter carry a key alike; a refusal says nothing."""
+def test_a_key_works_at_its_level(host: Host, path: str, key: str | None, status: int) -> None:
+    """In the header or the query parameter. A refusal has no body."""
     headers = {"x-functions-key": key.encode()} if key else {}
 
     by_header = requests.get(f"{host.url}/api/{path}", headers=headers, timeout=10)
@@ -98,8 +98,8 @@ def test_a_key_opens_what_it_is_for(host: Host, path: str, key: str | None, stat
     assert by_header.content == (b"open" if status == 200 else b"")
 
 
-def test_the_header_wins_over_the_query(host: Host) -> None:
-    """A wrong header is not replaced by a right parameter."""
+def test_the_header_has_precedence_over_the_query(host: Host) -> None:
+    """A right parameter does not replace a wrong header."""
     response = requests.get(
         f"{host.url}/api/locked?code={HOST_KEY}", headers={"x-functions-key": "wrong"}, timeout=10
     )
@@ -108,7 +108,7 @@ def test_the_header_wins_over_the_query(host: Host) -> None:
 
 
 def test_any_bytes_reach_the_function_unchanged(host: Host) -> None:
-    """A body is bytes, whatever its content type says."""
+    """A body is bytes, with any content type."""
     body = bytes(range(256)) * 300
 
     response = requests.post(
@@ -122,7 +122,7 @@ def test_any_bytes_reach_the_function_unchanged(host: Host) -> None:
 
 
 def test_a_chunked_body_arrives_empty(connection: http.client.HTTPConnection) -> None:
-    """Without Content-Length the function sees nothing, and the connection stays usable."""
+    """Without Content-Length the function gets no body, and the connection can be reused."""
     connection.request("POST", "/api/echo", body=iter([b"one", b"two"]), encode_chunked=True)
     first = connection.getresponse().read()
     connection.request("POST", "/api/echo", body=b"three")
@@ -132,7 +132,7 @@ def test_a_chunked_body_arrives_empty(connection: http.client.HTTPConnection) ->
     assert b'"body": "%s"' % b"three".hex().encode() in second
 
 
-def test_headers_reach_the_function_as_the_host_hands_them_on(
+def test_headers_reach_the_function_as_in_azure(
     connection: http.client.HTTPConnection,
 ) -> None:
     """Names in lower case, repeated ones joined, values as UTF-8, underscores kept."""
@@ -167,7 +167,7 @@ def test_headers_reach_the_function_as_the_host_hands_them_on(
     ],
 )
 def test_a_malformed_request_is_400(host: Host, request_head: bytes) -> None:
-    """What can't be read is refused without a word and the connection closed."""
+    """The answer has no body, and the connection is closed."""
     answer = exchange(host, request_head)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -175,7 +175,7 @@ def test_a_malformed_request_is_400(host: Host, request_head: bytes) -> None:
 
 
 def test_a_body_over_100_mib_is_413(host: Host) -> None:
-    """It is refused by its length, before it is read."""
+    """It is refused for its length, before it is read."""
     head = f"POST /api/echo HTTP/1.1\r\nContent-Length: {100 * 1024 * 1024 + 1}\r\n\r\n"
 
     answer = exchange(host, head.encode())
@@ -184,15 +184,15 @@ def test_a_body_over_100_mib_is_413(host: Host) -> None:
 
 
 def test_query_parameters_reach_the_function(host: Host) -> None:
-    """Repeated ones are joined, empty ones left out, and the address is whole."""
+    """Repeated ones are joined and empty ones left out. The URL is complete."""
     answer = requests.get(f"{host.url}/api/echo?a=1&b=%C3%A9+x&a=2&c=", timeout=10).json()
 
     assert answer["query"] == {"a": "1,2", "b": "é x"}
     assert answer["url"] == f"{host.url}/api/echo?a=1&b=%C3%A9+x&a=2&c="
 
 
-def test_the_callers_trace_goes_on(host: Host) -> None:
-    """The function's trace context is the host's own span in the caller's trace."""
+def test_the_callers_trace_is_continued(host: Host) -> None:
+    """The function's trace context is the host's span in the caller's trace."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     sent = f"00-{trace}-b7ad6b7169203331-01"
 
@@ -205,8 +205,8 @@ def test_the_callers_trace_goes_on(host: Host) -> None:
 
 
 @pytest.mark.parametrize("sent", [None, "", "garbage", "00-xyz-abc-01"])
-def test_a_trace_is_begun_where_none_came(host: Host, sent: str | None) -> None:
-    """Each request without a usable one gets a trace of its own."""
+def test_a_request_without_a_trace_gets_a_new_one(host: Host, sent: str | None) -> None:
+    """Also a request with an invalid one."""
     headers = {} if sent is None else {"traceparent": sent}
 
     one, two = (

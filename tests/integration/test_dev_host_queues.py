@@ -19,7 +19,7 @@ OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
 
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """One queue service; each test has queues of its own in it."""
+    """One queue service. Each test has its own queues."""
     with Azurite(folder=tmp_path_factory.mktemp("azurite")) as running:
         yield running
 
@@ -91,7 +91,7 @@ def test_a_message_is_given_once_and_deleted(azurite: Azurite, queue: QueueClien
 
 
 def test_a_message_that_never_expires_is_given_too(azurite: Azurite, queue: QueueClient) -> None:
-    """Its expiry is the end of time, and that is a date as well."""
+    """Its expiry is the greatest date."""
     queue.send_message("for ever", time_to_live=-1)
     with listen(azurite, queue.queue_name) as host:
         eventually(lambda: count(queue) == 0)
@@ -99,10 +99,10 @@ def test_a_message_that_never_expires_is_given_too(azurite: Azurite, queue: Queu
     assert events(host)[0]["expires"].startswith("9999-12-31")
 
 
-def test_a_failing_message_ends_as_a_new_one_in_the_poison_queue(
+def test_a_failing_message_becomes_a_new_one_in_the_poison_queue(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """It is given maxDequeueCount times, then copied: same body, new id, 7 days to live."""
+    """After maxDequeueCount tries it is copied: same body, new id, 7 days to live."""
     sent = queue.send_message(BODY)
     with listen(azurite, queue.queue_name) as host:
         eventually(lambda: poisoned(service, queue) and count(queue) == 0)
@@ -120,7 +120,7 @@ def test_a_failing_message_ends_as_a_new_one_in_the_poison_queue(
 def test_after_the_last_try_a_message_is_poison_at_once(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """The visibility timeout is for those that get another try."""
+    """The visibility timeout is only for messages that are tried again."""
     queue.send_message("fail, once")
     with listen(
         azurite, queue.queue_name, maxDequeueCount="1", visibilityTimeout="00:05:00"
@@ -133,7 +133,7 @@ def test_after_the_last_try_a_message_is_poison_at_once(
 def test_a_failed_message_comes_back_after_the_visibility_timeout(
     azurite: Azurite, queue: QueueClient
 ) -> None:
-    """Not at once, and not only when its lease ends."""
+    """Not at once, and before its lease would end."""
     queue.send_message("fail, slowly")
     with listen(
         azurite, queue.queue_name, visibilityTimeout="00:00:01", maxPollingInterval="00:00:00.1"
@@ -144,10 +144,10 @@ def test_a_failed_message_comes_back_after_the_visibility_timeout(
     assert 0.9 < second - first < 5
 
 
-def test_a_message_given_too_often_is_poison_before_any_code_runs(
+def test_a_message_with_too_many_tries_is_poison_before_it_runs(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """What kills its worker each time must not be given for ever."""
+    """Otherwise a message that kills its worker would be tried for ever."""
     queue.send_message("given before")
     for _ in range(3):
         (message,) = queue.receive_messages(max_messages=1, visibility_timeout=30)
@@ -161,7 +161,7 @@ def test_a_message_given_too_often_is_poison_before_any_code_runs(
 def test_base64_is_decoded_and_anything_else_is_poison_at_once(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """With messageEncoding base64 no code sees a message that is not."""
+    """With messageEncoding base64 no function gets another message."""
     queue.send_message("{YWJj}")
     queue.send_message(base64.b64encode("grün".encode()).decode())
     with listen(azurite, queue.queue_name, messageEncoding="base64") as host:
@@ -171,10 +171,10 @@ def test_base64_is_decoded_and_anything_else_is_poison_at_once(
     assert [m.content for m in poison_of(service, queue).receive_messages()] == ["{YWJj}"]
 
 
-def test_what_is_not_utf8_fails_as_often_as_a_function_may(
+def test_a_message_that_is_not_utf8_fails_each_try(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """It is base64, so it is tried again, but no code sees it."""
+    """It is valid base64, so it is tried again, but no function gets it."""
     queue.send_message(base64.b64encode(b"\xff\xfe").decode())
     with listen(azurite, queue.queue_name, messageEncoding="base64") as host:
         eventually(lambda: count(queue) == 0)
@@ -186,7 +186,7 @@ def test_what_is_not_utf8_fails_as_often_as_a_function_may(
 def test_a_poison_queue_has_no_poison_queue(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """A failure there stays hidden until its lease ends; after maxDequeueCount none runs it."""
+    """A failed message stays hidden until its lease ends. After maxDequeueCount it runs no more."""
     poison = service.create_queue(f"{queue.queue_name}-poison")
     poison.send_message("fail as poison")
     with listen(azurite, queue.queue_name, lease=1, poison=True, maxDequeueCount="2") as host:
@@ -202,7 +202,7 @@ def test_a_poison_queue_has_no_poison_queue(
 def test_no_more_than_a_batch_runs_until_the_threshold(
     azurite: Azurite, queue: QueueClient
 ) -> None:
-    """Four are taken; the next four only when no more than two of them run."""
+    """Four are read. The next four are read when two or fewer of them run."""
     for number in range(9):
         queue.send_message(f"wait {number}")
     with listen(azurite, queue.queue_name, batchSize="4", newBatchThreshold="2") as host:
@@ -216,7 +216,7 @@ def test_no_more_than_a_batch_runs_until_the_threshold(
 
 
 def test_a_lease_is_renewed_while_the_function_runs(azurite: Azurite, queue: QueueClient) -> None:
-    """A function may take longer than the lease, and its message is given once."""
+    """A function may take longer than the lease, and gets its message once."""
     queue.send_message("sleep 3.5")
     with listen(azurite, queue.queue_name, lease=2, maxPollingInterval="00:00:00.2") as host:
         eventually(lambda: count(queue) == 0)
@@ -227,7 +227,7 @@ def test_a_lease_is_renewed_while_the_function_runs(azurite: Azurite, queue: Que
 def test_a_queue_that_comes_later_is_waited_for(
     azurite: Azurite, service: QueueServiceClient
 ) -> None:
-    """The host makes no queue, and complains of a missing one once."""
+    """The host does not create a queue, and logs a missing one once."""
     with listen(azurite, "comes-later", maxPollingInterval="00:00:00.2") as host:
         eventually(lambda: any("cannot be read" in line.message for line in host.logs))
         made = service.create_queue("comes-later")
@@ -241,10 +241,10 @@ def test_a_queue_that_comes_later_is_waited_for(
     ]
 
 
-def test_a_message_whose_worker_died_is_given_to_the_next(
+def test_the_message_of_a_dead_worker_is_given_to_the_next(
     azurite: Azurite, queue: QueueClient
 ) -> None:
-    """The death is a failure like any other."""
+    """The worker's end counts as a failed try."""
     queue.send_message("wait for ever")
     with listen(azurite, queue.queue_name) as host:
         eventually(lambda: len(events(host)) == 1)
@@ -259,7 +259,7 @@ def test_a_message_whose_worker_died_is_given_to_the_next(
 def test_a_disabled_function_leaves_its_messages(
     azurite: Azurite, service: QueueServiceClient, queue: QueueClient
 ) -> None:
-    """They wait untouched while the other functions work."""
+    """They are not read, while the other functions work."""
     queue.send_message("later")
     service.create_queue(f"{queue.queue_name}-poison").send_message("now")
     with listen(azurite, queue.queue_name, enabled=False, poison=True) as host:
@@ -269,8 +269,8 @@ def test_a_disabled_function_leaves_its_messages(
     assert message.dequeue_count == 0
 
 
-def test_an_empty_message_is_a_message(azurite: Azurite, queue: QueueClient) -> None:
-    """Storage takes it, so a function gets it."""
+def test_an_empty_message_reaches_its_function(azurite: Azurite, queue: QueueClient) -> None:
+    """The queue service accepts empty messages."""
     queue.send_message("")
     with listen(azurite, queue.queue_name) as host:
         eventually(lambda: count(queue) == 0)

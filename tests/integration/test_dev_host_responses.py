@@ -14,13 +14,13 @@ from tests.integration.sample_host import HOST_KEY, exchange, make_host
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    """One host for all tests that only ask."""
+    """One host for all tests that only send requests."""
     with make_host({"PYTHON_THREADPOOL_THREAD_COUNT": "100", "TZ": "UTC"}) as running:
         yield running
 
 
 def test_a_failed_function_is_an_empty_500_and_a_log_line(host: Host) -> None:
-    """The caller learns nothing; the log holds the exception."""
+    """The exception is in the log, not in the response."""
     response = requests.get(f"{host.url}/api/fail", timeout=10)
 
     assert (response.status_code, response.content) == (500, b"")
@@ -29,7 +29,7 @@ def test_a_failed_function_is_an_empty_500_and_a_log_line(host: Host) -> None:
     assert "RuntimeError: on purpose" in failed[-1].message
 
 
-def test_what_a_function_returns_is_what_the_caller_gets(host: Host) -> None:
+def test_the_response_is_what_the_function_returns(host: Host) -> None:
     """Status, headers, cookies and body, with the length added."""
     order: dict[str, Any] = {
         "status": 418,
@@ -57,7 +57,7 @@ def test_what_a_function_returns_is_what_the_caller_gets(host: Host) -> None:
 
 
 def test_plain_text_is_200_and_nothing_is_204(host: Host) -> None:
-    """A function need not build a response."""
+    """A function need not return an HttpResponse."""
     text = requests.get(f"{host.url}/api/locked?code={HOST_KEY}", timeout=10)
     nothing = requests.get(f"{host.url}/api/nothing", timeout=10)
 
@@ -68,7 +68,7 @@ def test_plain_text_is_200_and_nothing_is_204(host: Host) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body_has_none(host: Host, status: int) -> None:
-    """Whatever the function says; a body would spoil the next answer."""
+    """Even if the function returns one, because a body would be read as the next response."""
     body = f'{{"status": {status}, "body": "x"}}'
     head = f"POST /api/respond HTTP/1.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
 
@@ -88,14 +88,14 @@ def test_a_status_without_a_body_has_none(host: Host, status: int) -> None:
     ],
 )
 def test_a_response_that_cannot_be_sent_is_500(host: Host, order: dict[str, Any]) -> None:
-    """As with Kestrel, and the host goes on."""
+    """As in Kestrel. The host goes on."""
     response = requests.post(f"{host.url}/api/respond", json=order, timeout=10)
 
     assert (response.status_code, response.content) == (500, b"")
 
 
 def test_head_gets_the_headers_only(host: Host) -> None:
-    """With the length of what GET would get; a body would spoil the next answer."""
+    """With the Content-Length of GET. A body would be read as the next response."""
     answer = exchange(host, b"HEAD /api/echo HTTP/1.1\r\nConnection: close\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -104,7 +104,7 @@ def test_head_gets_the_headers_only(host: Host) -> None:
 
 
 def test_a_hundred_connections_at_once(host: Host) -> None:
-    """PYTHON_THREADPOOL_THREAD_COUNT threads run at the same time, and all are answered."""
+    """PYTHON_THREADPOOL_THREAD_COUNT threads run at once, and all requests are answered."""
     with ThreadPoolExecutor(100) as threads:
         futures = [
             threads.submit(requests.get, f"{host.url}/api/meet", params={"of": 100}, timeout=20)

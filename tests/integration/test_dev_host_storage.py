@@ -1,4 +1,4 @@
-"""The local host reaches storage by the app's settings, as Azure's host does."""
+"""The local host connects to storage by the app's settings, as Azure's host does."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.integration.sample_host import events, eventually, make_host
 
 
 def test_an_identity_opens_the_queues(tmp_path: Path) -> None:
-    """`__queueServiceUri`, `__credential` and `__clientId` stand for a connection string."""
+    """`__queueServiceUri`, `__credential` and `__clientId` replace a connection string."""
     tls = make_certificates("localhost", folder=tmp_path)
     with (
         Azurite(folder=tmp_path, tls=tls) as azurite,

@@ -9,7 +9,7 @@ from tests.integration.diagnostics_runs import run_checks
 
 
 def test_a_missing_queue_fails_and_dead_letters_warn(fresh_app: FreshApp) -> None:
-    """Nobody looks at dead letters unless told."""
+    """A dead letter needs an operator, but links can be had."""
     app = fresh_app()
     app.run.queue("join-link-dead-letters").send_message("{}")
     warned = run_checks(app)
@@ -24,8 +24,8 @@ def test_a_missing_queue_fails_and_dead_letters_warn(fresh_app: FreshApp) -> Non
     assert "Storage Queue Data Contributor" in failed["queues"]["fix"]
 
 
-def test_queues_are_reached_by_identity_too(fresh_app: FreshApp) -> None:
-    """As in Azure; without a token they are not reached."""
+def test_queues_are_checked_with_the_identity(fresh_app: FreshApp) -> None:
+    """As in Azure. Without a token they are not reached."""
     app = fresh_app(storage_by_identity=True)
 
     valid = run_checks(app)
@@ -42,8 +42,8 @@ SOURCES = {
 }
 
 
-def test_key_vault_gives_each_systems_secret_or_says_how_to_set_it(fresh_app: FreshApp) -> None:
-    """Of the secret, its name and number of versions show; an invalid source is a warning."""
+def test_key_vault_is_checked_for_each_sources_secret(fresh_app: FreshApp) -> None:
+    """The secret's name and number of versions are shown. An invalid source is a warning."""
     app = fresh_app({"WEBHOOK_SOURCES": json.dumps(SOURCES)})
     vault = app.run.vault
     secret = app.log.forbid("a webhook's secret", "whsec-canary-4711")
@@ -72,8 +72,8 @@ def test_key_vault_gives_each_systems_secret_or_says_how_to_set_it(fresh_app: Fr
     assert without_token["key_vault"]["status"] == "not_reached"
 
 
-def test_each_destination_is_looked_at_and_sent_nothing(fresh_app: FreshApp) -> None:
-    """What is wrong with which is told, and no URL."""
+def test_each_destination_is_checked_and_sent_nothing(fresh_app: FreshApp) -> None:
+    """The problem of each is shown, but no URL."""
     secret = "whsec_YSBzZWNyZXQgb2YgdGhlIGRlbGl2ZXJpZXMgb2YgdGVzdHM="
     with Receiver(secret=secret) as plain:
         entry = {"url": plain.url, "secret": "delivery-crm", "private": True}
@@ -111,6 +111,6 @@ def test_each_destination_is_looked_at_and_sent_nothing(fresh_app: FreshApp) -> 
     assert "tenant" not in json.dumps(check)
 
 
-def test_without_destinations_there_is_nothing_to_look_at(fresh_app: FreshApp) -> None:
-    """And nothing is amiss."""
+def test_without_destinations_the_check_passes(fresh_app: FreshApp) -> None:
+    """There is nothing to check."""
     assert run_checks(fresh_app())["destinations"]["status"] == "pass"

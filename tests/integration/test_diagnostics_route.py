@@ -1,4 +1,4 @@
-"""The routes of the diagnostics: who gets in, what is asked, how long it takes, the page."""
+"""The routes of the diagnostics: keys, body, number of runs, and the page."""
 
 import threading
 
@@ -12,8 +12,8 @@ from tests.integration.conftest import FreshApp
 from tests.integration.diagnostics_runs import NOBODY, Report, post, run_checks
 
 
-def test_a_graph_that_hangs_fails_its_check_and_a_second_run_is_told_to_wait(app: App) -> None:
-    """One run at a time, and bounded: the second is a 429 with Retry-After."""
+def test_a_hanging_graph_fails_its_check_and_a_second_run_is_refused(app: App) -> None:
+    """Only one run at a time and of limited length. The second gets 429 with Retry-After."""
     app.run.graph.always(Hang())
     found: list[Report] = []
     first = threading.Thread(target=lambda: found.append(run_checks(app, {"userId": NOBODY})))
@@ -33,8 +33,8 @@ def test_a_graph_that_hangs_fails_its_check_and_a_second_run_is_told_to_wait(app
 @pytest.mark.parametrize(
     ("body", "status"), [({"user": "x"}, 400), ([], 400), ({"userId": "x" * 70_000}, 413)]
 )
-def test_a_request_that_is_not_valid_is_a_problem(app: App, body: object, status: int) -> None:
-    """The only answers besides 200 and 429."""
+def test_an_invalid_request_is_a_problem(app: App, body: object, status: int) -> None:
+    """Besides 200 and 429 there is no other answer."""
     answer = post(app, body)
 
     assert answer.status_code == status
@@ -44,28 +44,28 @@ def test_a_request_that_is_not_valid_is_a_problem(app: App, body: object, status
 @pytest.mark.parametrize(
     ("key", "status"), [(DIAGNOSTICS_KEY, 200), (FUNCTION_KEY, 200), ("wrong", 401), ("", 401)]
 )
-def test_it_takes_a_key(app: App, key: str, status: int) -> None:
-    """Its own, or the host's; nothing else."""
+def test_it_requires_a_key(app: App, key: str, status: int) -> None:
+    """Its own, or the host's."""
     assert post(app, {}, headers={"x-functions-key": key}).status_code == status
 
 
-def test_its_own_key_opens_nothing_else(app: App) -> None:
-    """So that it can be given to an administrator of Teams."""
+def test_its_own_key_opens_no_other_function(app: App) -> None:
+    """It can be given to an administrator of Teams."""
     answer = app.post(app.request(), headers={"x-functions-key": DIAGNOSTICS_KEY})
 
     assert answer.status_code == 401
 
 
-def test_it_takes_a_key_with_sign_in_too(fresh_app: FreshApp) -> None:
-    """Whatever HTTP_AUTH says: sign-in may be what is broken."""
+def test_it_requires_a_key_with_sign_in_as_well(fresh_app: FreshApp) -> None:
+    """For each HTTP_AUTH, because the sign-in may be what does not work."""
     app = fresh_app({"HTTP_AUTH": "entra", "ENTRA_TENANT_ID": NOBODY, "ENTRA_CLIENT_ID": NOBODY})
 
     assert post(app, {}, headers={"x-functions-key": ""}).status_code == 401
     assert run_checks(app)["settings"]["seen"]["HTTP_AUTH"] == "entra"
 
 
-def test_the_page_is_for_everybody_and_may_do_nothing_but_ask(app: App) -> None:
-    """Static, with a strict policy."""
+def test_the_page_needs_no_key_and_has_a_strict_policy(app: App) -> None:
+    """It is static, and its policy allows only requests to the app."""
     answer = requests.get(f"{app.run.url}/api/diagnostics", timeout=10)
 
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""The check that Entra takes the identity as the app registration's credential."""
+"""The check that Entra accepts the identity as the app registration's credential."""
 
 from dev.stand_ins.entra import FederatedCredential, is_exchange
 from dev.stand_ins.faults import Reset, Status
@@ -6,8 +6,8 @@ from tests.integration.conftest import FreshApp
 from tests.integration.diagnostics_runs import run_checks
 
 
-def test_with_keys_it_is_not_needed(fresh_app: FreshApp) -> None:
-    """Entra is not asked."""
+def test_with_keys_the_check_is_not_needed(fresh_app: FreshApp) -> None:
+    """No request is sent to Entra."""
     app = fresh_app()
 
     assert run_checks(app)["sign_in"]["status"] == "pass"
@@ -15,7 +15,7 @@ def test_with_keys_it_is_not_needed(fresh_app: FreshApp) -> None:
 
 
 def test_the_credential_is_checked_without_a_person(fresh_app: FreshApp) -> None:
-    """What is missing is told with its three values, and nobody's token is exchanged."""
+    """The fix shows the credential's three values, and no person's token is exchanged."""
     app = fresh_app({"HTTP_AUTH": "entra"})
     registration = app.run.registration
 
@@ -35,8 +35,8 @@ def test_the_credential_is_checked_without_a_person(fresh_app: FreshApp) -> None
     assert app.run.entra.count(is_exchange) == 0
 
 
-def test_without_entra_or_a_token_it_says_so(fresh_app: FreshApp) -> None:
-    """A lost connection fails it; without a token of the identity it is not reached."""
+def test_a_failure_of_entra_or_of_the_identity_is_shown(fresh_app: FreshApp) -> None:
+    """A lost connection fails the check. Without the identity's token it is not reached."""
     app = fresh_app({"HTTP_AUTH": "entra"})
     app.run.entra.order(Reset())
 

@@ -1,4 +1,4 @@
-"""docs/getting-the-link-back.md: the programs on it, run as they stand there."""
+"""docs/getting-the-link-back.md: its programs run unchanged."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.integration.conftest import FreshApp
 GUIDE = ROOT / "docs" / "getting-the-link-back.md"
 SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHBhZ2UncyByZWNlaXZlcnMgLi4u"
 PORT = 8080
-"""In the programs; in the tests it is a free one."""
+"""The port in the programs. The tests use a free one."""
 
 
 def programs(language: str) -> list[str]:
@@ -31,12 +31,12 @@ def programs(language: str) -> list[str]:
 
 
 def lines(code: str) -> int:
-    """Count the lines that hold something."""
+    """Count the lines that are not empty."""
     return len([line for line in code.splitlines() if line.strip()])
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Find a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @contextmanager
 def receiver(language: str, folder: Path, port: int) -> Iterator[IO[str]]:
-    """Run the page's receiver, and give what it prints."""
+    """Run the page's receiver, and give its output."""
     code = programs(language)[0]
     assert code.count(str(PORT)) == 1
     code = code.replace(str(PORT), str(port))
@@ -73,10 +73,10 @@ def receiver(language: str, folder: Path, port: int) -> Iterator[IO[str]]:
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-def test_the_pages_receiver_takes_what_the_app_delivers(
+def test_the_pages_receiver_accepts_the_apps_deliveries(
     fresh_app: FreshApp, tmp_path: Path, language: str
 ) -> None:
-    """In at most 20 lines; a stranger's post is refused."""
+    """In at most 20 lines. It refuses an unsigned post."""
     assert lines(programs(language)[0]) <= 20
     port = free_port()
     url = f"http://127.0.0.1:{port}/hooks/links"
@@ -92,8 +92,8 @@ def test_the_pages_receiver_takes_what_the_app_delivers(
         assert printed.readline().split() == ["join_link.resolved", request["requestId"]]
 
 
-def test_the_pages_call_to_the_local_run_names_a_meeting_of_it() -> None:
-    """Of the organizer that it names, with the key of that run."""
+def test_the_pages_call_to_the_local_run_names_one_of_its_meetings() -> None:
+    """With its organizer and the local run's key."""
     clinic = Clinic.open(GraphData("72f988bf-0000-4000-8000-000000000001"))
     (call,) = (code for code in programs("bash") if "http://127.0.0.1:7071" in code)
 
@@ -106,17 +106,17 @@ def test_the_pages_call_to_the_local_run_names_a_meeting_of_it() -> None:
 
 
 def answers(app: App, url: str) -> int:
-    """Post as a stranger, and give the status; 0 where nobody listens yet."""
+    """Post without a signature, and give the status, or 0 if nothing listens yet."""
     try:
         return app.session.post(url, data=b"{}", timeout=5).status_code
     except OSError:
         return 0
 
 
-def test_the_pages_reader_takes_results_off_the_queue(
+def test_the_pages_reader_takes_results_from_the_queue(
     app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In at most 15 lines; what it has read is gone."""
+    """In at most 15 lines. It deletes what it has read."""
     _, code = programs("python")
     assert lines(code) <= 15
     request = app.request()

@@ -1,4 +1,4 @@
-"""test.http: every request in it, sent to the local run, gets the answer that stands beside it."""
+"""test.http: each of its requests, sent to the local run, gets the answer in its comment."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ FILE = Path(__file__).resolve().parents[2] / "test.http"
 
 @dataclass(frozen=True)
 class Request:
-    """One request, with its variables filled in but for `url`."""
+    """One request with its variables except `url` filled in."""
 
     title: str
     status: int
@@ -29,20 +29,20 @@ class Request:
     body: str
 
     def send(self, url: str) -> requests.Response:
-        """Send it to an app at some other address than the file's."""
+        """Send it to an app at another address than the file's."""
         return requests.request(
             self.method, f"{url}{self.path}", headers=self.headers, data=self.body, timeout=30
         )
 
 
 def variables() -> dict[str, str]:
-    """What stands above the first request."""
+    """The variables above the first request."""
     head = FILE.read_text(encoding="utf-8").partition("\n###")[0]
     return dict(re.findall(r"^@(\w+) = (\S+)$", head, re.MULTILINE))
 
 
 def read(block: str) -> Request:
-    """Read a request as REST Client does: without comments, and without empty lines at its end."""
+    """Read a request as REST Client does: without comments and without empty lines at the end."""
     title, *lines = block.splitlines()
     text = "\n".join(line for line in lines if not line.startswith("#")).strip()
     for name, value in variables().items():
@@ -67,7 +67,7 @@ REQUESTS = [read(block) for block in FILE.read_text(encoding="utf-8").split("\n#
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.title)
 def test_a_request_is_answered_as_the_file_says(app: App, request_: Request) -> None:
-    """As it stands, with the clinic of the local run."""
+    """Unchanged, with the clinic of the local run."""
     assert "{{" not in request_.path + request_.body
 
     answer = request_.send(app.run.url)
@@ -76,7 +76,7 @@ def test_a_request_is_answered_as_the_file_says(app: App, request_: Request) -> 
 
 
 def test_every_route_of_the_app_has_a_request(app: App) -> None:
-    """And none goes to a route that there is not."""
+    """And each request has an existing route."""
     routes = {
         name for name, one in app.run.host.functions.items() if one.trigger["type"] == "httpTrigger"
     }
@@ -89,7 +89,7 @@ def test_every_route_of_the_app_has_a_request(app: App) -> None:
 
 
 def test_the_variables_are_those_of_the_local_run(app: App) -> None:
-    """Its keys, its clinic, and the port that the comment says."""
+    """Its keys, its clinic, and the port of the comment."""
     clinic = app.run.clinic
     text = FILE.read_text(encoding="utf-8")
     (port,) = re.findall(r"python dev\.py serve --port (\d+)", text)
@@ -107,7 +107,7 @@ def test_the_variables_are_those_of_the_local_run(app: App) -> None:
 
 
 def test_the_signed_booking_is_of_the_clinic_and_signed_with_its_secret(app: App) -> None:
-    """Whoever changes one of the two finds here what the header has to say."""
+    """After a change of one of them, this test's output has the right header."""
     (booking,) = [one for one in REQUESTS if one.status == 202 and "/webhooks/" in one.path]
     meeting = app.run.clinic.meeting
 
@@ -121,7 +121,7 @@ def test_the_signed_booking_is_of_the_clinic_and_signed_with_its_secret(app: App
 
 
 def test_the_signed_booking_becomes_a_link(app: App) -> None:
-    """Accepted is one thing; that Graph knows the meeting another."""
+    """The webhook's answer only says that it was accepted."""
     (booking,) = [one for one in REQUESTS if one.status == 202 and "/webhooks/" in one.path]
 
     accepted = booking.send(app.run.url).json()

@@ -1,4 +1,4 @@
-"""A name server that does not answer costs a request some seconds, by the resolver's options."""
+"""A silent name server costs a request some seconds, depending on the resolver's options."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ REQUEST = {"userId": "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65", "onlineMeetingId": 
 
 @pytest.fixture
 def names(tmp_path: Path) -> Iterator[NameServer]:
-    """A name server of one's own."""
+    """A separate name server for each test."""
     with ExitStack() as parts:
         try:
             names = parts.enter_context(NameServer(tmp_path))
@@ -31,7 +31,7 @@ def names(tmp_path: Path) -> Iterator[NameServer]:
 
 @pytest.fixture
 def ask(names: NameServer) -> Iterator[Callable[..., tuple[requests.Response, list[LogLine]]]]:
-    """Ask an app for a link that has to find Graph by its name."""
+    """Ask an app for a link when it must resolve Graph's name."""
     with names.silent(), ExitStack() as apps:
 
         def ask(**settings: str | None) -> tuple[requests.Response, list[LogLine]]:
@@ -61,10 +61,10 @@ def ask(names: NameServer) -> Iterator[Callable[..., tuple[requests.Response, li
         yield ask
 
 
-def test_a_request_ends_in_seconds_where_the_name_server_is_silent(
+def test_a_request_ends_in_seconds_with_a_silent_name_server(
     ask: Callable[..., tuple[requests.Response, list[LogLine]]],
 ) -> None:
-    """By RES_OPTIONS among the app settings; without it, the resolver waits five times as long."""
+    """By RES_OPTIONS in the app settings. Without it, the resolver waits five times as long."""
     answer, lines = ask()
     without, _ = ask(RES_OPTIONS=None)
 
@@ -74,8 +74,8 @@ def test_a_request_ends_in_seconds_where_the_name_server_is_silent(
     eventually(lambda: any('"note":"gaierror"' in line.message for line in lines))
 
 
-def test_a_name_is_found_until_the_name_server_falls_silent(names: NameServer) -> None:
-    """By the address of this machine; a question without an answer is counted."""
+def test_a_name_resolves_until_the_name_server_is_silent(names: NameServer) -> None:
+    """To this machine's address. An unanswered query is counted."""
     look_up = "import socket; print(socket.getaddrinfo('graph.soak.example', 443)[0][4][0])"
 
     def found() -> str:

@@ -1,4 +1,4 @@
-"""The package that is deployed: by .funcignore, as azd reads it, and as docs/deploy.md zips it."""
+"""The deployed package: by .funcignore, as azd reads it, and as docs/deploy.md zips it."""
 
 import os
 import re
@@ -16,14 +16,14 @@ from tests.integration.sample_host import make_host
 from tests.integration.script_runs import ROOT
 
 APP_FILES = {"function_app.py", "host.json", "requirements.txt"}
-# Nobody's configuration, and no repository but the one of the folder (a hook's git names its own).
+# No user's configuration, and only the folder's repository (git sets GIT_DIR in a hook).
 GIT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 GIT |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What would be uploaded."""
+    """The files that would be uploaded."""
     folder = tmp_path_factory.mktemp("package")
     rules = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
     for name in GitIgnoreSpec.from_lines(rules).match_tree_files(ROOT, negate=True):
@@ -34,7 +34,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def names(package: Path) -> set[str]:
-    """The files in it."""
+    """The names of those files."""
     return {
         str(path.relative_to(package))
         for path in package.rglob("*")
@@ -43,14 +43,14 @@ def names(package: Path) -> set[str]:
 
 
 def test_holds_the_app_and_nothing_else(package: Path) -> None:
-    """No tests, no tools, no infrastructure, no settings of somebody's machine."""
+    """No tests, tools, infrastructure or local settings."""
     beside = {name for name in names(package) if not name.startswith("shared/")}
 
     assert beside == APP_FILES
 
 
 def test_holds_every_module_and_page_of_the_app(package: Path) -> None:
-    """Whatever a pattern was meant for."""
+    """No pattern excludes one of them."""
     expected = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "shared").rglob("*")
@@ -61,12 +61,12 @@ def test_holds_every_module_and_page_of_the_app(package: Path) -> None:
 
 
 def test_is_small(package: Path) -> None:
-    """Remote build brings the libraries; what is uploaded is source."""
+    """Only source is uploaded. The remote build installs the libraries."""
     assert sum((package / name).stat().st_size for name in names(package)) < 1_000_000
 
 
 def test_compiles(package: Path) -> None:
-    """On the Python that Azure runs it on."""
+    """With the Python version of Azure."""
     compiling = [sys.executable, "-m", "compileall", "-q", str(package)]
     done = subprocess.run(compiling, capture_output=True, text=True, check=False)  # noqa: S603 - ours
 
@@ -74,14 +74,14 @@ def test_compiles(package: Path) -> None:
 
 
 def test_loads_in_the_worker(package: Path) -> None:
-    """All alone, away from the checkout: nothing that it needs stayed at home."""
+    """Away from the checkout, so all that it needs is in the package."""
     source = (ROOT / "function_app.py").read_text(encoding="utf-8")
     every = set(re.findall(r'@app\.function_name\("(\w+)"\)', source))
     queues = {
         name for name in every if name.startswith(("join_link_requests", "join_link_deliveries"))
     }
 
-    # Without a connection the settings are invalid, so the queues' functions stay away.
+    # Without a connection the settings are invalid, so the queues' functions are not registered.
     with make_host({"AzureWebJobsStorage": ""}, app=package) as host:
         answer = requests.get(f"{host.url}/api/health", timeout=10)
 
@@ -91,7 +91,7 @@ def test_loads_in_the_worker(package: Path) -> None:
 
 
 def committed(folder: Path) -> Path:
-    """A repository whose only commit is this checkout's app, committed or not."""
+    """A repository with one commit of this checkout's files, also of uncommitted changes."""
     for name in (".gitignore", ".gitattributes", *APP_FILES):
         shutil.copyfile(ROOT / name, folder / name)
     shutil.copytree(ROOT / "shared", folder / "shared")
@@ -103,7 +103,7 @@ def committed(folder: Path) -> Path:
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_zip_of_the_documentation_holds_the_same(package: Path, tmp_path: Path) -> None:
-    """For those who deploy by `az` and have no .funcignore to rely on."""
+    """For a deployment with `az`, which does not read .funcignore."""
     text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^git archive (.+)$", text, re.MULTILINE)
     archive = tmp_path / "app.zip"

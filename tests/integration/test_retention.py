@@ -1,4 +1,4 @@
-"""How long the queue service keeps what the running app writes, as the service itself says."""
+"""How long the queue service keeps the messages of the running app."""
 
 import json
 from datetime import timedelta
@@ -17,21 +17,21 @@ KEPT = timedelta(days=3)
 
 
 def lifetime(message: QueueMessage) -> timedelta:
-    """For how long the queue service keeps a message in all."""
+    """The time from a message's insertion to its expiry."""
     assert message.expires_on is not None
     assert message.inserted_on is not None
     return message.expires_on - message.inserted_on
 
 
 def take(app: App, queue: str, *, within: float = 15) -> QueueMessage:
-    """Take the next message of a queue, once it is in view."""
+    """Take a queue's next message as soon as it is visible."""
     return eventually(lambda: app.run.queue(queue).receive_message(), within=within)
 
 
 def test_results_and_dead_letters_are_kept_for_the_days_of_the_setting(
     fresh_app: FreshApp,
 ) -> None:
-    """Whether a request was resolved, failed, could not be read, or came by a webhook."""
+    """For a resolved, a failed, an unreadable and a webhook's request."""
     app = fresh_app({"RETENTION_DAYS": "3"})
     resolved, failed = app.request(), app.request(userId="nobody")
     for message in (resolved, failed, "not JSON"):
@@ -51,10 +51,10 @@ def test_results_and_dead_letters_are_kept_for_the_days_of_the_setting(
     assert [lifetime(message) for message in (*results, letter)] == [KEPT] * 4
 
 
-def test_a_delivery_that_is_put_back_has_the_days_of_the_setting_after_its_delay(
+def test_a_repeated_delivery_is_kept_for_the_days_of_the_setting_after_its_delay(
     fresh_app: FreshApp,
 ) -> None:
-    """Each of its tries is there to be made, and none is kept for ever."""
+    """No try expires before its time, and none is kept for ever."""
     with Receiver(secret=SECRET) as there:
         there.always(Status(503))
         destination = {"url": there.url, "secret": "delivery-crm", "private": True}
@@ -63,7 +63,7 @@ def test_a_delivery_that_is_put_back_has_the_days_of_the_setting_after_its_delay
         request = app.request()
         app.enqueue(request)
         app.events(request["requestId"], at_least=2)
-        app.run.host.stop()  # so that nobody else takes the message
+        app.run.host.stop()  # so that the app does not take the message
 
         message = take(app, DELIVERIES, within=30)
 

@@ -1,4 +1,4 @@
-"""The package that is built here: the app and its libraries, for Azure's Linux and Python 3.13."""
+"""The package built by the script: the app and its libraries, for Azure's Linux and Python 3.13."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ REQUIREMENTS = ROOT / "requirements.txt"
 
 @pytest.fixture(scope="module")
 def wheels() -> Path:
-    """The libraries, fetched once: from then on no network is needed."""
+    """The libraries, downloaded once. Later no network is needed."""
     folder = ROOT / ".dev" / "wheels"
     stamp = Stamp(folder=folder, sources=[REQUIREMENTS, SCRIPTS / "build_package.py"])
     with _only_one(ROOT / ".dev" / "wheels.lock"):
@@ -36,7 +36,7 @@ def wheels() -> Path:
 
 
 def run(version: str, package: Path, wheels: Path) -> subprocess.CompletedProcess[str]:
-    """Build it with a Python of that version, and with its pip, from these wheels alone."""
+    """Build it with that Python version and its pip, from these wheels only."""
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     return subprocess.run(  # noqa: S603 - our own
         [bare_python(version), SCRIPTS / "build_package.py", package],
@@ -49,7 +49,7 @@ def run(version: str, package: Path, wheels: Path) -> subprocess.CompletedProces
 
 
 def content(package: Path) -> Mapping[str, int]:
-    """The files in a package, with the checksum of each."""
+    """The files of a package with their checksums."""
     with zipfile.ZipFile(package) as archive:
         assert archive.testzip() is None
         return {entry.filename: entry.CRC for entry in archive.infolist()}
@@ -57,15 +57,15 @@ def content(package: Path) -> Mapping[str, int]:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
-    """One that the newest Python has built."""
+    """One built by the newest Python."""
     package = tmp_path_factory.mktemp("built") / "app.zip"
     done = run("3.13", package, wheels)
     assert done.returncode == 0, done.stderr
     return package
 
 
-def test_holds_the_app_and_nothing_of_tests_and_tools(package: Path) -> None:
-    """What .funcignore lets through, too, and the libraries in the folder that the host reads."""
+def test_holds_the_app_without_tests_and_tools(package: Path) -> None:
+    """With the files that .funcignore lets through, and the libraries in the folder of the host."""
     app = {name for name in content(package) if not name.startswith(LIBRARIES.as_posix() + "/")}
     modules = {
         path.relative_to(ROOT).as_posix()
@@ -77,7 +77,7 @@ def test_holds_the_app_and_nothing_of_tests_and_tools(package: Path) -> None:
 
 
 def test_holds_each_library_at_its_version(package: Path) -> None:
-    """Every line of requirements.txt, and none beside."""
+    """Each line of requirements.txt, and no other."""
     listed = re.findall(
         r"^([\w.-]+)(?:\[\w,]+)?==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -97,7 +97,7 @@ def test_holds_each_library_at_its_version(package: Path) -> None:
 
 
 def test_compiled_libraries_are_for_the_python_of_azure(package: Path) -> None:
-    """Linux on x86-64, and Python 3.13 or the stable interface; no other machine's commands."""
+    """Linux on x86-64, and Python 3.13 or the stable ABI. No commands of another machine."""
     names = list(content(package))
     compiled = [name for name in names if re.search(r"\.(?:so|pyd|dylib)$", name)]
 
@@ -109,10 +109,10 @@ def test_compiled_libraries_are_for_the_python_of_azure(package: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_python_builds_the_same(
+def test_each_python_builds_the_same(
     version: str, package: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    """With the pip that it comes with: pip itself has changed its mind about Python versions."""
+    """With its bundled pip, because versions of pip differ in how they treat Python versions."""
     done = run(version, tmp_path / "app.zip", wheels)
 
     assert done.returncode == 0, done.stderr
@@ -124,8 +124,8 @@ def test_every_python_builds_the_same(
     }
 
 
-def test_the_package_loads_where_there_is_nothing_else(package: Path, tmp_path: Path) -> None:
-    """By Python 3.13 without any library of its own, as in Azure."""
+def test_the_package_loads_without_other_libraries(package: Path, tmp_path: Path) -> None:
+    """In a Python 3.13 without installed libraries, as in Azure."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("the libraries are for Linux on x86-64")
     with zipfile.ZipFile(package) as archive:
@@ -152,7 +152,7 @@ def test_the_package_loads_where_there_is_nothing_else(package: Path, tmp_path: 
 
 
 def test_the_first_failure_ends_it(tmp_path: Path) -> None:
-    """Here a library that cannot be had; what was built before stays as it is."""
+    """Here a library cannot be installed. An earlier package stays as it is."""
     package = tmp_path / "app.zip"
     package.write_bytes(b"the one before")
     nothing = tmp_path / "nothing"

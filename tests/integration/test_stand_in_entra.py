@@ -52,7 +52,7 @@ class World:
         )
 
     def exchange(self, **form: str | None) -> requests.Response:
-        """Exchange the doctor's token, with other parameters where given."""
+        """Exchange the doctor's token, with the given parameters changed."""
         usual: dict[str, str | None] = {
             "client_id": CLIENT,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
@@ -89,7 +89,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def world(authority: Authority) -> Iterator[World]:
-    """Everything set up as it should be; no access policy covers the doctor."""
+    """A valid setup. No access policy covers the doctor."""
     endpoint = IdentityEndpoint(authority, client_id="c", object_id=IDENTITY)
     with Entra(authority) as entra, endpoint, Graph(authority) as graph:
         registration = entra.register(CLIENT, subject=IDENTITY)
@@ -106,7 +106,7 @@ def test_the_identitys_token_for_an_exchange_is_of_version_2(world: World) -> No
 
 
 def test_an_exchange_gives_a_token_on_the_persons_behalf(world: World) -> None:
-    """For Graph, with what was consented to, and without a refresh token."""
+    """For Graph, with the consented permissions, and without a refresh token."""
     said = world.exchange().json()
 
     claims = jwt.decode(said["access_token"], options={"verify_signature": False})
@@ -121,7 +121,7 @@ def test_an_exchange_gives_a_token_on_the_persons_behalf(world: World) -> None:
 
 
 def test_a_refusal_has_entras_members(world: World) -> None:
-    """As its documents and public reports show them."""
+    """As in Microsoft's documents and public reports."""
     world.registration.consented = frozenset()
 
     answer = world.exchange()
@@ -134,8 +134,8 @@ def test_a_refusal_has_entras_members(world: World) -> None:
     assert said["suberror"] == "consent_required"
 
 
-def test_what_does_not_stand_as_documented_is_refused(world: World) -> None:
-    """Every parameter is looked at."""
+def test_an_undocumented_parameter_is_refused(world: World) -> None:
+    """Each parameter is checked."""
     assert world.refusal(client_id="x") == ("unauthorized_client", 700016)
     assert world.refusal(client_assertion=None) == ("invalid_client", 7000218)
     assert world.refusal(client_assertion_type="x") == ("invalid_client", 7000218)
@@ -147,7 +147,7 @@ def test_what_does_not_stand_as_documented_is_refused(world: World) -> None:
     assert world.refusal(scope=None) == ("invalid_grant", 65001)
 
 
-def test_an_assertion_that_has_ended_is_refused(world: World) -> None:
+def test_an_expired_assertion_is_refused(world: World) -> None:
     """The identity's and the person's, without a leeway."""
     world.endpoint.lifetime = -1
     assert world.refusal() == ("invalid_client", 700024)
@@ -166,24 +166,24 @@ def test_the_persons_token_is_checked(world: World) -> None:
     assert world.exchange(assertion=world.person(aud=f"api://{CLIENT}")).ok
 
 
-def test_who_is_not_assigned_is_refused_where_assignment_is_required(world: World) -> None:
-    """Others pass."""
+def test_an_unassigned_person_is_refused_if_assignment_is_required(world: World) -> None:
+    """Assigned people pass."""
     world.registration.assigned = frozenset({"somebody-else"})
     assert world.refusal() == ("invalid_grant", 50105)
     world.registration.assigned = frozenset({world.doctor.object_id})
     assert world.exchange().ok
 
 
-def test_a_credential_that_spreads_is_not_found_for_a_while(world: World) -> None:
-    """For as many requests as was ordered."""
+def test_a_new_credential_is_not_found_for_a_while(world: World) -> None:
+    """For the ordered number of requests."""
     world.registration.unspread = 1
 
     assert world.refusal() == ("invalid_request", 70021)
     assert world.exchange().ok
 
 
-def test_every_error_can_be_ordered(world: World) -> None:
-    """With its claims; for exchanges alone."""
+def test_each_error_can_be_ordered(world: World) -> None:
+    """With its claims. Only exchanges fail."""
     error = EntraError("interaction_required", 50076, "…", suberror="basic_action", claims="{}")
     world.entra.order(error, when=is_exchange)
 
@@ -199,7 +199,7 @@ def test_every_error_can_be_ordered(world: World) -> None:
 
 
 def test_client_credentials_need_the_same_assertion(world: World) -> None:
-    """And no person; the token carries no permission."""
+    """They name no person, and the token carries no permission."""
     form = {"grant_type": "client_credentials", "assertion": None, "requested_token_use": None}
     said = world.exchange(**form).json()
     claims = jwt.decode(said["access_token"], options={"verify_signature": False})
@@ -211,7 +211,7 @@ def test_client_credentials_need_the_same_assertion(world: World) -> None:
 
 
 def test_graph_answers_a_person_below_me(world: World) -> None:
-    """Without an access policy; and below the person's own id as well."""
+    """Without an access policy. Below the person's own id as well."""
     meeting = world.own_meeting()
     token = world.exchange().json()["access_token"]
 
@@ -220,8 +220,8 @@ def test_graph_answers_a_person_below_me(world: World) -> None:
         assert answer.json()["value"] == world.graph.join_link(meeting)
 
 
-def test_graph_answers_a_person_about_nobody_else(world: World) -> None:
-    """400 with the text that has been seen."""
+def test_graph_gives_a_person_nothing_of_other_users(world: World) -> None:
+    """400 with the message of public reports."""
     token = world.exchange().json()["access_token"]
     other = world.graph.data.add_user("ben@clinic.example")
     meeting = world.graph.data.add_meeting(other)
@@ -236,8 +236,8 @@ def test_graph_answers_a_person_about_nobody_else(world: World) -> None:
     assert mine.status_code == 404
 
 
-def test_graph_knows_no_me_of_an_application(world: World) -> None:
-    """400."""
+def test_graph_refuses_me_for_an_application(world: World) -> None:
+    """With 400."""
     token = world.authority.issue(
         audience=GRAPH, client_id="c", object_id=IDENTITY, roles=["VirtualAppointment.Read.All"]
     )
@@ -248,8 +248,8 @@ def test_graph_knows_no_me_of_an_application(world: World) -> None:
     assert "/me request is only valid with delegated" in answer.json()["error"]["message"]
 
 
-def test_graph_wants_a_scope_of_a_person(world: World) -> None:
-    """One that covers what is asked for."""
+def test_graph_requires_a_scope_of_a_person(world: World) -> None:
+    """One that covers the request."""
     world.registration.consented = frozenset({"VirtualAppointment.Read"})
     meeting = world.own_meeting()
     token = world.exchange().json()["access_token"]

@@ -1,4 +1,4 @@
-"""What every stand-in can be ordered to do wrong, and that it always stops."""
+"""The faults that each stand-in can be ordered to make, and that it always stops."""
 
 import http.client
 import json
@@ -115,10 +115,10 @@ def wait_until_held(graph: Graph, number: int) -> None:
 
 
 class TestOrders:
-    """Which call meets which fault."""
+    """Which call gets which fault."""
 
-    def test_are_followed_in_turn_and_used_up(self, graph: Graph, ask: Ask) -> None:
-        """First come, first served, each as often as ordered."""
+    def test_are_used_in_order(self, graph: Graph, ask: Ask) -> None:
+        """Each as often as ordered."""
         graph.order(Status(503), times=2)
         graph.order(Status(502))
 
@@ -130,15 +130,15 @@ class TestOrders:
 
         assert statuses == [503, 503, 502, 200]
 
-    def test_can_be_for_certain_calls_only(self, graph: Graph, ask: Ask) -> None:
-        """The others pass by, and leave the order where it is."""
+    def test_can_be_for_some_calls_only(self, graph: Graph, ask: Ask) -> None:
+        """Other calls do not use the order up."""
         graph.order(Status(503), when=lambda call: call.path.endswith("JoinWebUrl"))
 
         assert ask_status(graph.port) == 401
         assert ask().status == 503
 
-    def test_stand_until_they_are_cleared(self, graph: Graph, ask: Ask) -> None:
-        """A single order goes before a standing one."""
+    def test_are_valid_until_cleared(self, graph: Graph, ask: Ask) -> None:
+        """A single order comes before a standing one."""
         graph.always(Status(503))
         graph.order(Status(502))
 
@@ -152,7 +152,7 @@ class TestOrders:
         assert statuses == [502, 503, 503]
         assert ask().status == 200
 
-    def test_are_not_used_twice_by_calls_at_once(self, graph: Graph) -> None:
+    def test_are_used_once_by_parallel_calls(self, graph: Graph) -> None:
         """Ten orders, forty calls in parallel: ten faults."""
         graph.order(Status(503), times=10)
 
@@ -163,7 +163,7 @@ class TestOrders:
 
 
 class TestFaults:
-    """What they look like to a caller."""
+    """What a caller sees of each fault."""
 
     @pytest.mark.parametrize("retry_after", ["10", "2.128", "Wed, 21 Oct 2026 07:28:00 GMT", None])
     def test_throttle(self, graph: Graph, ask: Ask, retry_after: str | None) -> None:
@@ -192,7 +192,7 @@ class TestFaults:
         assert (without.status, without.headers["Retry-After"]) == (status, None)
 
     def test_status(self, graph: Graph, ask: Ask) -> None:
-        """Any error, in the service's shape."""
+        """Any error, in the service's format."""
         graph.order(Status(400, "BadRequest", "1026: An error has occurred."))
 
         answer = ask()
@@ -203,7 +203,7 @@ class TestFaults:
         assert body["error"]["innerError"]["request-id"] == answer.headers["request-id"]
 
     def test_delay(self, graph: Graph, ask: Ask) -> None:
-        """Late, and then well or ill."""
+        """A late answer, which may be a success or a failure."""
         graph.order(Delay(0.05))
         graph.order(Delay(0.05, then=Status(503)))
         started = time.monotonic()
@@ -216,7 +216,7 @@ class TestFaults:
         assert time.monotonic() - started >= 0.1
 
     def test_hang(self, graph: Graph, ask: Ask) -> None:
-        """No answer until it is released; the call is on record from the start."""
+        """No answer until it is released. The call is recorded at once."""
         graph.order(Hang())
         statuses: list[int] = []
         caller = threading.Thread(target=lambda: statuses.append(ask().status))
@@ -241,7 +241,7 @@ class TestFaults:
         assert graph.calls[-1].status is None
 
     def test_close(self, graph: Graph, ask: Ask) -> None:
-        """The caller sees an end where an answer belongs."""
+        """The connection ends without an answer."""
         graph.order(Close())
 
         with pytest.raises(http.client.RemoteDisconnected):
@@ -251,7 +251,7 @@ class TestFaults:
         ("reset", "error"), [(True, ConnectionResetError), (False, http.client.IncompleteRead)]
     )
     def test_cut_body(self, graph: Graph, ask: Ask, reset: bool, error: type[Exception]) -> None:
-        """Less comes than Content-Length has announced."""
+        """The body is shorter than its Content-Length."""
         graph.order(CutBody(reset=reset))
 
         answer = ask()
@@ -264,7 +264,7 @@ class TestFaults:
         ("part", "start"), [("head", rb"H"), ("body", rb"HTTP/1.1 401 .*\r\n\r\n\{")]
     )
     def test_drip(self, graph: Graph, part: Literal["head", "body"], start: bytes) -> None:
-        """What drips comes byte by byte, the rest at once."""
+        """One part comes byte by byte, the rest at once."""
         graph.order(Drip(60, part=part))
 
         with socket.create_connection(("127.0.0.1", graph.port), timeout=5) as connection:
@@ -275,7 +275,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("part", ["head", "body"])
     def test_drip_to_the_end(self, graph: Graph, ask: Ask, part: Literal["head", "body"]) -> None:
-        """It is the right answer for who has the patience."""
+        """A patient caller gets the right answer."""
         graph.order(Drip(0.0001, part=part))
 
         assert json.load(ask())["value"].startswith("https://visit.teams.microsoft.com/")
@@ -290,7 +290,7 @@ class TestFaults:
         ],
     )
     def test_other_bodies(self, graph: Graph, ask: Ask, fault: Fault, body: bytes) -> None:
-        """200 with bytes that are no answer."""
+        """200 with bytes that are no valid answer."""
         graph.order(fault)
 
         answer = ask()
@@ -306,7 +306,7 @@ class TestFaults:
         ],
     )
     def test_wrong_shape(self, graph: Graph, ask: Ask, fault: Fault, body: object) -> None:
-        """JSON, but not the documented."""
+        """JSON of another shape than the documented one."""
         graph.order(fault)
 
         answer = ask()
@@ -322,7 +322,7 @@ class TestFaults:
         ],
     )
     def test_other_links(self, graph: Graph, ask: Ask, fault: Fault, link: str | None) -> None:
-        """The documented shape, but for the link."""
+        """The documented shape with another link."""
         graph.order(fault)
 
         body = json.load(ask())
@@ -332,7 +332,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("announced", [True, False])
     def test_huge(self, graph: Graph, ask: Ask, announced: bool) -> None:
-        """More than anyone should read, told in advance or not."""
+        """More than a client should read, with a Content-Length or without."""
         graph.order(Huge(3_000_000, announced=announced))
 
         answer = ask()
@@ -343,7 +343,7 @@ class TestFaults:
         assert len(json.loads(body)["value"]) == 3_000_000
 
     def test_redirect(self, graph: Graph, ask: Ask) -> None:
-        """To where no token may go."""
+        """To a host that must not get the token."""
         graph.order(Redirect("https://elsewhere.example/"))
 
         answer = ask()
@@ -351,7 +351,7 @@ class TestFaults:
         assert (answer.status, answer.headers["Location"]) == (302, "https://elsewhere.example/")
 
     def test_random(self, graph: Graph, ask: Ask) -> None:
-        """As often as told, and the same again from the same seed."""
+        """In the given share of calls, and the same for the same seed."""
 
         def run() -> list[int]:
             graph.clear_orders()
@@ -371,7 +371,7 @@ class TestFaults:
 
 
 class TestServing:
-    """Connections, and their end."""
+    """Connections, and how they end."""
 
     def test_keeps_connections_alive(
         self, graph: Graph, ask: Ask, connection: http.client.HTTPConnection
@@ -384,14 +384,14 @@ class TestServing:
         assert connection.sock is before
         assert graph.count() == 2
 
-    def test_closes_when_asked_to(self, graph: Graph) -> None:
-        """Connection: close, as urllib sends it."""
+    def test_closes_on_request(self, graph: Graph) -> None:
+        """For `Connection: close`, which urllib sends."""
         graph.order(Body(b"{}"))
 
         with urllib.request.urlopen(f"{graph.url}/v1.0/me", timeout=5) as answer:  # noqa: S310 - http
             assert answer.read() == b"{}"
 
-    def test_takes_a_hundred_callers_at_once(self, graph: Graph) -> None:
+    def test_serves_a_hundred_callers_at_once(self, graph: Graph) -> None:
         """None is refused, and none waits for another."""
         graph.order(Hang(), times=100)
 
@@ -412,10 +412,10 @@ class TestServing:
             b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         ],
     )
-    def test_refuses_what_is_no_request(
+    def test_answers_400_to_an_invalid_request(
         self, graph: Graph, connection: http.client.HTTPConnection, garbage: bytes
     ) -> None:
-        """400, and the stand-in goes on."""
+        """The stand-in goes on."""
         connection.connect()
         assert connection.sock is not None
         connection.sock.sendall(garbage)
@@ -423,8 +423,8 @@ class TestServing:
         assert connection.sock.recv(12) == b"HTTP/1.1 400"
         assert ask_status(graph.port) == 401
 
-    def test_stops_at_once_whatever_it_is_doing(self, authority: Authority) -> None:
-        """Idle, held, delayed and dripping connections end; no thread stays."""
+    def test_stops_at_once_in_each_state(self, authority: Authority) -> None:
+        """Idle, held, delayed and dripping connections end, and no thread is left."""
         before = set(threading.enumerate())
         stand_in = Graph(authority)
         with stand_in, ThreadPoolExecutor(4) as threads:
@@ -445,6 +445,6 @@ class TestServing:
         assert set(threading.enumerate()) <= before
 
     def test_has_no_port_before_it_starts(self, authority: Authority) -> None:
-        """A clear word instead of a wrong port."""
+        """An error instead of a wrong port."""
         with pytest.raises(RuntimeError, match="not been started"):
             _ = Graph(authority).url

@@ -1,4 +1,4 @@
-"""The Graph stand-in: each row of what is known about Graph, over a plain connection."""
+"""The Graph stand-in: each known behaviour of Graph, over a plain connection."""
 
 import http.client
 import json
@@ -49,14 +49,14 @@ def authority() -> Authority:
 
 @pytest.fixture
 def graph(authority: Authority) -> Iterator[Graph]:
-    """A Graph of its own for each test."""
+    """A separate Graph for each test."""
     with Graph(authority) as graph:
         yield graph
 
 
 @pytest.fixture
 def organizer(graph: Graph) -> User:
-    """A user whom the policy covers."""
+    """A user whom the access policy covers."""
     return graph.data.add_user("anna@clinic.example", mail="dr.anna@clinic.example")
 
 
@@ -73,7 +73,7 @@ def token(authority: Authority) -> str:
 
 
 def issue(authority: Authority, **changes: Any) -> str:  # noqa: ANN401 - claims are anything
-    """A token for Graph, but for the changes."""
+    """A valid token for Graph with some claims changed."""
     claims = {
         "audience": AUDIENCE,
         "client_id": CLIENT,
@@ -85,7 +85,7 @@ def issue(authority: Authority, **changes: Any) -> str:  # noqa: ANN401 - claims
 
 
 def get(graph: Graph, target: str, token: str | None, **headers: str) -> Reply:
-    """Send the target as it is written, and read the answer."""
+    """Send the target as it is, and read the answer."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if token is not None:
         named["Authorization"] = f"Bearer {token}"
@@ -130,7 +130,7 @@ def by_number(user_id: str, number: str) -> str:
 
 
 class TestTheJoinLink:
-    """What this product is for."""
+    """The function that this product calls."""
 
     @pytest.mark.parametrize("version", ["v1.0", "beta"])
     @pytest.mark.parametrize("end", ["", "()"])
@@ -152,7 +152,7 @@ class TestTheJoinLink:
     def test_is_the_same_each_time_but_for_the_language(
         self, graph: Graph, organizer: User, meeting: Meeting, token: str
     ) -> None:
-        """One meeting, one link; another language or meeting, another link."""
+        """Another language or another meeting has another link."""
         other = graph.data.add_meeting(organizer)
         path = link_path(organizer.object_id, meeting.id)
 
@@ -164,7 +164,7 @@ class TestTheJoinLink:
         assert german["value"] == graph.join_link(meeting, language="de-DE")
         assert len({plain["value"], german["value"], others["value"]}) == 3
 
-    def test_ids_are_single_segments_encoded_once(
+    def test_takes_each_id_as_one_segment_encoded_once(
         self, graph: Graph, organizer: User, token: str
     ) -> None:
         """An id with `/`, `+` and `=` is found when encoded once, and not otherwise."""
@@ -191,10 +191,10 @@ class TestTheJoinLink:
             "/v1.0",
         ],
     )
-    def test_has_one_path_only(
+    def test_has_only_one_path(
         self, graph: Graph, meeting: Meeting, token: str, target: str
     ) -> None:
-        """The misspelled path of an early page, and every other one, does not exist."""
+        """The misspelled path of an early page and all others do not exist."""
         path = target.format(user=meeting.organizer, meeting=quote(meeting.id, safe=""))
 
         status, code, message = get(graph, path, token).refusal
@@ -202,23 +202,21 @@ class TestTheJoinLink:
         assert (status, code) == (400, "BadRequest")
         assert message.startswith("Resource not found for the segment '")
 
-    def test_names_the_segment_that_does_not_exist(
-        self, graph: Graph, meeting: Meeting, token: str
-    ) -> None:
+    def test_an_unknown_segment_is_named(self, graph: Graph, meeting: Meeting, token: str) -> None:
         """As Graph does for the misspelled path."""
         path = link_path(meeting.organizer, meeting.id).replace("WebUrl", "WebUurl")
 
         assert "'getVirtualAppointmentJoinWebUurl'" in get(graph, path, token).text
 
     def test_other_versions_do_not_exist(self, graph: Graph, meeting: Meeting, token: str) -> None:
-        """There is v1.0, and beta."""
+        """Only v1.0 and beta."""
         path = link_path(meeting.organizer, meeting.id, version="v2.0")
 
         assert get(graph, path, token).refusal[:2] == (400, "BadRequest")
 
 
 class TestTheToken:
-    """Each way in which it can be wrong, before anything else is looked at."""
+    """Each invalid token is refused before anything else is checked."""
 
     def test_empty(self, graph: Graph, meeting: Meeting) -> None:
         """No Authorization header, or one without a token."""
@@ -240,7 +238,7 @@ class TestTheToken:
         assert reply.refusal[2].startswith("CompactToken parsing failed")
 
     def test_expired(self, graph: Graph, authority: Authority, meeting: Meeting) -> None:
-        """Its life is over."""
+        """Its lifetime is over."""
         token = issue(authority, lifetime=-1)
 
         reply = get(graph, link_path(meeting.organizer, meeting.id), token)
@@ -248,8 +246,10 @@ class TestTheToken:
         assert reply.refusal[0] == 401
         assert reply.refusal[2].startswith("Access token has expired")
 
-    def test_for_someone_else(self, graph: Graph, authority: Authority, meeting: Meeting) -> None:
-        """A token for the vault is no token for Graph."""
+    def test_for_another_audience(
+        self, graph: Graph, authority: Authority, meeting: Meeting
+    ) -> None:
+        """Such as a token for the vault."""
         token = issue(authority, audience="https://vault.azure.net")
 
         reply = get(graph, link_path(meeting.organizer, meeting.id), token)
@@ -258,16 +258,16 @@ class TestTheToken:
         assert "Invalid audience" in reply.refusal[2]
 
     def test_not_signed_by_the_tenant(self, graph: Graph, meeting: Meeting) -> None:
-        """The same claims under another key."""
+        """The same claims, signed with another key."""
         reply = get(graph, link_path(meeting.organizer, meeting.id), issue(Authority(TENANT)))
 
         assert reply.refusal[:2] == (401, "InvalidAuthenticationToken")
 
     @pytest.mark.parametrize("audience", [f"{AUDIENCE}/", "00000003-0000-0000-c000-000000000000"])
-    def test_names_graph_in_one_of_its_ways(
+    def test_each_spelling_of_the_audience_is_accepted(
         self, graph: Graph, authority: Authority, meeting: Meeting, audience: str
     ) -> None:
-        """With a slash, or by its app id."""
+        """With a slash, without one, or the app id."""
         token = issue(authority, audience=audience)
 
         assert get(graph, link_path(meeting.organizer, meeting.id), token).status == 200
@@ -276,10 +276,10 @@ class TestTheToken:
 class TestPermissions:
     """App roles and the application access policy."""
 
-    def test_link_needs_its_role(
+    def test_the_link_needs_its_role(
         self, graph: Graph, authority: Authority, meeting: Meeting
     ) -> None:
-        """The message names what is needed and what is there."""
+        """The message names the roles that are needed and those of the token."""
         token = issue(authority, roles=["OnlineMeetings.Read.All", "User.ReadBasic.All"])
 
         status, code, message = get(graph, link_path(meeting.organizer, meeting.id), token).refusal
@@ -291,7 +291,7 @@ class TestPermissions:
             "Roles on the request 'OnlineMeetings.Read.All, User.ReadBasic.All'."
         )
 
-    def test_link_is_given_for_the_greater_role_too(
+    def test_the_link_is_given_for_readwrite_as_well(
         self, graph: Graph, authority: Authority, meeting: Meeting
     ) -> None:
         """ReadWrite includes Read."""
@@ -299,7 +299,7 @@ class TestPermissions:
 
         assert get(graph, link_path(meeting.organizer, meeting.id), token).status == 200
 
-    def test_lookup_needs_a_role_of_its_own(
+    def test_a_lookup_needs_another_role(
         self, graph: Graph, authority: Authority, meeting: Meeting
     ) -> None:
         """VirtualAppointment.Read.All alone finds no meeting."""
@@ -310,10 +310,10 @@ class TestPermissions:
         assert reply.refusal[:2] == (403, "Forbidden")
         assert "'OnlineMeetings.Read.All, OnlineMeetings.ReadWrite.All'" in reply.refusal[2]
 
-    def test_user_needs_a_role_of_its_own(
+    def test_a_user_needs_another_role(
         self, graph: Graph, authority: Authority, organizer: User
     ) -> None:
-        """Told in the directory's words."""
+        """The error is the directory's."""
         token = issue(authority, roles=["VirtualAppointment.Read.All"])
 
         assert get(graph, f"/v1.0/users/{organizer.user_principal_name}", token).refusal == (
@@ -322,10 +322,10 @@ class TestPermissions:
             "Insufficient privileges to complete the operation.",
         )
 
-    def test_mail_address_may_need_more_than_a_name(
+    def test_a_mail_address_may_need_a_further_role(
         self, graph: Graph, authority: Authority, organizer: User
     ) -> None:
-        """Nobody has shown which role a filter on it takes: both are tried here."""
+        """No document says which role the filter needs, so both cases are tested here."""
         basic = issue(authority, roles=["User.ReadBasic.All"])
         more = issue(authority, roles=["User.Read.All"])
         assert get(graph, by_mail(organizer.mail), basic).status == 200
@@ -339,10 +339,10 @@ class TestPermissions:
         assert get(graph, by_mail(organizer.mail), more).status == 200
 
     @pytest.mark.parametrize("target", ["link", "lookup"])
-    def test_policy_has_to_cover_the_user(
+    def test_the_access_policy_must_cover_the_user(
         self, graph: Graph, organizer: User, meeting: Meeting, token: str, target: str
     ) -> None:
-        """The message names the app's client id; a grant helps at once."""
+        """The message names the app's client id. A grant works at once."""
         user_id = organizer.object_id
         paths = {
             "link": link_path(user_id, meeting.id),
@@ -362,9 +362,9 @@ class TestPermissions:
 
 
 class TestUsers:
-    """Whose meetings, and who they are."""
+    """The users in a request's path."""
 
-    def test_have_to_be_named_by_object_id(
+    def test_must_be_named_by_object_id(
         self, graph: Graph, organizer: User, meeting: Meeting, token: str
     ) -> None:
         """A user principal name is no GUID."""
@@ -373,14 +373,16 @@ class TestUsers:
         assert reply.refusal[:2] == (400, "BadRequest")
         assert reply.refusal[2].startswith("The userId in request URL is not a valid GUID")
 
-    def test_have_to_exist(self, graph: Graph, meeting: Meeting, token: str) -> None:
-        """A GUID that is no user's."""
+    def test_must_exist(self, graph: Graph, meeting: Meeting, token: str) -> None:
+        """Here a GUID that is no user's."""
         reply = get(graph, link_path(str(uuid.uuid4()), meeting.id), token)
 
         assert reply.refusal[:2] == (404, "UnknownError")
 
-    def test_busy_ones_are_throttled_and_answered_in_turn(self, graph: Graph, token: str) -> None:
-        """Whoever waits as long as Retry-After says is answered."""
+    def test_are_throttled_each_and_answered_after_retry_after(
+        self, graph: Graph, token: str
+    ) -> None:
+        """A caller that waits for Retry-After is answered."""
         busy = graph.data.add_user("busy@clinic.example", busy=True)
         path = link_path(busy.object_id, graph.data.add_meeting(busy).id)
         now = 1000.0
@@ -403,7 +405,7 @@ class TestUsers:
     def test_need_a_licence(
         self, graph: Graph, organizer: User, meeting: Meeting, token: str
     ) -> None:
-        """Without one for Teams the answer is that of a user who does not exist."""
+        """Without a Teams licence the answer is the same as for an unknown user."""
         graph.data.change_user(organizer, licensed=False)
 
         reply = get(graph, link_path(organizer.object_id, meeting.id), token)
@@ -414,7 +416,7 @@ class TestUsers:
     def test_are_resolved_by_principal_name_or_id(
         self, graph: Graph, organizer: User, token: str, name: str | None
     ) -> None:
-        """Names are compared without case; only what is selected comes."""
+        """Names are compared without case. Only the selected members come."""
         path = f"/v1.0/users/{quote(name or organizer.object_id, safe='')}?$select=id"
 
         assert get(graph, path, token).json == {
@@ -426,7 +428,7 @@ class TestUsers:
     def test_are_not_resolved_by_anything_else(
         self, graph: Graph, organizer: User, token: str, name: str
     ) -> None:
-        """A mail address that differs from the principal name names nobody."""
+        """A mail address that differs from the principal name finds nobody."""
         assert name != organizer.user_principal_name
 
         reply = get(graph, f"/v1.0/users/{name}?$select=id", token)
@@ -435,10 +437,10 @@ class TestUsers:
 
 
 class TestMeetings:
-    """Which meeting ids are answered, and how the others are refused."""
+    """Which meeting ids are found, and how the others are refused."""
 
     def test_not_found(self, graph: Graph, meeting: Meeting, token: str) -> None:
-        """Deleted or expired."""
+        """As for a deleted or expired meeting."""
         graph.data.remove_meeting(meeting)
 
         assert get(graph, link_path(meeting.organizer, meeting.id), token).refusal == (
@@ -451,21 +453,21 @@ class TestMeetings:
         "meeting_id", ["AAMkAGI2THVSAAA=", "MTIz", make_meeting_id("someone", "19:x@thread.v2")]
     )
     def test_corrupted(self, graph: Graph, organizer: User, token: str, meeting_id: str) -> None:
-        """An event's id decodes, but into something else."""
+        """An event's id can be decoded, but not to a meeting."""
         reply = get(graph, link_path(organizer.object_id, meeting_id), token)
 
         assert reply.refusal == (400, "BadRequest", "Meeting Id is corrupted.")
 
     @pytest.mark.parametrize("meeting_id", ["19:meeting_abc@thread.v2", "not base64", "abc"])
     def test_invalid(self, graph: Graph, organizer: User, token: str, meeting_id: str) -> None:
-        """A thread's id does not even decode."""
+        """A thread's id cannot be decoded."""
         reply = get(graph, link_path(organizer.object_id, meeting_id), token)
 
         assert reply.refusal[:2] == (400, "InvalidArgument")
         assert reply.refusal[2].startswith("Invalid meeting id")
 
     def test_of_another_user(self, graph: Graph, meeting: Meeting, token: str) -> None:
-        """The id names its organizer."""
+        """A meeting id names its organizer."""
         other = graph.data.add_user("ben@clinic.example")
 
         reply = get(graph, link_path(other.object_id, meeting.id), token)
@@ -473,10 +475,10 @@ class TestMeetings:
         assert reply.refusal[:2] == (404, "NotFound")
         assert reply.refusal[2].startswith("Organizer Id mismatch User Id")
 
-    def test_of_another_user_who_invited_this_one(
+    def test_of_another_user_for_an_attendee(
         self, graph: Graph, organizer: User, token: str
     ) -> None:
-        """An attendee gets it by id and number, as long as the policy covers the organizer."""
+        """By id and number, if the policy covers the organizer."""
         guest = graph.data.add_user("ben@clinic.example")
         meeting = graph.data.add_meeting(organizer, attendees=[guest])
         paths = [
@@ -500,10 +502,10 @@ class TestFindingUsers:
     """Users by their names and mail addresses."""
 
     @pytest.mark.parametrize("encode", [lambda text: text, lambda text: quote(text, safe="")])
-    def test_whose_name_begins_with_a_dollar_sign_in_parentheses_only(
+    def test_with_a_dollar_sign_at_the_start_only_in_parentheses(
         self, graph: Graph, token: str, encode: Callable[[str], str]
     ) -> None:
-        """As a segment of its own the name is taken for an option."""
+        """As a path segment the name would be read as an option."""
         user = graph.data.add_user("$dr.o'neil@clinic.example")
         name = user.user_principal_name
         doubled = name.replace("'", "''")
@@ -514,14 +516,14 @@ class TestFindingUsers:
         assert plain.refusal[:2] == (400, "BadRequest")
         assert quoted.json["id"] == user.object_id
 
-    def test_of_any_name_in_parentheses(self, graph: Graph, organizer: User, token: str) -> None:
-        """The same key, written otherwise; quotes that are left single make no sense."""
+    def test_by_each_name_in_parentheses(self, graph: Graph, organizer: User, token: str) -> None:
+        """The same key in another notation. A single quote must be doubled."""
         found = get(graph, f"/v1.0/users('{organizer.user_principal_name}')", token)
         assert found.json["id"] == organizer.object_id
         assert get(graph, "/v1.0/users('o'neil@x.example')", token).status == 400
 
     def test_by_mail_address(self, graph: Graph, organizer: User, token: str) -> None:
-        """A list: of one, of none, of as many as were asked for."""
+        """The list has one user, none, or as many as were requested."""
         graph.data.add_user("anna2@clinic.example", mail=organizer.mail.upper())
         graph.data.add_user("anna3@clinic.example", mail=organizer.mail)
 
@@ -535,7 +537,7 @@ class TestFindingUsers:
 
     @pytest.mark.parametrize("query", ["", "?$filter=displayName%20eq%20'anna'", "?$filter=mail"])
     def test_by_nothing_else(self, graph: Graph, token: str, query: str) -> None:
-        """This product lists nobody."""
+        """Other queries are refused, because this product lists no users."""
         assert get(graph, f"/v1.0/users{query}", token).status == 400
 
 
@@ -546,7 +548,7 @@ class TestLookups:
     def test_by_teams_link(
         self, graph: Graph, organizer: User, token: str, long_link: bool
     ) -> None:
-        """One meeting, whose id the link function takes; short and long links alike."""
+        """The meeting's id works for the join link. Short and long links alike."""
         meeting = graph.data.add_meeting(organizer, long_link=long_link)
         start = "https://teams.microsoft.com/" + ("l/meetup-join/" if long_link else "meet/")
         assert meeting.join_web_url.startswith(start)
@@ -566,10 +568,10 @@ class TestLookups:
             "https://teams.microsoft.com/meet/123?p=Käse→",
         ],
     )
-    def test_take_the_link_verbatim_encoded_once(
+    def test_compare_the_link_verbatim_encoded_once(
         self, graph: Graph, organizer: User, token: str, link: str
     ) -> None:
-        """Exactly the stored link, its quotes doubled; encoded twice it is another link."""
+        """The stored link with its quotes doubled. Encoded twice it is another link."""
         meeting = graph.data.add_meeting(organizer, join_web_url=link)
         twice = by_link(organizer.object_id, quote(link, safe=""))
 
@@ -579,10 +581,10 @@ class TestLookups:
         assert get(graph, twice, token).status == 404
 
     @pytest.mark.parametrize("long_link", [False, True])
-    def test_find_another_spelling_only_when_told_to_be_lenient(
+    def test_find_another_spelling_only_if_lenient(
         self, graph: Graph, organizer: User, token: str, long_link: bool
     ) -> None:
-        """Nobody knows whether Graph is: the app must not need it."""
+        """It is not documented whether Graph does, so the app must not depend on it."""
         meeting = graph.data.add_meeting(organizer, long_link=long_link)
         other = unquote(meeting.join_web_url).replace("teams.microsoft.com", "TEAMS.example")
         path = by_link(organizer.object_id, f"{other}&anon=true")
@@ -595,7 +597,7 @@ class TestLookups:
         assert get(graph, nothing, token).status == 404
 
     def test_read_a_plain_plus_as_a_space(self, graph: Graph, organizer: User, token: str) -> None:
-        """A `+` that is left unencoded is not a plus."""
+        """An unencoded `+` is not a plus."""
         link = "https://teams.microsoft.com/meet/123?p=a+b"
         graph.data.add_meeting(organizer, join_web_url=link)
         encoded = by_link(organizer.object_id, link)
@@ -603,10 +605,10 @@ class TestLookups:
         assert get(graph, encoded, token).status == 200
         assert get(graph, encoded.replace("%2B", "+"), token).status == 404
 
-    def test_with_single_quotes_left_single(
+    def test_refuse_single_quotes_that_are_not_doubled(
         self, graph: Graph, organizer: User, token: str
     ) -> None:
-        """Then the literal ends early, and the filter makes no sense."""
+        """The literal ends early, and the filter is invalid."""
         expression = "JoinWebUrl eq 'https://teams.microsoft.com/meet/1?p=O'Brien'"
 
         reply = get(graph, filter_path(organizer.object_id, expression), token)
@@ -614,7 +616,7 @@ class TestLookups:
         assert reply.refusal[:2] == (400, "BadRequest")
 
     def test_by_number(self, graph: Graph, organizer: User, meeting: Meeting, token: str) -> None:
-        """Without the spaces that it is printed with."""
+        """Without the spaces with which it is printed."""
         number = meeting.join_meeting_id
         spaced = f"{number[:3]} {number[3:]}"
 
@@ -624,7 +626,7 @@ class TestLookups:
         assert get(graph, by_number(organizer.object_id, spaced), token).status == 404
 
     @pytest.mark.parametrize("path", [by_link, by_number])
-    def test_that_find_nothing_answer_in_one_of_two_ways(
+    def test_without_a_result_answer_in_one_of_two_ways(
         self, graph: Graph, organizer: User, token: str, path: Callable[[str, str], str]
     ) -> None:
         """404 3004, or 200 with an empty list."""
@@ -638,15 +640,15 @@ class TestLookups:
         assert (empty.status, empty.json["value"]) == (200, [])
 
     def test_need_a_filter(self, graph: Graph, organizer: User, token: str) -> None:
-        """It is no list operation."""
+        """Graph has no list operation for meetings."""
         reply = get(graph, f"/v1.0/users/{organizer.object_id}/onlineMeetings", token)
 
         assert reply.refusal[:2] == (400, "InvalidArgument")
 
-    def test_by_link_are_the_organizers_own(
+    def test_by_link_find_only_the_organizers_own(
         self, graph: Graph, organizer: User, token: str
     ) -> None:
-        """Not even an attendee may."""
+        """Attendees do not find it."""
         guest = graph.data.add_user("ben@clinic.example")
         meeting = graph.data.add_meeting(organizer, attendees=[guest])
 
@@ -655,20 +657,20 @@ class TestLookups:
         assert reply.refusal[:2] == (403, "Forbidden")
         assert reply.refusal[2].startswith("3003")
 
-    def test_by_number_are_for_those_invited(
+    def test_by_number_find_meetings_of_attendees(
         self, graph: Graph, meeting: Meeting, token: str
     ) -> None:
-        """To anybody else the meeting is not there."""
+        """Other users do not find it."""
         other = graph.data.add_user("ben@clinic.example")
 
         reply = get(graph, by_number(other.object_id, meeting.join_meeting_id), token)
 
         assert reply.refusal[2].startswith("3004")
 
-    def test_by_alternate_key_only_when_switched_on(
+    def test_by_alternate_key_only_if_enabled(
         self, graph: Graph, authority: Authority, organizer: User, meeting: Meeting
     ) -> None:
-        """It gives the link in one step, with the one role; nobody knows whether it exists."""
+        """It gives the link in one request with one role. It is not known whether Graph has it."""
         token = issue(authority, roles=["VirtualAppointment.Read.All"])
         key = quote(f"onlineMeetings(joinWebUrl='{meeting.join_web_url}')", safe="")
         target = f"/beta/users/{organizer.object_id}/{key}/{FUNCTION}"
@@ -682,10 +684,10 @@ class TestLookups:
 
 
 class TestMessages:
-    """Headers and bodies, and what is kept of a call."""
+    """Headers and bodies, and the record of a call."""
 
     def test_answers_carry_their_ids(self, graph: Graph, meeting: Meeting, token: str) -> None:
-        """A request id of Graph's own, and the caller's back."""
+        """Graph's own request id, and the caller's."""
         given = str(uuid.uuid4())
 
         reply = get(graph, link_path(meeting.organizer, meeting.id), token, client_request_id=given)
@@ -707,7 +709,7 @@ class TestMessages:
     def test_calls_are_recorded_without_their_tokens(
         self, graph: Graph, meeting: Meeting, token: str
     ) -> None:
-        """What a test asks about: how many, what for, by whom; never the token itself."""
+        """The number of calls, their targets and callers, but never the token."""
         path = link_path(meeting.organizer, meeting.id)
         get(graph, path, token, client_request_id="mine")
         get(graph, "/v1.0/nothing?$top=1", None)
@@ -731,7 +733,7 @@ class TestMessages:
         assert graph.calls == []
 
     def test_only_reading_is_allowed(self, graph: Graph, organizer: User, token: str) -> None:
-        """Nothing is written by this product."""
+        """This product writes nothing."""
         connection = http.client.HTTPConnection("127.0.0.1", graph.port, timeout=5)
         connection.request(
             "DELETE",

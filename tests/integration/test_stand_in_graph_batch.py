@@ -1,4 +1,4 @@
-"""The Graph stand-in's $batch: each row of what is known about it, over a plain connection."""
+"""The Graph stand-in's $batch: each known behaviour, over a plain connection."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def graph(authority: Authority) -> Iterator[Graph]:
-    """A Graph of its own for each test."""
+    """A separate Graph for each test."""
     with Graph(authority) as graph:
         yield graph
 
@@ -64,9 +64,7 @@ def by_id(body: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {response["id"]: response for response in body["responses"]}
 
 
-def test_each_item_has_an_answer_of_its_own_in_an_envelope_that_is_200(
-    graph: Graph, anna: User
-) -> None:
+def test_each_item_has_an_answer_in_an_envelope_with_200(graph: Graph, anna: User) -> None:
     """Status, headers and a body that is JSON."""
     status, body = send(graph, [ask(anna.object_id, "1"), ask("nobody@clinic.example", "2")])
 
@@ -81,7 +79,7 @@ def test_each_item_has_an_answer_of_its_own_in_an_envelope_that_is_200(
 
 
 def test_answers_come_in_another_order(graph: Graph, anna: User) -> None:
-    """Whoever relies on the order is found out."""
+    """A caller that relies on the order fails."""
     ids = [str(number) for number in range(1, 21)]
 
     _, body = send(graph, [ask(anna.object_id, number) for number in ids])
@@ -92,7 +90,7 @@ def test_answers_come_in_another_order(graph: Graph, anna: User) -> None:
 
 
 def test_an_items_headers_are_its_own(graph: Graph, anna: User) -> None:
-    """The language, and the id that the caller gave it; only the token is the envelope's."""
+    """The language and the client's id are the item's. The token is the envelope's."""
     meeting = graph.data.add_meeting(anna)
     item = {
         "id": "1",
@@ -109,8 +107,8 @@ def test_an_items_headers_are_its_own(graph: Graph, anna: User) -> None:
     assert response["headers"]["client-request-id"] == "c-1"
 
 
-def test_what_depends_on_a_failed_item_is_424(graph: Graph, anna: User) -> None:
-    """And what depends on a valid one is answered."""
+def test_an_item_that_depends_on_a_failed_one_is_424(graph: Graph, anna: User) -> None:
+    """An item that depends on a successful one is answered."""
     items = [
         ask("nobody@clinic.example", "a"),
         ask(anna.object_id, "b", dependsOn=["a"]),
@@ -125,7 +123,7 @@ def test_what_depends_on_a_failed_item_is_424(graph: Graph, anna: User) -> None:
 
 
 def test_single_items_can_be_throttled(graph: Graph, anna: User) -> None:
-    """The envelope is 200 all the same, and Retry-After stands in the item."""
+    """The envelope is still 200, and Retry-After is in the item."""
     graph.order(throttle_items(lambda path: "other" in path, retry_after="7"))
 
     status, body = send(graph, [ask(anna.object_id, "1"), ask("other@clinic.example", "2")])
@@ -147,22 +145,22 @@ UNSOUND: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", UNSOUND)
-def test_an_unvalid_envelope_is_refused_as_a_whole(graph: Graph, name: str) -> None:
-    """400, and no item is answered."""
+def test_an_invalid_envelope_is_refused_as_a_whole(graph: Graph, name: str) -> None:
+    """With 400. No item is answered."""
     status, body = send(graph, UNSOUND[name])
 
     assert (status, body["error"]["code"]) == (400, "BadRequest")
 
 
 def test_the_envelope_needs_the_token(graph: Graph, anna: User) -> None:
-    """401 for the whole."""
+    """Otherwise 401 for the whole batch."""
     status, _ = send(graph, [ask(anna.object_id)], authorized=False)
 
     assert status == 401
 
 
-def test_both_versions_have_it(graph: Graph, anna: User) -> None:
-    """The items name none."""
+def test_both_versions_have_batches(graph: Graph, anna: User) -> None:
+    """The items' URLs name no version."""
     status, body = send(graph, [ask(anna.object_id)], version="beta")
 
     assert (status, by_id(body)["1"]["status"]) == (200, 200)

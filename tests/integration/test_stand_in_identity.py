@@ -38,7 +38,7 @@ def endpoint(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def token(
     client_id: str | None = CLIENT, *, scope: str = f"{GRAPH}/.default", retries: int = 0
 ) -> str:
-    """Ask as the app does, with a credential that remembers nothing."""
+    """Ask as the app does, with a credential that has nothing cached."""
     with ManagedIdentityCredential(client_id=client_id, retry_total=retries) as credential:
         access_token: str = credential.get_token(scope).token
         return access_token
@@ -55,7 +55,7 @@ def ask(endpoint: IdentityEndpoint, **query: str) -> requests.Response:
     )
 
 
-def test_gives_a_token_that_its_authority_vouches_for(
+def test_gives_a_token_that_its_authority_signed(
     authority: Authority, endpoint: IdentityEndpoint
 ) -> None:
     """The claims are those of a managed identity, with the app roles for Graph."""
@@ -67,8 +67,8 @@ def test_gives_a_token_that_its_authority_vouches_for(
     assert claims["exp"] - claims["iat"] == endpoint.lifetime
 
 
-def test_answers_in_app_services_words(endpoint: IdentityEndpoint) -> None:
-    """expires_on is a text, and there is no refresh_in."""
+def test_answers_as_app_service_does(endpoint: IdentityEndpoint) -> None:
+    """expires_on is a string, and there is no refresh_in."""
     answer = ask(endpoint, resource=GRAPH).json()
 
     assert set(answer) == {"access_token", "expires_on", "resource", "token_type", "client_id"}
@@ -77,10 +77,10 @@ def test_answers_in_app_services_words(endpoint: IdentityEndpoint) -> None:
 
 
 @pytest.mark.parametrize("resource", [GRAPH, f"{GRAPH}/"])
-def test_takes_the_resource_as_it_is_written(
+def test_accepts_each_spelling_of_the_resource(
     authority: Authority, endpoint: IdentityEndpoint, resource: str
 ) -> None:
-    """The audience is the resource, with a trailing slash or without, and the roles are there."""
+    """The audience is the resource, with a trailing slash or without. The roles are the same."""
     claims = authority.verify(ask(endpoint, resource=resource).json()["access_token"], resource)
 
     assert claims["aud"] == resource
@@ -91,7 +91,7 @@ def test_takes_the_resource_as_it_is_written(
 def test_gives_tokens_for_storage_and_key_vault(
     authority: Authority, endpoint: IdentityEndpoint, resource: str
 ) -> None:
-    """Their roles are Azure's, not in the token."""
+    """Their roles are in Azure, not in the token."""
     claims = authority.verify(token(scope=f"{resource}/.default"), resource)
 
     assert "roles" not in claims
@@ -101,7 +101,7 @@ def test_gives_tokens_for_storage_and_key_vault(
 def test_roles_and_lifetime_can_be_changed(
     authority: Authority, endpoint: IdentityEndpoint
 ) -> None:
-    """The next token is made by what is set then."""
+    """The change applies to the next token."""
     endpoint.roles = frozenset({"OnlineMeetings.Read.All"})
     endpoint.lifetime = 300
 
@@ -111,8 +111,8 @@ def test_roles_and_lifetime_can_be_changed(
     assert claims["exp"] - claims["iat"] == 300
 
 
-def test_system_assigned_identity_needs_no_client_id(endpoint: IdentityEndpoint) -> None:
-    """Asked without a client id, it answers unless told that there is no such identity."""
+def test_a_system_assigned_identity_needs_no_client_id(endpoint: IdentityEndpoint) -> None:
+    """Without a client id it answers, unless no such identity is set."""
     assert token(None)
 
     endpoint.system_assigned = False
@@ -122,8 +122,8 @@ def test_system_assigned_identity_needs_no_client_id(endpoint: IdentityEndpoint)
     assert endpoint.calls[-1].status == 400
 
 
-def test_does_not_know_another_client_id(endpoint: IdentityEndpoint) -> None:
-    """It says so as App Service does."""
+def test_refuses_another_client_id(endpoint: IdentityEndpoint) -> None:
+    """With App Service's message."""
     answer = ask(endpoint, resource=GRAPH, client_id=IDENTITY)
 
     assert answer.status_code == 400
@@ -133,16 +133,16 @@ def test_does_not_know_another_client_id(endpoint: IdentityEndpoint) -> None:
         token(IDENTITY)
 
 
-def test_fails_vaguely_for_a_resource_it_does_not_know(endpoint: IdentityEndpoint) -> None:
-    """A mistyped resource is a 500 that does not name it."""
+def test_answers_500_for_an_unknown_resource(endpoint: IdentityEndpoint) -> None:
+    """The error does not name the resource."""
     answer = ask(endpoint, resource="https://graph.microsoft.example")
 
     assert answer.status_code == 500
     assert "graph" not in answer.text
 
 
-def test_refuses_who_does_not_know_the_header(endpoint: IdentityEndpoint) -> None:
-    """IDENTITY_HEADER guards the endpoint against forged requests."""
+def test_refuses_a_request_without_the_header(endpoint: IdentityEndpoint) -> None:
+    """IDENTITY_HEADER protects the endpoint against forged requests."""
     answer = requests.get(
         endpoint.environment["IDENTITY_ENDPOINT"],
         params={"api-version": "2019-08-01", "resource": GRAPH},
@@ -154,7 +154,7 @@ def test_refuses_who_does_not_know_the_header(endpoint: IdentityEndpoint) -> Non
 
 
 def test_records_requests_without_the_secret(endpoint: IdentityEndpoint) -> None:
-    """Tests count token requests; the header's value is on no record."""
+    """Tests count token requests. The header's value is not recorded."""
     token()
     token()
 
@@ -164,8 +164,8 @@ def test_records_requests_without_the_secret(endpoint: IdentityEndpoint) -> None
     assert f"client_id={CLIENT}" in endpoint.calls[0].query
 
 
-def test_tokens_differ_until_told_otherwise(endpoint: IdentityEndpoint) -> None:
-    """As in Azure's own cache, the same token can come again."""
+def test_gives_new_tokens_unless_told_otherwise(endpoint: IdentityEndpoint) -> None:
+    """Azure's own cache may give the same token again."""
     first, second = token(), token()
     endpoint.same_token = True
     third = token()
@@ -175,7 +175,7 @@ def test_tokens_differ_until_told_otherwise(endpoint: IdentityEndpoint) -> None:
 
 
 def test_fails_as_often_as_ordered(endpoint: IdentityEndpoint) -> None:
-    """azure-identity tries a 500 again, and the third answer is a token."""
+    """azure-identity tries again after a 500, and the third answer is a token."""
     endpoint.order(Status(500, message="An unexpected error occurred."), times=2)
 
     assert token(retries=3)
@@ -183,8 +183,8 @@ def test_fails_as_often_as_ordered(endpoint: IdentityEndpoint) -> None:
     assert [call.status for call in endpoint.calls] == [500, 500, 200]
 
 
-def test_fails_until_told_otherwise(endpoint: IdentityEndpoint) -> None:
-    """An outage lasts until the orders are cleared."""
+def test_fails_until_the_orders_are_cleared(endpoint: IdentityEndpoint) -> None:
+    """As in an outage."""
     endpoint.always(Status(500))
     for _ in range(3):
         with pytest.raises(AzureError):
@@ -195,8 +195,8 @@ def test_fails_until_told_otherwise(endpoint: IdentityEndpoint) -> None:
     assert token()
 
 
-def test_resets_and_talks_nonsense_on_order(endpoint: IdentityEndpoint) -> None:
-    """Neither is a token to azure-identity, nor an authentication error of its own."""
+def test_resets_or_sends_an_invalid_answer_on_order(endpoint: IdentityEndpoint) -> None:
+    """azure-identity raises another error than its own authentication error."""
     endpoint.order(Reset())
     endpoint.order(NOT_JSON)
 
@@ -209,7 +209,7 @@ def test_resets_and_talks_nonsense_on_order(endpoint: IdentityEndpoint) -> None:
 
 
 def test_hangs_until_released(endpoint: IdentityEndpoint) -> None:
-    """What it holds can be waited for, and is answered when it lets go."""
+    """A test can wait for held requests, which are answered when released."""
     endpoint.order(Hang())
     endpoint.order(Delay(0.01))
     tokens: list[str] = []
@@ -227,7 +227,7 @@ def test_hangs_until_released(endpoint: IdentityEndpoint) -> None:
 
 
 def test_authority_publishes_the_key_of_its_tokens(authority: Authority) -> None:
-    """Its key set verifies what it signs, as a caller's sign-in will be verified."""
+    """The key set verifies its tokens, as the app verifies a caller's."""
     signed = authority.issue(audience="api://app", client_id=CLIENT, object_id=IDENTITY, ver="2.0")
     keys = jwt.PyJWKSet.from_dict(authority.keys)
 
@@ -241,8 +241,8 @@ def test_authority_publishes_the_key_of_its_tokens(authority: Authority) -> None
     assert claims["ver"] == "2.0"
 
 
-def test_authority_refuses_what_is_not_its_own(authority: Authority) -> None:
-    """Another tenant's signature, an ended life, another audience."""
+def test_authority_refuses_a_token_that_is_not_valid(authority: Authority) -> None:
+    """Another tenant's signature, an expired token, another audience."""
     foreign = Authority(TENANT).issue(audience=GRAPH, client_id=CLIENT, object_id=IDENTITY)
     ended = authority.issue(audience=GRAPH, client_id=CLIENT, object_id=IDENTITY, lifetime=-1)
     other = authority.issue(audience="https://else", client_id=CLIENT, object_id=IDENTITY)

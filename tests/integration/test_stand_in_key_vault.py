@@ -43,7 +43,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 
 @pytest.fixture
 def vault(authority: Authority, tls: TlsFiles) -> Iterator[KeyVault]:
-    """An empty vault, whose name is new: SecretClient remembers challenges by name."""
+    """An empty vault with a new name, because SecretClient caches challenges by name."""
     name = f"clinic-{uuid.uuid4().hex[:8]}"
     with KeyVault(authority, tls=tls, name=name) as vault:
         yield vault
@@ -70,7 +70,7 @@ def proxy(
 
 @pytest.fixture
 def client(vault: KeyVault, proxy: ConnectProxy) -> Iterator[SecretClient]:
-    """The real client, its challenge check on, trying nothing twice."""
+    """The real client, which checks the challenge and does not retry."""
     assert proxy.asked == []
     with (
         ManagedIdentityCredential(client_id=CLIENT) as credential,
@@ -80,7 +80,7 @@ def client(vault: KeyVault, proxy: ConnectProxy) -> Iterator[SecretClient]:
 
 
 def test_gives_a_secret_after_the_challenge(vault: KeyVault, client: SecretClient) -> None:
-    """401 with the resource, then the value; the proxy leads there by the real name."""
+    """401 with the resource, then the value. The proxy resolves the real name."""
     made = vault.set_secret("calcom", "open sesame")
 
     secret = client.get_secret("calcom")
@@ -92,7 +92,7 @@ def test_gives_a_secret_after_the_challenge(vault: KeyVault, client: SecretClien
 
 
 def test_gives_the_newest_version_or_the_one_named(vault: KeyVault, client: SecretClient) -> None:
-    """Whatever was written last is current."""
+    """The version written last is current."""
     old = vault.set_secret("calcom", "old")
     vault.set_secret("calcom", "new")
 
@@ -101,7 +101,7 @@ def test_gives_the_newest_version_or_the_one_named(vault: KeyVault, client: Secr
 
 
 def test_lists_every_version_with_its_attributes(vault: KeyVault, client: SecretClient) -> None:
-    """Not in the order of time, and without values."""
+    """Not sorted by time, and without values."""
     made = [
         vault.set_secret("calcom", "1", created=100),
         vault.set_secret("calcom", "2", created=200, enabled=False),
@@ -138,7 +138,7 @@ def test_lists_the_secrets(vault: KeyVault, client: SecretClient) -> None:
 
 
 def test_takes_new_versions_and_changes(vault: KeyVault, client: SecretClient) -> None:
-    """Rotating as an administrator does: add one, disable the one before."""
+    """A rotation as by an administrator: add a version, disable the old one."""
     first = client.set_secret("calcom", "first")
     second = client.set_secret("calcom", "second")
     assert first.properties.version is not None
@@ -154,7 +154,7 @@ def test_takes_new_versions_and_changes(vault: KeyVault, client: SecretClient) -
 
 
 def test_refuses_a_disabled_version(vault: KeyVault, client: SecretClient) -> None:
-    """Also where it is the current one: the vault does not look for an older."""
+    """Even the current one. The vault does not use an older one instead."""
     vault.set_secret("calcom", "old")
     vault.enable(vault.set_secret("calcom", "new"), enabled=False)
 
@@ -165,10 +165,10 @@ def test_refuses_a_disabled_version(vault: KeyVault, client: SecretClient) -> No
 
 
 @pytest.mark.parametrize("version", [None, "0" * 32])
-def test_says_what_it_does_not_hold(
+def test_answers_404_for_an_unknown_secret(
     vault: KeyVault, client: SecretClient, version: str | None
 ) -> None:
-    """No such secret, or no such version of it."""
+    """Or for an unknown version."""
     if version:
         vault.set_secret("calcom", "value")
 
@@ -176,12 +176,12 @@ def test_says_what_it_does_not_hold(
         client.get_secret("calcom", version)
 
 
-def test_lists_no_versions_of_what_it_does_not_hold(client: SecretClient) -> None:
+def test_lists_no_versions_of_an_unknown_secret(client: SecretClient) -> None:
     """An empty list, not an error."""
     assert list(client.list_properties_of_secret_versions("calcom")) == []
 
 
-def test_forgets_a_removed_secret(vault: KeyVault, client: SecretClient) -> None:
+def test_a_removed_secret_is_gone(vault: KeyVault, client: SecretClient) -> None:
     """Deleted with all its versions."""
     vault.set_secret("calcom", "value")
     vault.remove_secret("calcom")
@@ -190,8 +190,8 @@ def test_forgets_a_removed_secret(vault: KeyVault, client: SecretClient) -> None
         client.get_secret("calcom")
 
 
-def test_keeps_values_off_every_repr(vault: KeyVault, client: SecretClient) -> None:
-    """Neither a version nor a recorded call shows one."""
+def test_keeps_values_out_of_each_repr(vault: KeyVault, client: SecretClient) -> None:
+    """Of versions and of recorded calls."""
     made = vault.set_secret("calcom", "open sesame")
     client.set_secret("calcom", "open sesame")
 
@@ -211,7 +211,7 @@ def test_keeps_values_off_every_repr(vault: KeyVault, client: SecretClient) -> N
 def test_fails_on_order(
     vault: KeyVault, client: SecretClient, fault: Fault, error: type[Exception]
 ) -> None:
-    """An outage, and answers that are none; afterwards it is well again."""
+    """An outage, and invalid answers. Afterwards it works again."""
     vault.set_secret("calcom", "value")
     assert client.get_secret("calcom").value == "value"
     vault.order(fault)
@@ -223,7 +223,7 @@ def test_fails_on_order(
 
 
 def test_answers_late_or_not_at_all_on_order(vault: KeyVault, client: SecretClient) -> None:
-    """The client gives up by its own clock."""
+    """The client has its own timeout."""
     vault.set_secret("calcom", "value")
     vault.order(Delay(0.01), times=2)
     assert client.get_secret("calcom").value == "value"
@@ -233,10 +233,10 @@ def test_answers_late_or_not_at_all_on_order(vault: KeyVault, client: SecretClie
         client.get_secret("calcom", read_timeout=0.1)
 
 
-def test_takes_tokens_for_the_vault_only(
+def test_accepts_only_tokens_for_the_vault(
     authority: Authority, vault: KeyVault, proxy: ConnectProxy
 ) -> None:
-    """One for Graph is challenged."""
+    """A token for Graph gets a challenge."""
     assert proxy.asked == []
     token = authority.issue(
         audience="https://graph.microsoft.com", client_id=CLIENT, object_id=IDENTITY
@@ -253,8 +253,8 @@ def test_takes_tokens_for_the_vault_only(
     assert 'resource="https://vault.azure.net"' in answer.headers["WWW-Authenticate"]
 
 
-def test_proxy_leads_nowhere_else(vault: KeyVault, proxy: ConnectProxy) -> None:
-    """Any other host is refused, and on record."""
+def test_the_proxy_connects_to_no_other_host(vault: KeyVault, proxy: ConnectProxy) -> None:
+    """Another host is refused and recorded."""
     with (
         ManagedIdentityCredential(client_id=CLIENT) as credential,
         SecretClient("https://other.vault.azure.net", credential, retry_total=0) as client,
@@ -266,8 +266,8 @@ def test_proxy_leads_nowhere_else(vault: KeyVault, proxy: ConnectProxy) -> None:
     assert vault.calls == []
 
 
-def test_proxy_carries_nothing_in_the_clear(proxy: ConnectProxy) -> None:
-    """A plain request through it is refused too."""
+def test_the_proxy_forwards_no_plain_request(proxy: ConnectProxy) -> None:
+    """A request without CONNECT is refused."""
     proxies = {"http": proxy.environment["HTTPS_PROXY"]}
 
     answer = requests.get("http://any.vault.azure.net/", proxies=proxies, timeout=5)
@@ -276,14 +276,14 @@ def test_proxy_carries_nothing_in_the_clear(proxy: ConnectProxy) -> None:
     assert proxy.asked == ["http://any.vault.azure.net/"]
 
 
-def test_certificate_is_for_its_names_only(
+def test_the_certificate_is_valid_for_its_names_only(
     vault: KeyVault,
     tls: TlsFiles,
     proxy: ConnectProxy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wrong name and an unknown authority are both refused."""
+    """A client refuses a wrong name and an unknown authority."""
     stranger = make_certificates("*.vault.azure.net", folder=tmp_path)
 
     with pytest.raises(requests.exceptions.SSLError, match=r"doesn't match|not valid for"):

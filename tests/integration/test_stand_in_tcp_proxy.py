@@ -1,4 +1,4 @@
-"""A server taken away and given back, in front of the identity endpoint as an example."""
+"""A server that goes away and comes back, with the identity endpoint as an example."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from dev.stand_ins.tcp_proxy import TcpProxy
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[IdentityEndpoint]:
-    """What is behind it."""
+    """The server behind the proxy."""
     authority = Authority("10000000-0000-4000-8000-000000000001")
     with IdentityEndpoint(authority, client_id="app", object_id="identity") as server:
         yield server
@@ -22,33 +22,33 @@ def server() -> Iterator[IdentityEndpoint]:
 
 @pytest.fixture
 def proxy(server: IdentityEndpoint) -> Iterator[TcpProxy]:
-    """What is before it."""
+    """The proxy."""
     with TcpProxy(server.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
-    """A caller that keeps its connection."""
+    """A caller that keeps its connection open."""
     with requests.Session() as session:
         session.trust_env = False
         yield session
 
 
 def ask(session: requests.Session, proxy: TcpProxy, *, timeout: float = 5) -> int:
-    """The status that comes back: 404, which is as good as any."""
+    """Give the response's status, which is 404."""
     return session.get(f"http://127.0.0.1:{proxy.port}/", timeout=timeout).status_code
 
 
 def test_forwards_both_ways(proxy: TcpProxy, session: requests.Session) -> None:
-    """Nobody notices it."""
+    """A caller sees no difference."""
     assert [ask(session, proxy), ask(session, proxy)] == [404, 404]
 
 
 def test_down_cuts_old_connections_and_refuses_new_ones(
     proxy: TcpProxy, session: requests.Session
 ) -> None:
-    """An outage, and its end, on the same port."""
+    """As in an outage. It ends on the same port."""
     ask(session, proxy)
 
     with proxy.down():
@@ -59,8 +59,8 @@ def test_down_cuts_old_connections_and_refuses_new_ones(
     assert ask(session, proxy) == 404
 
 
-def test_stalled_carries_nothing_until_it_ends(proxy: TcpProxy, session: requests.Session) -> None:
-    """Connections hang rather than fail; what was sent arrives afterwards."""
+def test_while_stalled_nothing_is_forwarded(proxy: TcpProxy, session: requests.Session) -> None:
+    """Connections hang and do not fail. The bytes arrive afterwards."""
     ask(session, proxy)
 
     with proxy.stalled(), pytest.raises(requests.ReadTimeout):
@@ -69,8 +69,8 @@ def test_stalled_carries_nothing_until_it_ends(proxy: TcpProxy, session: request
     assert ask(session, proxy) == 404
 
 
-def test_leaves_nothing_behind(server: IdentityEndpoint) -> None:
-    """Stopped while stalled with a connection open, it ends at once."""
+def test_leaves_no_thread_or_connection(server: IdentityEndpoint) -> None:
+    """Stopped while stalled with an open connection, it ends at once."""
     before = set(threading.enumerate())
     proxy = TcpProxy(server.port)
     with proxy, requests.Session() as session:

@@ -1,4 +1,4 @@
-"""The queues of scripts/dead_letters.py, and dead letters as the app writes them."""
+"""The queues of scripts/dead_letters.py, and dead letters in the app's format."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ DELIVERIES = "join-link-deliveries"
 
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """A queue service of these tests' own."""
+    """A queue service of these tests."""
     with Azurite(folder=tmp_path_factory.mktemp("azurite")) as running:
         yield running
 
 
 @pytest.fixture
 def service(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Iterator[QueueServiceClient]:
-    """The three queues, empty, where the command finds them."""
+    """The three queues, empty, with the command's settings."""
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
     with QueueServiceClient.from_connection_string(azurite.connection_string) as client:
         for name in (DEAD_LETTERS, REQUESTS, DELIVERIES):
@@ -42,13 +42,13 @@ def letters(service: QueueServiceClient) -> QueueClient:
 
 @pytest.fixture
 def requests(service: QueueServiceClient) -> QueueClient:
-    """The queue that they are put back on."""
+    """The queue of requests."""
     return service.get_queue_client(REQUESTS)
 
 
 @pytest.fixture
 def deliveries(service: QueueServiceClient) -> QueueClient:
-    """The queue that those of deliveries are put back on."""
+    """The queue of deliveries."""
     return service.get_queue_client(DELIVERIES)
 
 
@@ -82,10 +82,10 @@ def write_dead_letter(
 
 
 def contents(queue: QueueClient) -> list[str]:
-    """What is in view on a queue."""
+    """The visible messages of a queue."""
     return [message.content for message in queue.peek_messages(max_messages=32)]
 
 
 def count(queue: QueueClient) -> int:
-    """How many messages a queue holds, hidden ones included."""
+    """The number of messages of a queue, with the hidden ones."""
     return queue.get_queue_properties().approximate_message_count or 0

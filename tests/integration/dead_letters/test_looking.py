@@ -1,4 +1,4 @@
-"""What scripts/dead_letters.py shows, and that looking changes nothing."""
+"""What scripts/dead_letters.py shows, and that showing changes nothing."""
 
 import ast
 import json
@@ -17,10 +17,10 @@ from tests.integration.dead_letters.conftest import contents, count, write_dead_
 SCRIPT = Path(script.__file__)
 
 
-def test_list_says_what_and_why_and_changes_nothing(
+def test_list_shows_request_and_reason_and_changes_nothing(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Right after it, everything is as it was."""
+    """Afterwards each message is as it was."""
     letter = write_dead_letter(letters)
 
     assert script.main(["list"]) == 0
@@ -33,10 +33,8 @@ def test_list_says_what_and_why_and_changes_nothing(
     assert message.dequeue_count == 0
 
 
-def test_list_sees_beyond_the_first_32(
-    letters: QueueClient, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A storage queue lets nobody peek that far."""
+def test_list_shows_more_than_32(letters: QueueClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """A storage queue's peek gives no more than 32."""
     ids = [write_dead_letter(letters) for _ in range(70)]
 
     script.main(["list"])
@@ -46,7 +44,7 @@ def test_list_sees_beyond_the_first_32(
     assert count(letters) == 70
 
 
-def test_list_can_be_narrowed(letters: QueueClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_can_be_filtered(letters: QueueClient, capsys: pytest.CaptureFixture[str]) -> None:
     """By the reason and by the code."""
     write_dead_letter(letters)
     undecodable = write_dead_letter(
@@ -64,10 +62,10 @@ def test_list_can_be_narrowed(letters: QueueClient, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"reason": 1, "error": "x"}', "[" * 2000])
-def test_what_is_no_dead_letter_stops_nothing(
+def test_other_messages_do_not_stop_the_list(
     letters: QueueClient, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    """Somebody may have put anything there."""
+    """Another program may have put them there."""
     odd = letters.send_message(text).id
     write_dead_letter(letters)
 
@@ -78,10 +76,10 @@ def test_what_is_no_dead_letter_stops_nothing(
     assert count(letters) == 2
 
 
-def test_a_dead_letter_cannot_talk_to_the_terminal(
+def test_control_characters_and_line_breaks_are_not_printed(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor draw a line that is not there."""
+    """They could change the terminal or add a line to the list."""
     write_dead_letter(
         letters, error={"code": "x", "detail": "\x1b[2J\nforged", "requestId": "\u202eabc"}
     )
@@ -94,10 +92,10 @@ def test_a_dead_letter_cannot_talk_to_the_terminal(
     assert "\nforged" not in shown
 
 
-def test_show_prints_the_request_itself(
+def test_show_prints_the_whole_request(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All the members, and the original readable; and nothing changes."""
+    """All members and the readable original. Nothing changes."""
     letter = write_dead_letter(letters, '{"userId":"x"}')
 
     assert script.main(["show", letter]) == 0
@@ -107,10 +105,10 @@ def test_show_prints_the_request_itself(
     assert contents(letters) != []
 
 
-def test_what_is_not_there_is_said(
+def test_an_unknown_dead_letter_is_reported(
     letters: QueueClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After having waited for it."""
+    """After the command has waited for it."""
     monkeypatch.setattr(script, "HIDDEN_SECONDS", 1)
 
     assert script.main(["show", "no-such-id"]) == 2
@@ -118,8 +116,8 @@ def test_what_is_not_there_is_said(
     assert "no-such-id" in capsys.readouterr().err
 
 
-def test_a_service_that_is_away_is_one_sentence(azurite: Azurite) -> None:
-    """As a command of its own; and no key in what it says."""
+def test_an_unreachable_service_is_reported_in_one_sentence(azurite: Azurite) -> None:
+    """Run as a command. The message holds no key."""
     environment = {
         **os.environ,
         "AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string,
@@ -143,7 +141,7 @@ def test_a_service_that_is_away_is_one_sentence(azurite: Azurite) -> None:
 def test_without_an_account_it_asks_for_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No default that could be the wrong one."""
+    """A default could be the wrong account."""
     monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
 
     assert script.main(["list"]) == 2
@@ -151,6 +149,6 @@ def test_without_an_account_it_asks_for_one(
     assert "--account" in capsys.readouterr().err
 
 
-def test_it_is_written_for_python_3_10() -> None:
-    """Administrators have what their machine has."""
+def test_the_command_supports_python_3_10() -> None:
+    """Administrators use the Python of their machine."""
     assert ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 10))

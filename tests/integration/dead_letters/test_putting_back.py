@@ -1,4 +1,4 @@
-"""What scripts/dead_letters.py puts back or drops, and that nothing is lost on the way."""
+"""What scripts/dead_letters.py puts back or deletes, and that no request is lost."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ POISON = "join-link-requests-poison"
 def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
     letters: QueueClient, requests: QueueClient
 ) -> None:
-    """Byte for byte, never to expire, and the others stay."""
+    """Byte for byte and without expiry. Other dead letters stay."""
     original = '{"context": "<grün> & \\"quoted\\""}'
     chosen, other = write_dead_letter(letters, original), write_dead_letter(letters)
 
@@ -39,10 +39,10 @@ def test_replay_puts_the_original_back_and_deletes_the_dead_letter(
 
 
 @pytest.mark.parametrize("days", [1, 30])
-def test_a_delivery_is_put_back_for_as_long_as_its_dead_letter_was_kept(
+def test_a_delivery_that_is_put_back_is_kept_as_long_as_its_dead_letter(
     letters: QueueClient, deliveries: QueueClient, days: int
 ) -> None:
-    """It holds a link, so it expires after RETENTION_DAYS again."""
+    """It holds a link, so it expires after RETENTION_DAYS."""
     letter = write_dead_letter(letters, queue=DELIVERIES, lifetime=days * 24 * 60 * 60)
 
     assert script.main(["replay", letter]) == 0
@@ -53,10 +53,10 @@ def test_a_delivery_is_put_back_for_as_long_as_its_dead_letter_was_kept(
     assert message.expires_on - message.inserted_on == timedelta(days=days)
 
 
-def test_a_delivery_whose_dead_letter_never_expires_does_not_either(
+def test_a_delivery_of_a_dead_letter_without_expiry_does_not_expire(
     letters: QueueClient, deliveries: QueueClient
 ) -> None:
-    """One that an earlier version of the app has written."""
+    """As written by an earlier version of the app."""
     letter = write_dead_letter(letters, queue=DELIVERIES, lifetime=-1)
 
     assert script.main(["replay", letter]) == 0
@@ -66,10 +66,10 @@ def test_a_delivery_whose_dead_letter_never_expires_does_not_either(
     assert message.expires_on.year == 9999
 
 
-def test_an_original_in_base64_is_put_back_as_the_text_it_was(
+def test_an_original_in_base64_is_put_back_as_text(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One whose escapes took too much room."""
+    """The app uses base64 if the escaped text is too long."""
     original = '{"context": "grün"}'
     encoded = base64.b64encode(original.encode()).decode()
     letter = write_dead_letter(letters, original, original=None, originalBase64=encoded)
@@ -87,7 +87,7 @@ def test_a_delivery_is_put_back_on_the_delivery_queue(
     deliveries: QueueClient,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Chosen by its destination, which list shows; requests go where they came from."""
+    """It is chosen by its destination, which list shows. Requests go back to their queue."""
     kind: dict[str, Any] = {"reason": "destination_gone", "queue": DELIVERIES}
     write_dead_letter(letters, '{"n":1}', **kind, destination="crm")
     write_dead_letter(letters, '{"n":2}', **kind, destination="flow")
@@ -102,10 +102,10 @@ def test_a_delivery_is_put_back_on_the_delivery_queue(
 
 
 @pytest.mark.parametrize("queue", [None, "join-link-results", "elsewhere", 7])
-def test_a_dead_letter_that_names_no_queue_of_these_is_a_requests(
+def test_a_dead_letter_that_names_another_queue_is_put_back_as_a_request(
     letters: QueueClient, requests: QueueClient, queue: object
 ) -> None:
-    """Whoever can write a dead letter cannot say where it goes."""
+    """The text of a dead letter does not decide where it goes."""
     write_dead_letter(letters, '{"n":1}', queue=queue)
 
     assert script.main(["replay", "--all"]) == 0
@@ -113,8 +113,8 @@ def test_a_dead_letter_that_names_no_queue_of_these_is_a_requests(
     assert contents(requests) == ['{"n":1}']
 
 
-def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient) -> None:
-    """After the policy was granted, say."""
+def test_replay_takes_all_with_a_reason(letters: QueueClient, requests: QueueClient) -> None:
+    """For example after the policy was granted."""
     for number in range(40):
         write_dead_letter(letters, f'{{"n":{number}}}')
     write_dead_letter(letters, "x", error={"code": "graph_refused"})
@@ -125,17 +125,17 @@ def test_replay_takes_all_of_a_kind(letters: QueueClient, requests: QueueClient)
     assert count(letters) == 1
 
 
-def test_replay_does_not_chase_what_it_brings_about(
+def test_replay_does_not_take_dead_letters_that_it_causes(
     letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A running app may make a dead letter of the same request at once, and of that one again."""
+    """A running app may dead-letter the same request again at once."""
     write_dead_letter(letters)
     delete, again = script._delete, 0
 
     def delete_and_bury(queue: QueueClient, letter: script.Letter) -> None:
         nonlocal again
         again += 1
-        assert again < 1_000, "it goes on for ever"
+        assert again < 1_000, "it does not end"
         delete(queue, letter)
         write_dead_letter(letters)
 
@@ -147,10 +147,10 @@ def test_replay_does_not_chase_what_it_brings_about(
     assert count(letters) == 1
 
 
-def test_a_cut_original_is_left_where_it_is(
+def test_a_truncated_original_is_not_put_back(
     letters: QueueClient, requests: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Half a request would be another one."""
+    """Half a request would be another request."""
     cut = base64.b64encode(b"y" * 39_000).decode()
     letter = write_dead_letter(letters, "y" * 60_000, original=None, originalBase64=cut)
 
@@ -164,7 +164,7 @@ def test_a_cut_original_is_left_where_it_is(
 def test_an_interrupted_replay_loses_nothing(
     letters: QueueClient, requests: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off between its two steps, the request is there twice."""
+    """If it stops between its two steps, the request exists twice."""
     letter = write_dead_letter(letters)
 
     def interrupted(*_: object) -> None:
@@ -192,10 +192,10 @@ def test_a_request_that_cannot_be_put_back_keeps_its_dead_letter(
     requests.create_queue()
 
 
-def test_what_another_command_hides_is_waited_for(
+def test_a_dead_letter_that_another_command_hides_is_waited_for(
     letters: QueueClient, requests: QueueClient
 ) -> None:
-    """It passed over this one a moment ago."""
+    """Another command has just read it."""
     letter = write_dead_letter(letters)
     assert list(letters.receive_messages(visibility_timeout=2))
 
@@ -204,10 +204,10 @@ def test_what_another_command_hides_is_waited_for(
     assert count(requests) == 1
 
 
-def test_drop_deletes_only_what_was_confirmed(
+def test_drop_deletes_only_after_a_confirmation(
     letters: QueueClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With nobody there to ask, it takes --yes."""
+    """Without a terminal it needs --yes."""
     letter = write_dead_letter(letters)
 
     assert script.main(["drop", letter]) == 2
@@ -218,8 +218,8 @@ def test_drop_deletes_only_what_was_confirmed(
 
 
 @pytest.mark.parametrize("name", ["show", "replay", "drop"])
-def test_without_a_choice_nothing_is_touched(letters: QueueClient, name: str) -> None:
-    """All of them is a choice that has to be made."""
+def test_without_a_filter_nothing_is_changed(letters: QueueClient, name: str) -> None:
+    """All of them must be chosen with --all."""
     write_dead_letter(letters)
 
     assert script.main([name, *(["--yes"] if name == "drop" else [])]) == 2
@@ -227,7 +227,7 @@ def test_without_a_choice_nothing_is_touched(letters: QueueClient, name: str) ->
     assert contents(letters) != []
 
 
-def test_what_the_host_gave_up_on_is_put_back_and_resolved(
+def test_a_poison_message_is_put_back_and_resolved(
     app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole way: poison queue, dead letter, replay, link."""
