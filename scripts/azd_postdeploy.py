@@ -18,7 +18,7 @@ The code is deployed. Next: see that the app can reach Microsoft Graph, and what
 The page asks for a key of its own (never the master key):
 
   az functionapp function keys list --resource-group {group} --name {app} \\
-    --function-name {function} --query default --output tsv
+    --function-name {function} --query default --output tsv{subscription}
 
 docs/setup.md goes on from here to the first link.
 """
@@ -31,12 +31,14 @@ def main() -> int:
         description=__doc__,
         variables=("FUNCTION_APP_URL", "AZURE_RESOURCE_GROUP", "FUNCTION_APP_NAME"),
     )
+    subscription = os.environ.get("AZURE_SUBSCRIPTION_ID", "")
     print(
         NEXT_STEP.format(
             url=os.environ["FUNCTION_APP_URL"],
             group=os.environ["AZURE_RESOURCE_GROUP"],
             app=os.environ["FUNCTION_APP_NAME"],
             function="diagnostics",
+            subscription=subscription and f" --subscription {subscription}",
         )
     )
     return 0

@@ -36,6 +36,8 @@ def main() -> int:
     az = shutil.which("az") or "az"  # at Windows it is a .cmd file, which needs its whole path
     command = [az, "functionapp", "vnet-integration", "remove", "--name", app]
     command += ["--resource-group", os.environ.get("AZURE_RESOURCE_GROUP", "")]
+    if subscription := os.environ.get("AZURE_SUBSCRIPTION_ID"):  # az may have another as default
+        command += ["--subscription", subscription]
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - Azure CLI
     except FileNotFoundError:

@@ -657,7 +657,7 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
         headers={"x-functions-key": key, "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310 - as above
+        with _OPENER.open(request, timeout=120) as response:
             found = json.load(response)
     except urllib.error.HTTPError as error:
         problem = error.read().decode("utf-8", "replace")
@@ -666,6 +666,16 @@ def show_link(azd: Azd, way: str, target: Target) -> None:
         raise SetUpError(f"The app did not answer: {type(error).__name__}.") from None
     print(f"   {found['virtualAppointmentJoinWebUrl']}")
     print("   It opens in a private browser window, without an account. The set-up is done.")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key to another address."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none: the redirect is then the answer, and an error."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def program(command: Sequence[str]) -> list[str]:

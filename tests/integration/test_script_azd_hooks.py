@@ -325,14 +325,15 @@ def test_the_app_leaves_its_network_before_everything_is_deleted(
 ) -> None:
     """Azure does not delete a subnet on which the app has left a link."""
     with_az(operator)
-    operator.environment["VNET_ENABLED"] = "true"
+    operator.environment |= {"VNET_ENABLED": "true", "AZURE_SUBSCRIPTION_ID": "SUBSCRIPTION"}
 
     done = operator.run("azd_predown.py", version=version)
 
     assert (done.code, done.complained) == (0, "")
     (call,) = calls(operator)
     assert call == (
-        "az functionapp vnet-integration remove --name func-clinic --resource-group rg-clinic"
+        "az functionapp vnet-integration remove --name func-clinic --resource-group rg-clinic "
+        "--subscription SUBSCRIPTION"
     )
 
 
@@ -375,10 +376,13 @@ def test_without_a_network_there_is_nothing_to_leave(operator: Administrator) ->
 
 def test_the_next_step_is_the_page_that_says_what_is_missing(operator: Administrator) -> None:
     """With this deployment's own names, and a function that exists."""
+    operator.environment["AZURE_SUBSCRIPTION_ID"] = "SUBSCRIPTION"
+
     done = operator.run("azd_postdeploy.py")
 
     assert done.code == 0
     assert "https://func-clinic.azurewebsites.net/api/diagnostics" in done.said
+    assert "--subscription SUBSCRIPTION\n" in done.said
     (function,) = re.findall(r"--function-name (\w+)", done.said)
     app = (ROOT / "function_app.py").read_text(encoding="utf-8")
     assert f'@app.function_name("{function}")' in app

@@ -59,6 +59,11 @@ class App(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer as join-link does."""
+        if self.headers["x-functions-key"] == "a-moved-key":
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:9/")
+            self.end_headers()
+            return
         known = self.headers["x-functions-key"] == "a-key" and self.path == "/api/join-link"
         body = json.dumps({"virtualAppointmentJoinWebUrl": LINK}).encode()
         self.send_response(200 if known else 401)
@@ -461,6 +466,16 @@ def test_an_app_that_refuses_ends_it_with_what_the_app_said(setter: Setter) -> N
 
     assert done.code == 1
     assert "The app answered 401" in done.complained
+
+
+def test_the_key_does_not_follow_a_redirect(setter: Setter) -> None:
+    """It would reach another address."""
+    (setter.folder / "key").write_text("a-moved-key\n", encoding="utf-8")
+
+    done = setter.set_up(typed=[*ANSWERS, *MEETING])
+
+    assert done.code == 1
+    assert "The app answered 302" in done.complained
 
 
 def test_an_app_that_does_not_answer_ends_it(setter: Setter) -> None:
