@@ -241,9 +241,10 @@ def check(parsed: object) -> Document:
 
 def _parsed(data: bytes, *, control_characters: bool) -> object:
     """Parse a text so that `check` sees duplicate members. Where that fails, give a Document."""
-    decode = _lenient if control_characters else _strict
     try:
-        return decode(data.removeprefix(codecs.BOM_UTF8).decode())
+        return _decoded(
+            data.removeprefix(codecs.BOM_UTF8).decode(), control_characters=control_characters
+        )
     except UnicodeDecodeError as error:
         raise NotJson(f"The text is not UTF-8 (byte {error.start}).") from None
     except json.JSONDecodeError as error:
@@ -252,9 +253,23 @@ def _parsed(data: bytes, *, control_characters: bool) -> object:
         ) from None
     except RecursionError:
         return Document(None, (FieldError("", f"Nested more than {MAX_DEPTH} deep."),))
+
+
+def _decoded(text: str, *, control_characters: bool) -> object:
+    """Decode a text.
+
+    Raises:
+        JSONDecodeError: if the text is not JSON.
+        RecursionError: if it is nested too deep for Python's parser.
+    """
+    decode = _lenient if control_characters else _strict
+    try:
+        return decode(text)
+    except json.JSONDecodeError:
+        raise
     except ValueError:  # Python does not read an integer of thousands of digits
         return json.loads(
-            data.removeprefix(codecs.BOM_UTF8).decode(),
+            text,
             object_pairs_hook=_object_of,
             parse_int=_integer,  # three times as slow on integers, so only where it is needed
             strict=not control_characters,

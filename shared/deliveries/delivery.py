@@ -6,12 +6,13 @@ the result queue, so that each try posts the same body.
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeIs
 
 from shared.core import strict_json
-from shared.core.errors import InternalError, InvalidRequest, ServiceError
+from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
 from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Json, NotJson
 from shared.queues.messages import FAILED, QUEUE_CALLER, RESOLVED
@@ -22,6 +23,7 @@ _TYPE = "virtual-appointment.join-link.delivery"
 VERSION = 1
 """The version of the message. A change that an earlier app would misread needs a new one."""
 _NOT_OURS = "The message is not a delivery of this app."
+_logger = logging.getLogger("virtual_appointment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +107,23 @@ class Delivery:
 
 
 def read_delivery(body: bytes) -> Delivery | ServiceError:
-    """Read a message of the delivery queue.
+    """Read a message of the delivery queue. This raises nothing.
 
     Returns:
         The delivery. Or an error: InvalidRequest if this app has not written the message,
         InternalError if a later version of the app has.
     """
     try:
-        document = strict_json.read(body)
+        return _read(body)
     except NotJson as error:
         return InvalidRequest(str(error))
+    except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter as well
+        _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - a traceback may quote it
+        return InvalidRequest("The message could not be read; the log says where.")
+
+
+def _read(body: bytes) -> Delivery | ServiceError:
+    document = strict_json.read(body)
     members = document.value
     if document.field_errors or not isinstance(members, dict) or members.get("type") != _TYPE:
         return InvalidRequest(_NOT_OURS)

@@ -128,6 +128,7 @@ def read(body: bytes) -> Reading:
     error: ServiceError
     try:
         incoming = decode(body)
+        return Reading(incoming=incoming, correlation=incoming.correlation)
     except VersionUnknown as newer:
         request_id = newer.request_id or ""
         error = InternalError(
@@ -138,8 +139,6 @@ def read(body: bytes) -> Reading:
     except Exception as unforeseen:  # noqa: BLE001 - an unreadable message becomes a dead letter as well
         _logger.error("%s", describe(unforeseen))  # noqa: TRY400 - a traceback may quote it
         request_id, error = "", InvalidRequest("The message could not be read; the log says where.")
-    else:
-        return Reading(incoming=incoming, correlation=incoming.correlation)
     return Reading(
         incoming=Incoming(document=_nothing(error.detail), default_request_id=request_id),
         correlation=Correlation(request_id=request_id),

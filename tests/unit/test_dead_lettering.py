@@ -52,6 +52,18 @@ def test_an_undecodable_message_in_an_envelope_gets_an_outcome_as_well() -> None
     assert queues.on(RESULTS)[0].json["id"] == "event-1"
 
 
+@pytest.mark.parametrize("rest", [b",", b"," + b"[" * 40_000])
+def test_a_broken_message_with_a_long_number_gets_an_outcome_as_well(rest: bytes) -> None:
+    """Its request id is found as in any broken message."""
+    queues = MemoryQueues()
+    number = b"9" * 5_000
+
+    run(queues, delivery(b'{"requestId":"booking-1","context":%s%s' % (number, rest)))
+
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    assert queues.on(RESULTS)[0].json["id"] == "booking-1"
+
+
 def outlived() -> QueueMessage:
     """Make a message that has been tried for two days."""
     envelope = {

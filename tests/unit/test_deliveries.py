@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dev.stand_ins.faults import Close, CutBody, Delay, Redirect, Reset, Status
 from dev.stand_ins.receiver import Receiver
 from dev.stand_ins.stand_in import Fault
-from shared.core import errors
+from shared.core import errors, strict_json
 from shared.core.errors import CODES
 from shared.deliveries.delivery import Delivery, read_delivery
 from shared.deliveries.sender import MOST_AT_ONCE
@@ -326,6 +326,9 @@ def test_an_outcome_that_the_filter_no_longer_takes_is_not_sent(
         message().replace(b'"crm"', b'"https://crm.example"'),
         message().replace(b"booking-1", b"booking 1"),
         message().replace(b'"source":null', b'"source":7'),
+        b'{"type":"virtual-appointment.join-link.delivery","n":%s,' % (b"9" * 5_000),
+        b'{"type":"virtual-appointment.join-link.delivery","n":%s,%s'
+        % (b"9" * 5_000, b"[" * 40_000),
     ],
 )
 def test_a_message_that_is_not_a_delivery_becomes_a_dead_letter(
@@ -337,6 +340,24 @@ def test_a_message_that_is_not_a_delivery_becomes_a_dead_letter(
     dead = letter(queues)
     assert (dead["reason"], dead["queue"], dead["destination"]) == ("undecodable", DELIVERIES, None)
     assert dead["original"].encode() == body
+
+
+def test_a_delivery_that_breaks_the_reader_becomes_a_dead_letter_and_is_not_quoted(
+    queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in the reader would affect each message of its kind."""
+
+    def broken(_: bytes) -> Any:  # noqa: ANN401 - it never returns
+        raise LookupError("https://teams.example/secret")
+
+    services = services_for(queues, {})
+    monkeypatch.setattr(strict_json, "read", broken)
+
+    deliver(services, queues, b"{}")
+
+    assert letter(queues)["reason"] == "undecodable"
+    assert "LookupError" in caplog.text
+    assert "secret" not in caplog.text + queues.written[0].text
 
 
 def test_a_later_versions_delivery_comes_again(queues: MemoryQueues) -> None:

@@ -1,9 +1,10 @@
 """Strict reading of JSON: what is read, and the field errors."""
 
 import json
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.core import strict_json
@@ -33,6 +34,54 @@ def test_arbitrary_bytes_are_read_or_are_not_json(data: bytes) -> None:
         return
 
 
+LONG = "9" * 5000
+PIECES = st.sampled_from(
+    [
+        *(
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            '"',
+            "\\",
+            "-",
+            ".",
+            "e",
+            "1",
+            '"b"',
+            '"b":',
+            "null",
+            "NaN",
+        ),
+        *(
+            LONG,
+            f"-{LONG}",
+            f"{LONG}.0",
+            f"{LONG},",
+            f'"n":{LONG}',
+            "[" * 200_000,
+            '{"b":' * 200_000,
+        ),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8), st.booleans())
+@example(['{"kind":"booked",', f'"n":{LONG}', ","], False)
+@example(['{"kind":"booked",', f'"n":{LONG}', ",", "[" * 200_000], False)
+@example(["[", LONG, ",", "[" * 200_000], True)
+def test_no_text_raises_anything_but_not_json(pieces: list[str], control_characters: bool) -> None:
+    """Also where the text is broken behind a number that Python does not read."""
+    text = "".join(pieces).encode()
+
+    with suppress(NotJson):
+        strict_json.read(text, control_characters=control_characters)
+    with suppress(NotJson):
+        strict_json.read_parts(text, member="b", control_characters=control_characters)
+
+
 @given(VALUES)
 def test_each_text_that_pythons_parser_reads_is_read_or_has_a_field_error(value: object) -> None:
     """Also with NaN and lone surrogates. The value is the same, or there is an error."""
@@ -49,7 +98,10 @@ def test_a_value_without_field_errors_can_be_written_again(value: object) -> Non
     assert strict_json.read(again).value == document.value
 
 
-@pytest.mark.parametrize("text", ["", " ", "{", "{'a':1}", "[1,]", "01", "nul", "{} {}", '"\n"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "{", "{'a':1}", "[1,]", "01", "nul", "{} {}", '"\n"', f'{{"n":{"9" * 5000},'],
+)
 def test_the_error_for_broken_json_has_a_place_and_quotes_nothing(text: str) -> None:
     """It names line and column. The text may hold a link."""
     with pytest.raises(NotJson, match=r"^The text is not JSON \(line \d+, column \d+\)\.$"):

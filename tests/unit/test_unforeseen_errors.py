@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import describe
+from shared.handlers.responses import HttpResponse
+from tests.unit.hostile_shapes import KIB, SHAPES, fitted, ways
 
+WAYS = ways()
 CANARY = "https://visit.teams.microsoft.com/canary"
 
 
@@ -45,3 +48,16 @@ def test_its_cause_is_not_quoted() -> None:
         _fail_because_of(CANARY)
 
     assert CANARY not in describe(raised.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_hostile_body_is_an_unforeseen_error(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each is refused or accepted, and a queue message is completed."""
+    failed = []
+    for name, shape in SHAPES.items():
+        answer = WAYS[way](fitted(shape, 56 * KIB))
+        if isinstance(answer, HttpResponse) and answer.status == 500:
+            failed.append(name)
+
+    assert failed == []
+    assert "could not be read; the log says where" not in caplog.text
