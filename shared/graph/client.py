@@ -199,8 +199,8 @@ class GraphClient:
         with ThreadPoolExecutor(len(groups) or 1, thread_name_prefix="graph-credential") as pool:
             under_way = [
                 # In a context of the invocation's, or the host drops what is logged there.
-                pool.submit(copy_context().run, self._execute_as, caller, group)
-                for caller, group in groups.items()
+                pool.submit(copy_context().run, self._execute_as, person, group)
+                for person, group in groups.items()
             ]
             for each in under_way:
                 each.result()
