@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from copy import replace
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
 
@@ -42,7 +43,9 @@ from shared.meetings.models import (
     Outcome,
     combine,
 )
-from shared.meetings.teams_links import TeamsLink, derive_meeting_id
+
+if TYPE_CHECKING:
+    from shared.meetings.teams_links import TeamsLink
 
 REMEMBER_SECONDS = 3600
 REMEMBER_AT_MOST = 10_000
@@ -316,6 +319,9 @@ class Resolver:
         remembered = self._cache.get(*_key(user_id, request))
         link = request.link
         if remembered is None and self._derive and link and link.thread_id and not link.in_channel:
+            # Imported only with a link, as in `models`.
+            from shared.meetings.teams_links import derive_meeting_id  # noqa: PLC0415
+
             return derive_meeting_id(
                 organizer_id=link.organizer_id or user_id, thread_id=link.thread_id
             )
@@ -324,7 +330,7 @@ class Resolver:
     def _tenant_id(self) -> str | None:
         return self._own_tenant_id or self._graph.tenant_id
 
-    def _is_of_another_tenant(self, link: TeamsLink | None) -> bool:
+    def _is_of_another_tenant(self, link: "TeamsLink | None") -> bool:
         if link is None or link.tenant_id is None:
             return False
         own = self._tenant_id()
@@ -430,7 +436,7 @@ def find_user(name: str) -> Steps[str]:
 
 def find_meeting(
     user_id: str,
-    link: TeamsLink,
+    link: "TeamsLink",
     *,
     tenant_id: Callable[[], str | None],
     as_person: bool = False,
@@ -465,7 +471,7 @@ def find_meeting(
 
 
 def _lookups(
-    user_id: str, link: TeamsLink, tenant_id: Callable[[], str | None], *, as_person: bool
+    user_id: str, link: "TeamsLink", tenant_id: Callable[[], str | None], *, as_person: bool
 ) -> list[Call]:
     """Give the calls that may find the meeting, the likeliest first."""
     tenant = link.tenant_id or (None if link.has_only_number else tenant_id())

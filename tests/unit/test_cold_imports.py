@@ -18,6 +18,7 @@ DEAR = (
     "shared.identity.exchange_errors",
     "shared.identity.key_vault",
     "shared.identity.on_behalf_of",
+    "shared.meetings.teams_links",
     "shared.webhooks.signatures",
     "shared.webhooks.sources",
     "shared.handlers.webhooks",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest
 from shared.core.strict_json import MOST_FIELD_ERRORS, Document, Json
+from shared.meetings import models, teams_links
 from shared.meetings.models import (
     MAX_CONTEXT_BYTES,
     Correlation,
@@ -428,3 +429,8 @@ def test_an_invalid_request_keeps_its_valid_id_and_context(
     """So that its caller recognizes it."""
     correlation = Correlation.of(Document(value), default_request_id="made")
     assert (correlation.request_id, correlation.context) == expected
+
+
+def test_a_link_may_be_as_long_as_the_link_reader_reads() -> None:
+    """The limit stands in both modules, because a request by ids imports no link reader."""
+    assert models._MAX_LENGTHS["joinWebUrl"] == teams_links.MAX_LENGTH
