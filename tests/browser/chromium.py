@@ -1,4 +1,4 @@
-"""A real Chromium, where this machine has one."""
+"""A real Chromium, if this machine has one."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def find() -> str | None:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Run it without a window, in a new and empty profile."""
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # where its sandbox cannot start
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0  # its sandbox cannot start as root
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=find(), args=[*_QUIET, *(["--no-sandbox"] if as_root else [])]

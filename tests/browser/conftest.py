@@ -1,4 +1,4 @@
-"""The app and a browser that looks at it."""
+"""The app and a browser with the diagnostics page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from tests.browser import chromium
 
 @dataclass
 class Visit:
-    """The diagnostics page, open, and what became of it.
+    """The open diagnostics page, and what it did.
 
     Attributes:
-        requests: What the page has asked for.
-        complaints: What the browser wrote to its console.
+        requests: The page's requests.
+        complaints: The messages in the browser's console.
     """
 
     page: Page
@@ -62,7 +62,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(run: LocalRun, browser: Browser) -> Iterator[Visit]:
-    """The page, open in a fresh context."""
+    """The page in a new browser context."""
     with browser.new_context(locale="en-GB") as context:
         visit = Visit(context.new_page(), run)
         visit.open()
@@ -71,17 +71,17 @@ def visit(run: LocalRun, browser: Browser) -> Iterator[Visit]:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core, pinned in dev/package.json."""
+    """The source of axe-core, with the version of dev/package.json."""
     return (ROOT / "dev/node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let somebody ask for the pictures of the pages in docs/."""
+    """Add the option that makes the pictures of docs/."""
     parser.addoption("--pictures", action="store_true", help="make docs/pictures anew")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where there is no browser, say so once rather than for each test."""
+    """Without a browser, skip all tests with one message."""
     mine = [item for item in items if item.path.parent == Path(__file__).parent]
     if mine and chromium.find() is None:
         reason = "no Chromium here: the diagnostics page was not checked in a browser"

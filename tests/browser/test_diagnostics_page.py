@@ -1,4 +1,4 @@
-"""The diagnostics page in a real browser, as an administrator meets it."""
+"""The diagnostics page in a real browser, used as by an administrator."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from shared.diagnostics.checks import CHECKS
 from tests.browser.conftest import Visit
 
 SCREENSHOTS = ROOT / ".dev" / "screenshots"
-"""For somebody to look at."""
+"""For people who review the pages."""
 PICTURES = ROOT / "docs" / "pictures"
 """For docs/diagnostics.md and README.md."""
 MARKUP = "<img src=x onerror=\"document.title='taken over'\">"
 
 
-def test_a_valid_setup_is_drawn_check_by_check(visit: Visit, run: LocalRun) -> None:
-    """Key and ids in, the verdict and every check out; what passed is folded, and can be read."""
+def test_a_valid_setup_is_shown_check_by_check(visit: Visit, run: LocalRun) -> None:
+    """After the form, the verdict and each check are shown. Passed checks are folded."""
     visit.run_checks(
         key=DIAGNOSTICS_KEY,
         organizer=run.clinic.doctor.user_principal_name,
@@ -39,17 +39,17 @@ def test_a_valid_setup_is_drawn_check_by_check(visit: Visit, run: LocalRun) -> N
     assert visit.complaints == []
 
 
-def test_the_page_says_whose_it_is(visit: Visit) -> None:
-    """An administrator has many tabs open."""
+def test_the_page_names_the_product(visit: Visit) -> None:
+    """In its banner and its title, because an administrator has many tabs open."""
     expect(visit.page.get_by_role("banner")).to_contain_text("Virtual appointment join links")
     expect(visit.page).to_have_title(re.compile("Diagnostics . Virtual appointment join links"))
 
 
 @pytest.mark.parametrize(("organizer", "missing"), [("", "organizer"), ("doctor", "meeting")])
-def test_what_was_not_checked_is_no_success(
+def test_a_run_without_all_checks_is_no_success(
     visit: Visit, run: LocalRun, organizer: str, missing: str
 ) -> None:
-    """The page leads to the field that would have told more."""
+    """The page links to the field that was left empty."""
     user_id = run.clinic.doctor.object_id if organizer else ""
     visit.run_checks(key=DIAGNOSTICS_KEY, organizer=user_id)
 
@@ -60,10 +60,8 @@ def test_what_was_not_checked_is_no_success(
     assert visit.page.evaluate("document.activeElement.id") == missing
 
 
-def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
-    visit: Visit, run: LocalRun
-) -> None:
-    """One page, one POST with the key in its header; nothing is stored."""
+def test_neither_key_nor_ids_reach_the_url_or_another_host(visit: Visit, run: LocalRun) -> None:
+    """One page, and one POST with the key in a header. Nothing is stored."""
     visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
     visit.verdict()
 
@@ -92,16 +90,16 @@ def test_neither_key_nor_ids_reach_the_address_or_any_other_host(
         ("MSo5MDUxMDFiZA==", "onlineMeetingId"),
     ],
 )
-def test_the_page_tells_the_meeting_references_apart(visit: Visit, text: str, member: str) -> None:
-    """One field for the three: people paste what they have."""
+def test_the_page_recognises_each_meeting_reference(visit: Visit, text: str, member: str) -> None:
+    """There is one field for all three kinds."""
     visit.run_checks(key=DIAGNOSTICS_KEY, meeting=text)
     visit.verdict()
 
     assert visit.requests[-1].post_data_json == {member: text.strip()}
 
 
-def test_a_failure_shows_its_commands_ready_to_copy(visit: Visit, run: LocalRun) -> None:
-    """Each in a block of its own, copied as it stands."""
+def test_a_failure_shows_commands_to_copy(visit: Visit, run: LocalRun) -> None:
+    """Each in a separate block, copied unchanged."""
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visit.run_checks(
         key=DIAGNOSTICS_KEY,
@@ -122,8 +120,8 @@ def test_a_failure_shows_its_commands_ready_to_copy(visit: Visit, run: LocalRun)
     assert commands[1].startswith("Set-CsApplicationAccessPolicy ")
 
 
-def test_the_verdict_leads_to_what_is_to_be_fixed(visit: Visit, run: LocalRun) -> None:
-    """On a phone it is a long way down."""
+def test_the_verdict_links_to_the_failed_check(visit: Visit, run: LocalRun) -> None:
+    """On a phone it is far below."""
     visit.page.set_viewport_size({"width": 360, "height": 400})
     visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.locum.object_id)
     visit.verdict()
@@ -135,8 +133,8 @@ def test_the_verdict_leads_to_what_is_to_be_fixed(visit: Visit, run: LocalRun) -
     expect(failed.get_by_text("Teams application access policy", exact=True)).to_be_in_viewport()
 
 
-def test_only_commands_are_to_be_copied(visit: Visit) -> None:
-    """A name that is quoted in a next step stays in its sentence."""
+def test_only_commands_can_be_copied(visit: Visit) -> None:
+    """A quoted name in a fix stays in its sentence."""
     fix = "Send `me`, or run this: `az login`. Then look at `errors`."
     check = {"name": "a", "title": "A", "status": "fail", "detail": "Not so.", "fix": fix}
     answer_with(visit, {"verdict": "fail", "summary": "To fix: A.", "checks": [check]})
@@ -160,10 +158,10 @@ def test_only_commands_are_to_be_copied(visit: Visit) -> None:
         ("12", "Must be 6 to 20 digits"),
     ],
 )
-def test_what_was_typed_is_spoken_of_in_the_pages_words(
+def test_errors_in_the_input_name_the_pages_fields(
     visit: Visit, run: LocalRun, meeting: str, told: str
 ) -> None:
-    """Nobody has typed a member of a request here."""
+    """The page's users do not know the members of a request."""
     organizer = run.clinic.doctor.object_id
     visit.run_checks(key=DIAGNOSTICS_KEY, organizer=organizer, meeting=meeting)
     visit.verdict()
@@ -175,8 +173,8 @@ def test_what_was_typed_is_spoken_of_in_the_pages_words(
         assert name not in failed.locator(".fix").inner_text()
 
 
-def test_a_wrong_key_looks_like_an_error(visit: Visit) -> None:
-    """At its field, which has the focus, and as an alert; the host's 401 has no body to show."""
+def test_a_wrong_key_is_shown_as_an_error(visit: Visit) -> None:
+    """At the key's field, which has the focus, and as an alert. The host's 401 has no body."""
     visit.run_checks(key="wrong")
 
     expect(visit.page.get_by_role("alert")).to_contain_text("The app refuses the key")
@@ -193,7 +191,7 @@ def test_a_wrong_key_looks_like_an_error(visit: Visit) -> None:
     expect(field).not_to_have_attribute("aria-invalid", "true")
 
 
-def test_without_a_key_nothing_is_sent(visit: Visit) -> None:
+def test_without_a_key_no_request_is_sent(visit: Visit) -> None:
     """The page says what is missing."""
     visit.run_checks(key=" ")
 
@@ -201,8 +199,8 @@ def test_without_a_key_nothing_is_sent(visit: Visit) -> None:
     assert [sent.method for sent in visit.requests] == ["GET"]
 
 
-def test_while_it_runs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
-    """And no second run can be started from it."""
+def test_the_page_shows_that_a_run_is_going_on(visit: Visit, run: LocalRun) -> None:
+    """A second run cannot be started from it."""
     run.graph.always(Hang())
     try:
         visit.run_checks(key=DIAGNOSTICS_KEY, organizer=run.clinic.doctor.object_id)
@@ -216,8 +214,8 @@ def test_while_it_runs_the_page_says_so(visit: Visit, run: LocalRun) -> None:
     expect(visit.page.get_by_role("progressbar")).to_be_hidden()
 
 
-def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
-    """Whatever an answer holds, wherever it stands."""
+def test_each_value_is_shown_as_text_not_as_markup(visit: Visit) -> None:
+    """For each value of an answer."""
     check: dict[str, Any] = {
         "name": MARKUP,
         "title": MARKUP,
@@ -242,8 +240,8 @@ def test_every_value_is_text_and_never_markup(visit: Visit) -> None:
     assert visit.complaints == []
 
 
-def test_a_refused_request_is_told_at_the_field_that_is_wrong(visit: Visit) -> None:
-    """By the app itself, whose pointers name no field of this page."""
+def test_a_refused_request_is_shown_at_the_wrong_field(visit: Visit) -> None:
+    """The app's pointers do not name the page's fields."""
     visit.run_checks(key=DIAGNOSTICS_KEY, organizer="x" * 9000)
 
     expect(visit.page.get_by_role("alert")).to_contain_text("Correct the field that is marked.")
@@ -252,16 +250,16 @@ def test_a_refused_request_is_told_at_the_field_that_is_wrong(visit: Visit) -> N
     expect(field).to_have_accessible_description(re.compile("^Must be text of at most"))
 
 
-def test_an_app_that_is_busy_says_so(visit: Visit) -> None:
-    """As does every other problem."""
+def test_an_app_that_is_busy_is_reported(visit: Visit) -> None:
+    """As each other problem is."""
     answer_with(visit, {"detail": "Diagnostics are already running."}, status=429)
     visit.run_checks(key="x")
 
     expect(visit.page.get_by_role("alert")).to_contain_text("Diagnostics are already running.")
 
 
-def test_it_can_be_used_by_keyboard_alone(visit: Visit, run: LocalRun) -> None:
-    """From the key to the report, which takes the focus, and on to what is to be fixed."""
+def test_it_can_be_used_with_the_keyboard_only(visit: Visit, run: LocalRun) -> None:
+    """From the key to the report, which gets the focus, and on to the failed check."""
     keyboard = visit.page.keyboard
     for text in (DIAGNOSTICS_KEY, run.clinic.locum.object_id, ""):
         keyboard.press("Tab")
@@ -282,7 +280,7 @@ def test_it_can_be_used_by_keyboard_alone(visit: Visit, run: LocalRun) -> None:
 def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
     run: LocalRun, browser: Browser, axe: str, look: tuple[Literal["light", "dark"], int]
 ) -> None:
-    """axe-core finds nothing, before and after a run, and nothing is cut off at the side."""
+    """axe-core finds nothing, before and after a run, and the page is not too wide."""
     scheme, width = look
     with browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 800}
@@ -309,10 +307,10 @@ def test_it_is_accessible_and_fits_in_light_and_dark_and_on_a_phone(
 
 
 @pytest.mark.parametrize("name", ["pass", "fail", "incomplete", "phone"])
-def test_the_pages_pictures_show_it_as_it_is(
+def test_the_pages_pictures_can_be_made_and_are_small(
     run: LocalRun, browser: Browser, request: pytest.FixtureRequest, name: str
 ) -> None:
-    """With --pictures they are made anew for docs/; each loads fast enough for a page."""
+    """With --pictures they are written to docs/, else to .dev/."""
     clinic, phone = run.clinic, name == "phone"
     asked = {
         "pass": (clinic.doctor.user_principal_name, clinic.meeting.join_web_url),
@@ -341,7 +339,7 @@ def test_the_pages_pictures_show_it_as_it_is(
 
 
 def answer_with(visit: Visit, body: object, *, status: int = 200) -> None:
-    """Let the app answer the page's next calls so."""
+    """Give the page's next requests this answer."""
 
     def answer(route: Route) -> None:
         if route.request.method == "POST":

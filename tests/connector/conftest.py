@@ -1,4 +1,4 @@
-"""The running app, as the integration tests have it."""
+"""The running app of the integration tests."""
 
 from tests.integration.conftest import app, fresh_app, log, shared_app
 

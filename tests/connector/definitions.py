@@ -1,4 +1,4 @@
-"""The connector's files, and ways to walk through them."""
+"""The connector's files, and iterators over them."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def operations(definition: Any) -> Iterator[tuple[str, str, Any]]:  # noqa: ANN4
 
 
 def nodes(value: Any) -> Iterator[Any]:  # noqa: ANN401
-    """Give every object and list within, itself included."""
+    """Give all objects and lists in a value, and the value itself."""
     yield value
     for inner in value.values() if isinstance(value, dict) else value:
         if isinstance(inner, dict | list):
@@ -30,14 +30,14 @@ def nodes(value: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def named_properties(definition: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Give every property of every schema, with its name."""
+    """Give all properties of all schemas with their names."""
     for node in nodes(definition):
         if isinstance(node, dict) and isinstance(node.get("properties"), dict):
             yield from node["properties"].items()
 
 
 def resolved(definition: Any, schema: Any) -> Any:  # noqa: ANN401
-    """Give the schema that a reference leads to, or the schema itself."""
+    """Give the target of a reference, or the schema itself."""
     reference: str | None = schema.get("$ref")
     return schema if reference is None else definition["definitions"][reference.split("/")[-1]]
 

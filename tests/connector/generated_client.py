@@ -1,7 +1,7 @@
-"""`python -m tests.connector.generated_client`: a client made from docs/openapi.yaml, and run.
+"""`python -m tests.connector.generated_client`: makes a client of docs/openapi.yaml, and runs it.
 
-openapi-python-client makes it; generated_client_calls.py calls the running app with it, as a
-program of somebody's who has never seen the app.
+openapi-python-client makes it. generated_client_calls.py calls the running app with it, as a
+program of a developer who only has the document.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ PACKAGE = "join_link_client"
 
 
 def main() -> int:
-    """Make the client and run it, and return 0 if both went well."""
+    """Make the client and run it, and return 0 if both succeed."""
     try:
         programs = prepare(
             "generated-client", requirements=FOLDER / "requirements-generated-client.txt"
@@ -28,7 +28,7 @@ def main() -> int:
         complain(error)
         return 1
     with tempfile.TemporaryDirectory() as folder:
-        # A warning is about a part of the document that the client would lack.
+        # A warning means that the client lacks a part of the document.
         command = [
             *(str(programs / "openapi-python-client"), "generate", "--fail-on-warning"),
             *("--path", str(ROOT / "docs" / "openapi.yaml"), "--meta", "none"),
@@ -47,7 +47,7 @@ def main() -> int:
             ]
             if not _run("Calling the app with it", command, folder):
                 return 1
-    print("generated client: made, and every call went well")  # noqa: T201
+    print("generated client: made, and all calls succeeded")  # noqa: T201
     return 0
 
 

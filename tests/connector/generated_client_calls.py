@@ -1,4 +1,4 @@
-"""Calls the app with the client that was generated: every operation, and what it does not answer.
+"""Calls all operations of the app with the generated client, also with requests that it refuses.
 
 Run by generated_client.py in the generator's environment, with the folder that holds the client,
 the app's address, its keys, an organizer, a Teams link and the join link as arguments.
@@ -10,7 +10,7 @@ import sys
 folder, url, key, diagnostics_key, organizer, teams_link, expected_link = sys.argv[1:]
 sys.path.insert(0, folder)
 
-from join_link_client import AuthenticatedClient, Client  # noqa: E402 - made a moment ago
+from join_link_client import AuthenticatedClient, Client  # noqa: E402 - generated before this runs
 from join_link_client.api.join_links import (  # noqa: E402
     get_join_link,
     get_join_links,
@@ -52,7 +52,7 @@ def with_key(value: str, base_url: str = url) -> AuthenticatedClient:
 
 
 def main() -> None:
-    """Make each call, and hold its answer as a program would use it."""
+    """Make each call, and check its answer as a program would."""
     client = with_key(key)
     meeting = JoinRequest(
         user_id=organizer, join_web_url=teams_link, request_id="one", context={"patient": 7}

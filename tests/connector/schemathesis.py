@@ -1,7 +1,7 @@
 """`python -m tests.connector.schemathesis`: docs/openapi.yaml against the running app.
 
-Schemathesis makes requests of what the document allows, and of what it forbids, and holds each
-answer against it. About a minute, after it has been installed once.
+Schemathesis makes requests that the document allows and others that it forbids, and checks each
+answer against it. It takes about a minute, after one installation.
 """
 
 import json
@@ -20,12 +20,12 @@ FOLDER = Path(__file__).parent
 SECONDS = 60
 REQUESTS_EACH = 50
 
-# What the document's examples name, so that they get as far as a link.
+# Ids of the document's examples, so that some requests give a link.
 EXAMPLE_LINK = "https://teams.microsoft.com/meet/2345678901234?p=AbCdEf"
 
 
 def main() -> int:
-    """Run it, and return 0 if every answer was as the document says."""
+    """Run it, and return 0 if each answer agrees with the document."""
     requirements = FOLDER / "requirements-schemathesis.txt"
     try:
         program = prepare("schemathesis", requirements=requirements) / "schemathesis"
@@ -34,7 +34,7 @@ def main() -> int:
         return 1
     with (
         LocalRun(settings={"GRAPH_TIMEOUT_SECONDS": "2"}) as run,
-        # For its report, and whatever it writes beside what it is asked for.
+        # For its report and its other files.
         tempfile.TemporaryDirectory() as folder,
     ):
         run.graph.data.add_meeting(run.clinic.doctor, join_web_url=EXAMPLE_LINK)
@@ -53,12 +53,12 @@ def main() -> int:
 
 
 def verdict(done: subprocess.CompletedProcess[str], report: Path) -> int:
-    """Say in one line what came of it, after all that schemathesis said where it is not well.
+    """Print the result in one line, after the whole output of schemathesis if something failed.
 
-    Its own closing line looks like one of pytest's, and reads as if no test had run.
+    Its own last line looks like pytest's, and as if no test had run.
 
     Returns:
-        0 if requests were made, all of them were answered as they should be, and the report of it
+        0 if requests were made, each answer was right, and the report
         can be read.
     """
     try:
@@ -74,7 +74,7 @@ def verdict(done: subprocess.CompletedProcess[str], report: Path) -> int:
 
 
 def counted(report: Path) -> tuple[int, int]:
-    """Read from a report how many requests were answered as they should be, and how many not."""
+    """Read from a report how many requests passed, and how many failed."""
     cases = json.loads(report.read_text(encoding="utf-8"))["test_cases"]
     failed = cases["with_failures"] + cases["errored"]
     return cases["generated"] - failed - cases["without_checks"], failed

@@ -1,4 +1,4 @@
-"""Microsoft's rules for connectors, each with the name that its validator gives it, if any."""
+"""Microsoft's rules for connectors, with the names of its validator's rules where there are any."""
 
 import json
 import re
@@ -26,7 +26,7 @@ MEDIA_TYPES = {
 }
 FORMATS = {"uuid", "uri", "date-time", "int32", "int64", "float", "double", "byte", "binary"}
 PRODUCTS = ("power apps", "powerapps", "power automate", "logic apps", "copilot", "power platform")
-"""Names that no text of a connector may hold."""
+"""Names that no text of a connector may contain."""
 CATEGORIES = {
     *("AI", "Business Intelligence", "Business Management", "Collaboration", "Commerce"),
     *("Communication", "Content and Files", "Data", "Finance", "Human Resources"),
@@ -51,7 +51,7 @@ def definition() -> Any:  # noqa: ANN401 - JSON is anything
 
 
 def is_title_case(text: str) -> bool:
-    """Tell whether each word but the small ones starts with a capital."""
+    """Tell whether each word except the small ones starts with a capital."""
     first, *rest = text.split()
     return all(word[0].isupper() for word in (first, *(w for w in rest if w not in SMALL_WORDS)))
 
@@ -63,11 +63,11 @@ def test_it_is_swagger_2_by_an_independent_validator(definition: Any) -> None:  
 
 
 def test_it_is_smaller_than_a_megabyte() -> None:
-    """The portal takes no more."""
+    """The portal's limit."""
     assert (FOLDER / "apiDefinition.swagger.json").stat().st_size < 1_000_000
 
 
-def test_the_title_names_no_product_of_theirs(definition: Any) -> None:  # noqa: ANN401
+def test_the_title_names_no_microsoft_product(definition: Any) -> None:  # noqa: ANN401
     """At most 30 characters, without these words, ending in a letter or digit."""
     title = definition["info"]["title"]
 
@@ -80,14 +80,14 @@ def test_the_title_names_no_product_of_theirs(definition: Any) -> None:  # noqa:
     "name",
     ["apiDefinition.swagger.json", "apiProperties.key.json", "apiProperties.entra.json"],
 )
-def test_no_text_names_a_product_of_theirs(name: str) -> None:
-    """ValueContainsRestrictedWords; and a connector is used in all of them."""
+def test_no_text_names_a_microsoft_product(name: str) -> None:
+    """ValueContainsRestrictedWords. A connector can be used in all of the products."""
     text = (FOLDER / name).read_text(encoding="utf-8").lower()
 
     assert [word for word in PRODUCTS if word in text] == []
 
 
-def test_the_description_is_neither_short_nor_long(definition: Any) -> None:  # noqa: ANN401
+def test_the_description_has_an_allowed_length(definition: Any) -> None:  # noqa: ANN401
     """30 to 500 characters, about what it does, in whole sentences."""
     description = definition["info"]["description"]
 
@@ -95,7 +95,7 @@ def test_the_description_is_neither_short_nor_long(definition: Any) -> None:  # 
     assert description.endswith(".")
 
 
-def test_there_is_somebody_to_ask(definition: Any) -> None:  # noqa: ANN401
+def test_there_is_a_contact(definition: Any) -> None:  # noqa: ANN401
     """Name, address and e-mail."""
     contact = definition["info"]["contact"]
 
@@ -104,7 +104,7 @@ def test_there_is_somebody_to_ask(definition: Any) -> None:  # noqa: ANN401
     assert "@" in contact["email"]
 
 
-def test_the_metadata_are_the_three(definition: Any) -> None:  # noqa: ANN401
+def test_the_metadata_have_the_three_entries(definition: Any) -> None:  # noqa: ANN401
     """Website, privacy policy, at most two categories."""
     metadata = {
         entry["propertyName"]: entry["propertyValue"]
@@ -118,15 +118,15 @@ def test_the_metadata_are_the_three(definition: Any) -> None:  # noqa: ANN401
 
 
 def test_operation_ids_are_in_pascal_case(definition: Any) -> None:  # noqa: ANN401
-    """OperationIdSanitized: letters and digits; and each there once."""
+    """OperationIdSanitized: letters and digits, and no id twice."""
     ids = [operation["operationId"] for _, _, operation in operations(definition)]
 
     assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", operation_id) for operation_id in ids)
     assert len(set(ids)) == len(ids) <= 256
 
 
-def test_summaries_and_descriptions_say_different_things(definition: Any) -> None:  # noqa: ANN401
-    """A summary of plain words, a description of whole sentences."""
+def test_summaries_and_descriptions_differ(definition: Any) -> None:  # noqa: ANN401
+    """A summary has no punctuation, and a description is a sentence."""
     for _, _, operation in operations(definition):
         summary, description = operation["summary"], operation["description"]
         assert re.fullmatch(r"[A-Za-z0-9() ]{1,80}", summary)
@@ -138,7 +138,7 @@ def test_summaries_and_descriptions_say_different_things(definition: Any) -> Non
 
 @pytest.mark.parametrize("kind", ["key", "entra"])
 def test_connections_are_described_in_whole_sentences(kind: str) -> None:
-    """But for the tenant's, whose text is given to the letter."""
+    """Except the tenant's, whose text Microsoft prescribes."""
     parameters = read(f"apiProperties.{kind}.json")["properties"]["connectionParameters"]
     described = {
         name: found["uiDefinition"]
@@ -153,8 +153,8 @@ def test_connections_are_described_in_whole_sentences(kind: str) -> None:
             assert text != found["displayName"] + "."
 
 
-def test_titles_in_the_outputs_of_a_step_are_there_once(definition: Any) -> None:  # noqa: ANN401
-    """A maker chooses an output by its title alone."""
+def test_titles_of_a_steps_outputs_are_unique(definition: Any) -> None:  # noqa: ANN401
+    """A maker chooses an output by its title."""
     for _, _, operation in operations(definition):
         for response in operation["responses"].values():
             schema = resolved(definition, response.get("schema", {}))
@@ -165,7 +165,7 @@ def test_titles_in_the_outputs_of_a_step_are_there_once(definition: Any) -> None
 def test_every_parameter_and_property_has_a_title_and_a_description(
     definition: Any,  # noqa: ANN401
 ) -> None:
-    """In title case, at most 80 characters: what makers see."""
+    """In title case and at most 80 characters, because makers see them."""
     parameters = [
         (parameter["name"], parameter)
         for _, _, operation in operations(definition)
@@ -181,8 +181,8 @@ def test_every_parameter_and_property_has_a_title_and_a_description(
         assert description.rstrip(".") != summary, name
 
 
-def test_makers_are_not_told_words_for_programmers(definition: Any) -> None:  # noqa: ANN401
-    """An object ID is told with the place where it is found; nobody reads of a GUID."""
+def test_texts_for_makers_have_no_programmers_terms(definition: Any) -> None:  # noqa: ANN401
+    """For an object ID they say where to find it, and none says GUID."""
     text = json.dumps(definition)
 
     assert not re.search(r"\b(GUID|UUID|JSON pointer|BCP 47|RFC|UPN)\b", text)
@@ -193,8 +193,8 @@ def test_makers_are_not_told_words_for_programmers(definition: Any) -> None:  # 
     assert all("Microsoft Entra admin center" in found["description"] for found in organizers)
 
 
-def test_the_two_fields_to_fill_in_are_in_front(definition: Any) -> None:  # noqa: ANN401
-    """Organizer and Teams link; the others unfold."""
+def test_the_two_main_fields_are_always_shown(definition: Any) -> None:  # noqa: ANN401
+    """Organizer and Teams link. The others are behind "Show advanced"."""
     (body,) = definition["paths"]["/join-link"]["post"]["parameters"]
     shown = {
         name
@@ -206,7 +206,7 @@ def test_the_two_fields_to_fill_in_are_in_front(definition: Any) -> None:  # noq
 
 
 def test_visibility_is_one_of_the_three(definition: Any) -> None:  # noqa: ANN401
-    """Only the test of a connection is internal: nobody gives it anything that needs a default."""
+    """Only the connection test is internal, because makers do not use it."""
     internal = [node for node in nodes(definition) if node_visibility(node) == "internal"]
     found = {node_visibility(node) for node in nodes(definition)} - {None}
 
@@ -220,7 +220,7 @@ def node_visibility(node: Any) -> str | None:  # noqa: ANN401
 
 
 def test_a_connection_is_tested_by_a_call_without_parameters(definition: Any) -> None:  # noqa: ANN401
-    """`x-ms-capabilities` names an operation that is there."""
+    """`x-ms-capabilities` names an existing operation."""
     found = {
         operation["operationId"]: (method, operation["parameters"])
         for _, method, operation in operations(definition)
@@ -232,7 +232,7 @@ def test_a_connection_is_tested_by_a_call_without_parameters(definition: Any) ->
 
 
 def test_languages_are_a_list_with_names(definition: Any) -> None:  # noqa: ANN401
-    """Each value has a name for people, and is one that the service takes."""
+    """Each value has a display name, and the service accepts it."""
     language = definition["definitions"]["Meeting"]["properties"]["language"]
     named = {entry["value"]: entry["displayName"] for entry in language["x-ms-enum-values"]}
 
@@ -241,7 +241,7 @@ def test_languages_are_a_list_with_names(definition: Any) -> None:  # noqa: ANN4
     assert all(is_language_tag(value) for value in named)
 
 
-def test_every_action_says_when_to_take_it(definition: Any) -> None:  # noqa: ANN401
+def test_each_action_says_when_to_use_it(definition: Any) -> None:  # noqa: ANN401
     """People and agents choose by the description."""
     for _, method, operation in operations(definition):
         if method == "post":
@@ -252,7 +252,7 @@ def test_every_action_says_when_to_take_it(definition: Any) -> None:  # noqa: AN
         assert meeting[name]["description"].startswith("Only where there is no Teams link")
 
 
-def test_the_200_alone_has_a_schema(definition: Any) -> None:  # noqa: ANN401
+def test_only_the_200_has_a_schema(definition: Any) -> None:  # noqa: ANN401
     """OperationHasManyResponsesWithSchema, SchemaDefinitionSetIncorrectly.
 
     Microsoft's designer reads the outputs of a step from 200, else 201, else default: a schema on
@@ -273,21 +273,21 @@ def test_the_200_alone_has_a_schema(definition: Any) -> None:  # noqa: ANN401
 
 
 def test_the_default_response_has_no_schema(definition: Any) -> None:  # noqa: ANN401
-    """DefaultResponseHasSchema; every operation has one."""
+    """DefaultResponseHasSchema. Each operation has a default response."""
     for _, _, operation in operations(definition):
         assert list(operation["responses"]["default"]) == ["description"]
 
 
 def test_path_parameters_are_encoded_once(definition: Any) -> None:  # noqa: ANN401
-    """`x-ms-url-encoding` single; there are none now."""
+    """`x-ms-url-encoding` single. No operation has path parameters now."""
     for path, _, operation in operations(definition):
         placed = [p for p in operation["parameters"] if p["in"] == "path"]
         assert path.count("{") == len(placed)
         assert all(parameter["x-ms-url-encoding"] == "single" for parameter in placed)
 
 
-def test_nothing_stands_beside_a_reference(definition: Any) -> None:  # noqa: ANN401
-    """It would be ignored."""
+def test_a_reference_has_no_other_members(definition: Any) -> None:  # noqa: ANN401
+    """They would be ignored."""
     references = [node for node in nodes(definition) if "$ref" in node]
 
     assert references
@@ -295,7 +295,7 @@ def test_nothing_stands_beside_a_reference(definition: Any) -> None:  # noqa: AN
 
 
 def test_no_get_has_a_body_and_no_parameter_a_reserved_name(definition: Any) -> None:  # noqa: ANN401
-    """`connectionId` is Power Automate's own."""
+    """Power Automate reserves `connectionId`."""
     for _, method, operation in operations(definition):
         places = [parameter["in"] for parameter in operation["parameters"]]
         assert not (method == "get" and "body" in places)
@@ -308,13 +308,13 @@ def _parameters(node: Any) -> list[Any]:  # noqa: ANN401
     return found
 
 
-def test_the_media_types_are_theirs(definition: Any) -> None:  # noqa: ANN401
-    """Of four."""
+def test_the_media_types_are_allowed_ones(definition: Any) -> None:  # noqa: ANN401
+    """Microsoft allows four."""
     assert {*definition["consumes"], *definition["produces"]} <= MEDIA_TYPES
 
 
 def test_arrays_have_items_and_required_lists_are_not_empty(definition: Any) -> None:  # noqa: ANN401
-    """And what is required is there."""
+    """Each required property exists."""
     for node in nodes(definition):
         if not isinstance(node, dict):
             continue
@@ -325,31 +325,31 @@ def test_arrays_have_items_and_required_lists_are_not_empty(definition: Any) -> 
 
 
 def test_formats_are_known_ones(definition: Any) -> None:  # noqa: ANN401
-    """`guid` is not."""
+    """`guid` is none."""
     formats = {node["format"] for node in nodes(definition) if "format" in node}
 
     assert formats <= FORMATS
 
 
 def test_every_description_and_example_fits_its_field(definition: Any) -> None:  # noqa: ANN401
-    """Examples obey the limits beside them."""
+    """Examples keep to the limits of their fields."""
     for name, described in named_properties(definition):
         if isinstance(described, dict) and "example" in described:
             assert len(described["example"]) <= described["maxLength"], name
 
 
-def test_it_is_reached_over_https(definition: Any) -> None:  # noqa: ANN401
-    """And nothing else."""
+def test_only_https_is_used(definition: Any) -> None:  # noqa: ANN401
+    """No other scheme is listed."""
     assert definition["schemes"] == ["https"]
     assert definition["basePath"] == "/api"
 
 
 @pytest.mark.parametrize("kind", ["key", "entra"])
-def test_the_properties_say_whose_it_is(kind: str) -> None:
-    """Its own organization's: the colour is neither the default nor that of other publishers."""
+def test_the_properties_name_its_publisher(kind: str) -> None:
+    """The organization that uses it. The colour is neither the default nor another publisher's."""
     properties = read(f"apiProperties.{kind}.json")["properties"]
 
-    # No stackOwner: it is for published ones, and paconn cannot create a connector with it.
+    # No stackOwner: it is for published connectors, and paconn cannot create one with it.
     assert set(properties) == {
         "iconBrandColor",
         "capabilities",
@@ -361,7 +361,7 @@ def test_the_properties_say_whose_it_is(kind: str) -> None:
 
 
 def test_the_key_is_asked_for_as_a_secret(definition: Any) -> None:  # noqa: ANN401
-    """Under the name that the definition gives it; `required` is a text."""
+    """Under the definition's name. `required` is a string."""
     parameters = read("apiProperties.key.json")["properties"]["connectionParameters"]
     constraints = parameters["api_key"]["uiDefinition"]["constraints"]
 
@@ -375,7 +375,7 @@ def test_the_key_is_asked_for_as_a_secret(definition: Any) -> None:  # noqa: ANN
 
 
 def test_sign_in_is_per_connector() -> None:
-    """`GlobalPerConnector` is mandatory for new connectors, and `resourceUri` is required."""
+    """New connectors must use `GlobalPerConnector`, and `resourceUri` is required."""
     settings = read("apiProperties.entra.json")["properties"]["connectionParameters"]["token"]
     oauth = settings["oAuthSettings"]
 
@@ -387,8 +387,8 @@ def test_sign_in_is_per_connector() -> None:
     assert all(list(value) == ["value"] for value in oauth["customParameters"].values())
 
 
-def test_copilot_studio_signs_in_for_its_user() -> None:
-    """On behalf of the person who talks to an agent: the resource is named, and it is allowed."""
+def test_copilot_studio_signs_in_on_behalf_of_its_user() -> None:
+    """The resource is named, and on-behalf-of login is allowed."""
     settings = read("apiProperties.entra.json")["properties"]["connectionParameters"]["token"]
     oauth = settings["oAuthSettings"]
 
@@ -401,7 +401,7 @@ def test_copilot_studio_signs_in_for_its_user() -> None:
 
 
 def test_a_connection_can_sign_in_as_an_application() -> None:
-    """By hidden parameters beside the token; the tenant's is theirs to the letter."""
+    """By hidden parameters beside the token. Microsoft prescribes the tenant's text."""
     parameters = read("apiProperties.entra.json")["properties"]["connectionParameters"]
     hidden = {name: found for name, found in parameters.items() if name.startswith("token:")}
 
@@ -427,8 +427,8 @@ def test_a_connection_can_sign_in_as_an_application() -> None:
 
 
 @pytest.mark.parametrize("kind", ["key", "entra"])
-def test_problems_come_as_plain_json(kind: str) -> None:
-    """A policy sets `Accept` on every call, and the app then answers `application/json`."""
+def test_problems_arrive_as_plain_json(kind: str) -> None:
+    """A policy sets `Accept` on each call, so the app answers `application/json`."""
     (policy,) = read(f"apiProperties.{kind}.json")["properties"]["policyTemplateInstances"]
 
     assert policy["templateId"] == "setheader"
@@ -440,8 +440,8 @@ def test_problems_come_as_plain_json(kind: str) -> None:
     }
 
 
-def test_the_icon_is_of_the_size_and_colours_they_ask_for() -> None:
-    """230 by 230, opaque, not white, the drawing about 160 across and in the middle."""
+def test_the_icon_has_the_required_size_and_colours() -> None:
+    """230 by 230, opaque, not white, the drawing about 160 wide and in the middle."""
     with Image.open(FOLDER / "icon.png") as icon:
         picture = icon.convert("RGBA")
     pixels = [(x, y, picture.getpixel((x, y))) for x in range(230) for y in range(230)]
@@ -456,8 +456,8 @@ def test_the_icon_is_of_the_size_and_colours_they_ask_for() -> None:
         assert abs((min(places) + max(places)) / 2 - 115) <= 5
 
 
-def test_the_readme_has_their_headings_in_order() -> None:
-    """A title, a paragraph, then these; every operation is told."""
+def test_the_readme_has_the_required_headings_in_order() -> None:
+    """A title, a paragraph, then these. Each operation is described."""
     lines = (FOLDER / "readme.md").read_text(encoding="utf-8").splitlines()
     headings = [line for line in lines if line.startswith("## ")]
 
@@ -469,8 +469,8 @@ def test_the_readme_has_their_headings_in_order() -> None:
             assert f"### {operation['summary']}" in lines
 
 
-def test_the_settings_name_files_that_are_made() -> None:
-    """The arguments of the command-line tool."""
+def test_the_settings_name_the_made_files() -> None:
+    """They are the arguments of the command-line tool."""
     settings = read("settings.sample.json")
 
     assert set(settings) == {

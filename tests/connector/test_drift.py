@@ -1,4 +1,4 @@
-"""The definition says what the service does: each of its claims is tried on the running app."""
+"""The definition agrees with the service: each of its claims is tested on the running app."""
 
 import json
 import uuid
@@ -56,25 +56,25 @@ def send(app: App, path: str, body: object, **headers: str | None) -> requests.R
 
 
 def valid(app: App, path: str) -> dict[str, Any]:
-    """Make a body that is answered with 200."""
+    """Make a body that gets a 200."""
     request = app.request()
     return request if path != MANY else {"requests": [request, {**request, "userId": 7}]}
 
 
 def gone(app: App) -> dict[str, Any]:
-    """Make a request for a meeting that has been deleted."""
+    """Make a request for a deleted meeting."""
     meeting = app.meeting()
     app.run.graph.data.remove_meeting(meeting)
     return app.request(meeting)
 
 
 def uncovered(app: App) -> dict[str, Any]:
-    """Make a request for a meeting whose organizer no policy covers."""
+    """Make a request for a meeting whose organizer has no access policy."""
     return app.request(app.meeting(app.organizer(covered=False)))
 
 
 def ambiguous(app: App) -> dict[str, Any]:
-    """Make a request for a meeting of either of two users, who share a mail address."""
+    """Make a request by a mail address that two users share."""
     shared = f"{uuid.uuid4().hex}@clinic.example"
     for _ in range(2):
         app.run.graph.data.add_user(f"{uuid.uuid4().hex}@clinic.example", mail=shared)
@@ -82,7 +82,7 @@ def ambiguous(app: App) -> dict[str, Any]:
 
 
 def with_fault(fault: Any) -> Callable[[App, str], requests.Response]:  # noqa: ANN401
-    """Call while Graph does this."""
+    """Call while Graph has this fault."""
 
     def call(app: App, path: str) -> requests.Response:
         app.run.graph.always(fault)
@@ -117,10 +117,10 @@ CASES: dict[tuple[str, str], Callable[[App, str], requests.Response]] = {
     (TEST, "200"): lambda app, path: send(app, path, b""),
     (TEST, "401"): lambda app, path: send(app, path, b"", **{"x-functions-key": None}),
 }
-"""How the running app is brought to each answer; the others need an app of their own."""
+"""How the running app is made to give each answer. Answers that need another app are not here."""
 
 NEVER_GIVEN = {(LATER, "200")}
-"""Of which the service knows nothing: the designer reads the outputs of the 202 there."""
+"""The service never gives this one: from it the designer reads the outputs of the 202."""
 OF_THEIR_OWN = {
     *((path, "500") for path in (ONE, MANY, LATER, TEST)),
     *((path, status) for path in (MANY, LATER, TEST) for status in ("403", "503")),
@@ -133,24 +133,24 @@ SAID = {
 }
 
 
-def test_every_answer_that_the_definition_promises_is_tried() -> None:
-    """A new one fails here until it is."""
+def test_each_response_of_the_definition_is_tested() -> None:
+    """A new response fails here until it has a test."""
     assert {*CASES, *OF_THEIR_OWN, *NEVER_GIVEN} == SAID
 
 
 @pytest.mark.parametrize(("path", "status"), CASES)
 def test_the_service_gives_this_answer(app: App, path: str, status: str) -> None:
-    """Every path, method and response code."""
+    """For each path, method and response code."""
     answer = CASES[path, status](app, path)
 
     assert str(answer.status_code) == status
-    # As Power Automate is known to read it: bare, also where it is a problem.
+    # Power Automate reads a body without parameters of the media type, also of a problem.
     if answer.content:
         assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_who_signed_in_without_the_permission_is_forbidden(fresh_app: FreshApp) -> None:
-    """And unauthorized without a token."""
+def test_a_signed_in_caller_without_the_permission_gets_403(fresh_app: FreshApp) -> None:
+    """And without a token 401."""
     app = fresh_app(dict(ENTRA))
     claims = {"audience": ENTRA["ENTRA_CLIENT_ID"], "scp": "User.Read"}
     token = app.run.authority.issue_to_person(**claims)
@@ -160,16 +160,16 @@ def test_who_signed_in_without_the_permission_is_forbidden(fresh_app: FreshApp) 
         assert send(app, path, {}).status_code == 401
 
 
-def test_everything_waits_for_settings(fresh_app: FreshApp) -> None:
-    """503 for the whole."""
+def test_without_settings_the_whole_request_gets_503(fresh_app: FreshApp) -> None:
+    """Not each of its parts."""
     app = fresh_app({"GRAPH_VERSION": "v2"})
 
     assert [send(app, path, {}).status_code for path in (MANY, LATER, TEST)] == [503, 503, 503]
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
-def test_a_process_that_ends_under_a_request_is_a_500(fresh_app: FreshApp, path: str) -> None:
-    """The host says so in the app's place; another process answers the next request."""
+def test_a_process_that_exits_during_a_request_gives_500(fresh_app: FreshApp, path: str) -> None:
+    """The host answers for the app. Another process answers the next request."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "20"})
     app.run.graph.order(Hang())
     body = valid(app, path)
@@ -183,8 +183,8 @@ def test_a_process_that_ends_under_a_request_is_a_500(fresh_app: FreshApp, path:
     assert eventually(lambda: send(app, path, body).status_code == 200)
 
 
-def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In plain values: the running app offers no way to bring about one of its own."""
+def test_an_internal_error_of_the_service_has_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tested without HTTP, because the running app cannot be made to have one."""
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -208,8 +208,8 @@ def test_a_fault_of_the_service_is_told_as_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("path", [ONE, MANY, LATER])
-def test_answers_have_the_shape_that_the_definition_says(app: App, path: str) -> None:
-    """Every member that comes is described (but for `context`), every one described can come."""
+def test_answers_have_the_shape_of_the_definition(app: App, path: str) -> None:
+    """Each member that occurs, except in `context`, is described, and each described one occurs."""
     operation = DEFINITION["paths"][path]["post"]
     body = send(app, path, valid(app, path)).json()
     refused = send(app, path, {**valid(app, path), "requests": [gone(app)]}).json()
@@ -223,12 +223,12 @@ def test_answers_have_the_shape_that_the_definition_says(app: App, path: str) ->
 
 
 def validate(value: object, schema: Any) -> None:  # noqa: ANN401
-    """Hold a value against a schema, formats included."""
+    """Validate a value against a schema, with its formats."""
     OAS30Validator(schema, format_checker=oas30_format_checker).validate(value)
 
 
 def members(value: object, prefix: str = "") -> set[str]:
-    """Name every member of a JSON value, and of what is in it."""
+    """Name all members of a JSON value, at each depth."""
     if isinstance(value, list):
         return set().union(*(members(item, f"{prefix}[]") for item in value))
     found: set[str] = set()
@@ -240,7 +240,7 @@ def members(value: object, prefix: str = "") -> set[str]:
 
 
 def described(schema: Any, prefix: str = "") -> set[str]:  # noqa: ANN401
-    """Name every member that a schema describes."""
+    """Name all members that a schema describes."""
     schema = resolved(DEFINITION, schema)
     if schema.get("type") == "array":
         return described(schema["items"], f"{prefix}[]")
@@ -251,7 +251,7 @@ def described(schema: Any, prefix: str = "") -> set[str]:  # noqa: ANN401
 
 
 def fields(path: str) -> dict[str, Any]:
-    """Give the fields of one request, as an operation describes them."""
+    """Give the fields of one request in an operation's description."""
     (body,) = DEFINITION["paths"][path]["post"]["parameters"]
     found: dict[str, Any] = resolved(DEFINITION, body["schema"])["properties"]
     if path == MANY:
@@ -260,21 +260,21 @@ def fields(path: str) -> dict[str, Any]:
 
 
 def answer(app: App, path: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Send one request by either operation, and give its result or problem."""
+    """Send one request to either operation, and give its result or problem."""
     if path == ONE:
         return dict(send(app, path, request).json())
     (result,) = send(app, path, {"requests": [request]}).json()["results"]
     return dict(result.get("result") or result["problem"])
 
 
-def test_all_operations_ask_for_the_same_fields_and_the_service_for_no_other() -> None:
-    """All of the service's, so that a flow can do what any caller can."""
+def test_all_operations_have_the_services_fields() -> None:
+    """All of them and no other, so that a flow can do what each caller can."""
     assert fields(ONE) == fields(MANY) == fields(LATER)
     assert set(fields(ONE)) == models._MEMBERS
 
 
-def test_the_context_comes_back_with_the_outcome(app: App) -> None:
-    """By it the flow that reads the outcome knows whom to mail the link to."""
+def test_the_context_is_returned_with_the_outcome(app: App) -> None:
+    """A flow that reads the outcome finds there whom to mail the link to."""
     properties = fields(LATER)["context"]["properties"]
     context = {name: found["example"] for name, found in properties.items()}
 
@@ -284,8 +284,8 @@ def test_the_context_comes_back_with_the_outcome(app: App) -> None:
     assert outcome["data"]["context"] == context
 
 
-def test_the_longest_context_that_the_definition_allows_is_taken(app: App) -> None:
-    """Its fields together stay below the service's limit, whatever they hold."""
+def test_the_longest_allowed_context_is_accepted(app: App) -> None:
+    """Its fields together are within the service's limit, with any characters."""
     properties = fields(LATER)["context"]["properties"]
     context = {
         name: "\N{SMILING FACE WITH SUNGLASSES}" * found["maxLength"]
@@ -296,8 +296,8 @@ def test_the_longest_context_that_the_definition_allows_is_taken(app: App) -> No
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
-def test_each_field_is_understood_and_none_is_required(app: App, path: str) -> None:
-    """As the definition says: each is there in one of these, and absent in another."""
+def test_each_field_is_used_and_none_is_required(app: App, path: str) -> None:
+    """Each is present in one of these requests, and absent in another."""
     meeting = app.meeting()
     long = app.meeting(long_link=True)
     ways: list[dict[str, Any]] = [
@@ -314,8 +314,8 @@ def test_each_field_is_understood_and_none_is_required(app: App, path: str) -> N
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
-def test_what_is_required_is_required(app: App, path: str) -> None:
-    """The body, and the list of many."""
+def test_required_members_are_required(app: App, path: str) -> None:
+    """The body, and the list of several requests."""
     (body,) = DEFINITION["paths"][path]["post"]["parameters"]
 
     assert body["required"]
@@ -329,8 +329,8 @@ def test_what_is_required_is_required(app: App, path: str) -> None:
 
 @pytest.mark.parametrize("path", [ONE, MANY])
 @pytest.mark.parametrize("name", sorted({*fields(ONE)} - {"context"}))
-def test_the_limits_and_types_are_the_services(app: App, path: str, name: str) -> None:
-    """One character more is too long, as many are not; a number is no text."""
+def test_limits_and_types_are_those_of_the_service(app: App, path: str, name: str) -> None:
+    """The limit's length is accepted and one character more is not. A number is not a string."""
     limit = fields(path)[name]["maxLength"]
     assert fields(path)[name]["type"] == "string"
 
@@ -344,8 +344,8 @@ def test_the_limits_and_types_are_the_services(app: App, path: str, name: str) -
 
 
 @pytest.mark.parametrize("path", [ONE, MANY])
-def test_the_examples_are_good_ones(app: App, path: str) -> None:
-    """The service finds nothing wrong with any of them."""
+def test_the_examples_are_valid(app: App, path: str) -> None:
+    """The service accepts each of them."""
     for name, field in fields(path).items():
         example = {inner: found["example"] for inner, found in field.get("properties", {}).items()}
         request = {name: field.get("example", example)}
@@ -353,8 +353,8 @@ def test_the_examples_are_good_ones(app: App, path: str) -> None:
         assert f"/{name}" not in [error["pointer"] for error in errors], name
 
 
-def test_as_many_fit_as_the_definition_says(app: App) -> None:
-    """And no more."""
+def test_the_maximum_of_requests_is_accepted(app: App) -> None:
+    """One more is refused."""
     (body,) = DEFINITION["paths"][MANY]["post"]["parameters"]
     most = body["schema"]["properties"]["requests"]["maxItems"]
 
@@ -362,8 +362,8 @@ def test_as_many_fit_as_the_definition_says(app: App) -> None:
     assert send(app, MANY, {"requests": [{}] * (most + 1)}).status_code == 400
 
 
-def test_every_code_of_the_error_tree_is_told() -> None:
-    """With the status that it has."""
+def test_each_error_code_is_described() -> None:
+    """With its status."""
     items = DEFINITION["definitions"]["JoinLinks"]["properties"]["results"]["items"]
     told = items["properties"]["problem"]["properties"]["code"]["enum"]
     statuses = {str(error.status) for error in CODES.values()}

@@ -1,4 +1,4 @@
-"""The expressions and schemas of docs/power-automate.md do what the page says of them."""
+"""The expressions and schemas of docs/power-automate.md do what the page says."""
 
 import json
 import re
@@ -23,13 +23,13 @@ LINK = "https://teams.microsoft.com/meet/2345678901234?p=AbCdEf"
 
 
 def expression(beginning: str) -> str:
-    """Give the one expression of the page that begins so."""
+    """Give the page's only expression with this beginning."""
     (found,) = {text for text in EXPRESSIONS if text.startswith(beginning)}
     return found
 
 
 def appointment(**members: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Make what the trigger of Microsoft Bookings gives."""
+    """Make the body of Microsoft Bookings' trigger."""
     return {
         "Id": "AAMk=",
         "JoinWebURL": LINK,
@@ -40,7 +40,7 @@ def appointment(**members: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def outcome(context: Json, *, resolved: bool = True) -> dict[str, Any]:
-    """Make a message of the result queue, as the app writes it."""
+    """Make a message of the result queue in the app's format."""
     link = JoinLink(
         user_id=ORGANIZER,
         online_meeting_id="MSo1",
@@ -53,7 +53,7 @@ def outcome(context: Json, *, resolved: bool = True) -> dict[str, Any]:
 
 
 def delivery(context: Json, *, resolved: bool = True) -> dict[str, Any]:
-    """Make what the app posts to a destination."""
+    """Make the body of a delivery."""
     event = outcome(context, resolved=resolved)
     return dict(json.loads(Delivery(destination="flow", event=event, caller="queue").body()))
 
@@ -66,12 +66,12 @@ NOBODY: list[Json] = [
     {"attendees": []},
     {"attendees": [{"name": "Zoë", "email": None}]},
 ]
-"""Contexts that name nobody to mail."""
+"""Contexts without a mail address."""
 CONTEXTS = [ATTENDEES, {"mail": "zoe@x.example", "booking": "b"}, *NOBODY]
 
 
-def test_the_platforms_language_is_as_strict_as_it_is_known_to_be() -> None:
-    """Else the tests below would prove nothing."""
+def test_the_evaluator_is_as_strict_as_the_platform() -> None:
+    """Otherwise the tests below would prove nothing."""
     assert evaluate("triggerBody()?['a']?['b']", trigger={"a": None}) is None
     for wrong in (
         "triggerBody()?['a']['b']",
@@ -85,8 +85,8 @@ def test_the_platforms_language_is_as_strict_as_it_is_known_to_be() -> None:
             evaluate(wrong, trigger={"a": None, "list": [], "number": 7})
 
 
-def test_every_expression_of_the_page_is_one() -> None:
-    """Also those in its sentences; they name the steps of the page by their titles."""
+def test_each_expression_of_the_page_can_be_evaluated() -> None:
+    """Also those in its sentences. They name the page's steps by their titles."""
     page = text(PAGE)
     inline = [span for span in spans(page) if re.match(r"\w+\(.*\)", span)]
     titles = set(re.findall(r"\*\*([\w ()]+)\*\*", page)) | {
@@ -101,8 +101,8 @@ def test_every_expression_of_the_page_is_one() -> None:
         evaluate(found, trigger={}, bodies=given, outputs=given)
 
 
-def test_a_booking_without_a_meeting_is_left_alone() -> None:
-    """The condition of the flow for Microsoft Bookings."""
+def test_a_booking_without_a_meeting_is_skipped() -> None:
+    """By the condition of the flow for Microsoft Bookings."""
     condition = expression("empty(triggerOutputs()?['body/JoinWebURL'])")
 
     assert evaluate(condition, trigger=appointment()) is False
@@ -110,8 +110,8 @@ def test_a_booking_without_a_meeting_is_left_alone() -> None:
         assert evaluate(condition, trigger=appointment(JoinWebURL=none)) is True
 
 
-def test_the_organizer_is_the_first_of_the_staff() -> None:
-    """Nobody, where there is none: the app then says what is missing."""
+def test_the_organizer_is_the_first_staff_member() -> None:
+    """Null without staff. The app then says what is missing."""
     organizer = expression("first(coalesce(triggerOutputs()?['body/StaffMembers']")
 
     assert evaluate(organizer, trigger=appointment()) == ORGANIZER
@@ -122,8 +122,8 @@ def test_the_organizer_is_the_first_of_the_staff() -> None:
 @pytest.mark.parametrize(
     "mail", ["zoe@patient.example", 'a "quoted" one\r\nand\tmore \\ {} zoë \N{SKULL}']
 )
-def test_a_flows_message_is_a_request_whatever_its_values_hold(mail: str) -> None:
-    """Quotes, line feeds and braces come back as they were."""
+def test_a_flows_message_is_a_valid_request_with_any_values(mail: str) -> None:
+    """Quotes, line feeds and braces are returned unchanged."""
     trigger = appointment(CustomerEmail=mail)
     composed = evaluate(expression("setProperty("), trigger=trigger)
     message = evaluate(expression("string("), outputs={"Compose": composed})
@@ -139,16 +139,16 @@ def test_a_flows_message_is_a_request_whatever_its_values_hold(mail: str) -> Non
 
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("resolved", [True, False])
-def test_what_the_app_writes_fits_the_schemas(*, context: Json, resolved: bool) -> None:
-    """Of Parse JSON and of the trigger: both end the run where a type is another."""
+def test_the_apps_messages_are_valid_for_the_schemas(*, context: Json, resolved: bool) -> None:
+    """Parse JSON and the trigger end the run for another type."""
     queue, posted = (json.loads(block.text) for block in blocks(PAGE) if block.language == "json")
 
     OAS31Validator(queue).validate(outcome(context, resolved=resolved))
     OAS31Validator(posted).validate(delivery(context, resolved=resolved))
 
 
-def test_a_flows_own_results_are_told_from_others() -> None:
-    """By the address to mail, which is in the context."""
+def test_a_flow_recognises_its_own_results() -> None:
+    """By the mail address in the context."""
     condition = expression("empty(body('Parse_JSON')?['data']?['context']?['mail'])")
     to = expression("body('Parse_JSON')?['data']?['context']?['mail']")
     own = {"Parse_JSON": outcome({"mail": "zoe@x.example"})}
@@ -159,7 +159,7 @@ def test_a_flows_own_results_are_told_from_others() -> None:
         assert evaluate(condition, bodies={"Parse_JSON": outcome(other)}) is True
 
 
-def test_links_are_told_from_failures() -> None:
+def test_links_and_failures_are_distinguished() -> None:
     """By the end of the type."""
     condition = expression("endsWith(")
 
@@ -168,7 +168,7 @@ def test_links_are_told_from_failures() -> None:
 
 
 def test_a_webhooks_link_goes_to_the_first_attendee() -> None:
-    """And to nobody where the booking names none, or where there is no link."""
+    """Nobody gets it if the booking has no attendee, or if there is no link."""
     condition = expression("and(endsWith(body('Parse_JSON')")
     to = expression("first(coalesce(body('Parse_JSON')")
     named = {"Parse_JSON": outcome(ATTENDEES)}
@@ -181,8 +181,8 @@ def test_a_webhooks_link_goes_to_the_first_attendee() -> None:
         assert evaluate(condition, bodies={"Parse_JSON": outcome(nobody)}) is False
 
 
-def test_a_delivered_link_goes_to_whom_the_request_or_booking_names() -> None:
-    """The address that a flow gave, else the first attendee; nobody where there is no link."""
+def test_a_delivered_link_goes_to_the_requests_or_bookings_address() -> None:
+    """A flow's mail address, else the first attendee. Nobody if there is no link."""
     to = expression("coalesce(triggerBody()")
     condition = expression("and(equals(triggerBody()")
 
@@ -198,8 +198,8 @@ def test_a_delivered_link_goes_to_whom_the_request_or_booking_names() -> None:
         assert mailed(delivery(nobody)) is None
 
 
-def test_a_failed_step_tells_its_status_and_code() -> None:
-    """Also where the host refuses, without a body."""
+def test_a_failed_step_shows_status_and_code() -> None:
+    """Also for the host's refusal, which has no body."""
     name = "Get_virtual_appointment_join_link"
     status = expression(f"outputs('{name}')")
     code = expression(f"body('{name}')")
@@ -209,8 +209,8 @@ def test_a_failed_step_tells_its_status_and_code() -> None:
     assert evaluate(code, bodies={name: None}) is None
 
 
-def test_the_members_to_branch_on_are_those_of_a_problem() -> None:
-    """In the page's table, as the connector describes them."""
+def test_the_pages_table_lists_the_members_of_a_problem() -> None:
+    """With their names in the connector."""
     told = {name for row in table(PAGE, "When something is wrong") for name in spans(row[0])}
     items = read("apiDefinition.swagger.json")["definitions"]["JoinLinks"]["properties"]["results"]
     problem = items["items"]["properties"]["problem"]["properties"]

@@ -33,7 +33,7 @@ WHO = (
 
 
 def variable(name: str) -> str:
-    """Write the expression for an environment variable of Power Platform."""
+    """Write an expression for an environment variable of Power Platform."""
     return f'@environmentVariables("{name}")'
 
 
@@ -59,7 +59,7 @@ def made(out: Path, *arguments: str) -> tuple[Any, Any]:
 
 
 def test_the_files_are_the_same_in_any_encoding(tmp_path: Path) -> None:
-    """On Windows paconn reads them in the machine's own, in which a publisher may have umlauts."""
+    """On Windows paconn reads them in the system's encoding, and a publisher may have umlauts."""
     name = "Praxis Dr. Müller"
     _, properties = made(tmp_path, "--host", HOST, *WHO, "--publisher", name)
 
@@ -67,8 +67,8 @@ def test_the_files_are_the_same_in_any_encoding(tmp_path: Path) -> None:
     assert [path for path in tmp_path.glob("*.json") if not path.read_bytes().isascii()] == []
 
 
-def test_people_who_sign_in_are_told_whose_meetings_they_may_ask_for(tmp_path: Path) -> None:
-    """Their own, and any organizer's with the app role; a key's owner reads nothing of it."""
+def test_the_text_for_sign_in_says_whose_meetings_may_be_requested(tmp_path: Path) -> None:
+    """One's own, and with the app role any organizer's. It is not in a connector with a key."""
     ids = ("--tenant-id", TENANT, "--client-id", SERVICE)
     with_key, _ = made(tmp_path / "key", "--host", HOST, *WHO)
     with_sign_in, _ = made(tmp_path / "entra", "--host", HOST, *ids, *WHO)
@@ -84,8 +84,8 @@ def test_people_who_sign_in_are_told_whose_meetings_they_may_ask_for(tmp_path: P
 
 
 @pytest.mark.parametrize("host", [HOST, f"https://{HOST}/", HOST.upper()])
-def test_a_host_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
-    """Also as the address that people copy; all else is as it was."""
+def test_with_a_host_it_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
+    """Also with a whole URL. The other values are unchanged."""
     definition, properties = made(tmp_path / "a" / "b", "--host", host, *WHO)
 
     ours = read("apiDefinition.swagger.json")
@@ -97,8 +97,8 @@ def test_a_host_makes_a_connector_with_a_key(tmp_path: Path, host: str) -> None:
     }
 
 
-def test_ids_make_one_with_sign_in(tmp_path: Path) -> None:
-    """For the service's registration, as the connector's own."""
+def test_with_ids_it_makes_a_connector_with_sign_in(tmp_path: Path) -> None:
+    """With the service's registration and the connector's own."""
     definition, properties = made(
         tmp_path,
         *("--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE),
@@ -121,8 +121,8 @@ def test_ids_make_one_with_sign_in(tmp_path: Path) -> None:
     assert definition["security"] == [{name: []}]
 
 
-def test_one_registration_will_do_for_both(tmp_path: Path) -> None:
-    """By its bare id: otherwise Entra gives it no token for itself."""
+def test_one_registration_can_serve_both(tmp_path: Path) -> None:
+    """By its client id, because Entra gives it no token for itself otherwise."""
     ids = ("--tenant-id", TENANT, "--client-id", SERVICE)
     _, properties = made(tmp_path, "--host", HOST, *ids, *WHO)
 
@@ -131,8 +131,8 @@ def test_one_registration_will_do_for_both(tmp_path: Path) -> None:
     assert oauth["customParameters"]["resourceUri"] == {"value": SERVICE}
 
 
-def test_environment_variables_stand_for_the_host_and_the_ids(tmp_path: Path) -> None:
-    """So that one solution moves between environments; each expression stands by itself."""
+def test_environment_variables_replace_the_host_and_the_ids(tmp_path: Path) -> None:
+    """One solution can then move between environments. Each expression is a whole value."""
     definition, properties = made(
         tmp_path,
         *("--host", variable("x_Host"), "--tenant-id", variable("x_Tenant")),
@@ -146,12 +146,12 @@ def test_environment_variables_stand_for_the_host_and_the_ids(tmp_path: Path) ->
     assert oauth["customParameters"]["tenantId"] == {"value": variable("x_Tenant")}
     assert oauth["customParameters"]["resourceUri"] == {"value": variable("x_Service")}
     assert oauth["properties"]["AzureActiveDirectoryResourceId"] == variable("x_Service")
-    # Where no expression is read, there is none.
+    # Fields that allow no expression have none.
     assert "environmentVariables" not in json.dumps({**definition, "host": None})
 
 
-def test_the_settings_name_the_environment_that_was_given_and_no_other(tmp_path: Path) -> None:
-    """Without one the command-line tool asks for it."""
+def test_the_settings_name_only_a_given_environment(tmp_path: Path) -> None:
+    """Without one, the command-line tool asks for it."""
     made(tmp_path / "with", "--host", HOST, "--environment", TENANT, *WHO)
     made(tmp_path / "without", "--host", HOST, *WHO)
 
@@ -162,15 +162,15 @@ def test_the_settings_name_the_environment_that_was_given_and_no_other(tmp_path:
     assert [found.get("environment") for found in settings] == [TENANT, None]
 
 
-def test_an_administrators_older_python_can_read_it() -> None:
+def test_an_administrators_older_python_can_compile_it() -> None:
     """3.10 and newer."""
     source = (ROOT / "scripts" / "make_connector.py").read_text(encoding="utf-8")
 
     assert ast.parse(source, feature_version=(3, 10))
 
 
-def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
-    """Neither example addresses nor empty ids, in any of the files."""
+def test_no_placeholder_is_left(tmp_path: Path) -> None:
+    """No example address and no empty id, in any file."""
     made(tmp_path, "--host", HOST, "--tenant-id", TENANT, "--client-id", SERVICE, *WHO)
 
     texts = [
@@ -211,8 +211,8 @@ def test_nothing_is_left_to_fill_in(tmp_path: Path) -> None:
         ("--host", HOST, "--connector-client-id", CONNECTOR, *WHO),
     ],
 )
-def test_what_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Before anything is written."""
+def test_invalid_arguments_are_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Before a file is written."""
     done = make(tmp_path / "out", *arguments)
 
     assert done.returncode == 2
@@ -220,7 +220,7 @@ def test_what_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...])
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_read_only_folder_names_it(tmp_path: Path) -> None:
     """In a sentence, without a traceback."""
     (tmp_path / "taken").touch()
 

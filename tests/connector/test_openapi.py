@@ -1,4 +1,4 @@
-"""docs/openapi.yaml: valid, and of the same routes and codes as the app."""
+"""docs/openapi.yaml is valid, and has the app's routes and codes."""
 
 import re
 from functools import cache
@@ -35,8 +35,8 @@ def test_it_is_openapi_3_1_by_an_independent_validator(document: Any) -> None:  
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-def test_it_tells_every_route_and_no_other(document: Any) -> None:  # noqa: ANN401
-    """Those that the real worker finds in the app: tests/worker/test_functions.py."""
+def test_it_describes_each_route_and_no_other(document: Any) -> None:  # noqa: ANN401
+    """The routes that the real worker finds: tests/worker/test_functions.py."""
     told = {
         (path.strip("/"), method.upper())
         for path, item in document["paths"].items()
@@ -46,8 +46,8 @@ def test_it_tells_every_route_and_no_other(document: Any) -> None:  # noqa: ANN4
     assert told == {(route, method) for route, methods, _ in ROUTES.values() for method in methods}
 
 
-def test_it_says_which_routes_ask_for_no_key(document: Any) -> None:  # noqa: ANN401
-    """The others ask for a function key, or for a token."""
+def test_it_says_which_routes_need_no_key(document: Any) -> None:  # noqa: ANN401
+    """The others need a function key or a token."""
     without = {
         (path.strip("/"), method.upper())
         for path, item in document["paths"].items()
@@ -63,15 +63,15 @@ def test_it_says_which_routes_ask_for_no_key(document: Any) -> None:  # noqa: AN
     }
 
 
-def test_it_tells_every_code(document: Any) -> None:  # noqa: ANN401
-    """What a problem can say."""
+def test_it_lists_each_code(document: Any) -> None:  # noqa: ANN401
+    """All codes of a problem."""
     assert document["components"]["schemas"]["Code"]["enum"] == sorted(
         code for code, error in CODES.items() if not issubclass(error, NotDelivered)
     )
 
 
 NAMES = [
-    *map(chr, range(256)),  # each character by itself
+    *map(chr, range(256)),  # each single character
     *(f"a{chr(number)}b" for number in range(256)),
     *("x" * length for length in (0, 1, 63, 64, 65, 100)),
     *(
@@ -85,8 +85,8 @@ NAMES = [
 ]
 
 
-def test_a_sources_name_may_be_what_the_app_allows(document: Any) -> None:  # noqa: ANN401
-    """Also with an underscore; a newline at its end does not count as nothing."""
+def test_a_sources_name_has_the_apps_pattern(document: Any) -> None:  # noqa: ANN401
+    """An underscore is allowed. A newline at the end is not."""
     source, *_ = document["paths"]["/webhooks/{source}"]["post"]["parameters"]
     pattern = source["schema"]["pattern"].removeprefix("^").removesuffix("$")
 
@@ -97,7 +97,7 @@ def test_a_sources_name_may_be_what_the_app_allows(document: Any) -> None:  # no
 
 
 def test_a_generated_client_has_one_model_for_each_body(document: Any) -> None:  # noqa: ANN401
-    """Each body has a name, and none is one of several: generators make a class of each of them."""
+    """Each body is one named schema, because generators make a class of each."""
     schemas = document["components"]["schemas"]
     unnamed = [
         f"{operation['operationId']} {media_type}"
@@ -122,8 +122,8 @@ def _json_bodies(document: Any, response: Any) -> list[tuple[str, Any]]:  # noqa
     return [item for item in response.get("content", {}).items() if "json" in item[0]]
 
 
-def test_the_request_has_every_member_of_the_app_and_no_other(document: Any) -> None:  # noqa: ANN401
-    """With the app's own limits; exactly one meeting reference is for the service to check."""
+def test_the_request_has_all_members_of_the_app_and_no_other(document: Any) -> None:  # noqa: ANN401
+    """With the app's limits. That there is exactly one meeting reference is the app's own check."""
     properties = document["components"]["schemas"]["JoinRequest"]["properties"]
 
     assert set(properties) == models._MEMBERS
@@ -134,8 +134,8 @@ def test_the_request_has_every_member_of_the_app_and_no_other(document: Any) -> 
     assert set(models._MAX_LENGTHS) - set(limits) == {"requestId"}
 
 
-def test_every_operation_has_a_tag_and_an_id_that_makes_a_method(document: Any) -> None:  # noqa: ANN401
-    """Generators make modules of the tags, and functions or methods of the ids."""
+def test_each_operation_has_a_tag_and_an_id_for_a_method_name(document: Any) -> None:  # noqa: ANN401
+    """Generators make modules of tags, and functions or methods of ids."""
     operations = [operation for item in document["paths"].values() for operation in item.values()]
     ids = [operation["operationId"] for operation in operations]
     tags = {tag["name"] for tag in document["tags"]}
@@ -146,8 +146,8 @@ def test_every_operation_has_a_tag_and_an_id_that_makes_a_method(document: Any) 
     assert all(len(operation["tags"]) == 1 for operation in operations)
 
 
-def test_what_the_host_answers_has_no_body(document: Any) -> None:  # noqa: ANN401
-    """A generated client would fail on it before it comes to the status."""
+def test_the_hosts_responses_have_no_body(document: Any) -> None:  # noqa: ANN401
+    """A generated client would fail on a body that is not described."""
     responses = document["components"]["responses"]
 
     for name in ("Unauthorized", "NotFound", "Fault"):

@@ -1,4 +1,4 @@
-"""What `python dev.py test schemathesis` makes of what schemathesis reports."""
+"""How `python dev.py test schemathesis` reads the report of schemathesis."""
 
 import json
 from pathlib import Path
@@ -14,17 +14,17 @@ CLEAN = {"generated": 9, "with_failures": 0, "errored": 0, "without_checks": 2}
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
-    """Where schemathesis writes its report; nothing is there yet."""
+    """The path of the report, which does not exist yet."""
     return tmp_path / "report.json"
 
 
 def done(code: int = 0) -> CompletedProcess[str]:
-    """Make a run that has ended."""
+    """Make a finished run."""
     return CompletedProcess(["schemathesis"], code, f"how it went\n{CLOSING}\n", "")
 
 
 def test_a_clean_run_is_one_line(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the report's figures; a request that nothing was checked on has not passed."""
+    """With the report's numbers. A request without a check does not count as passed."""
     report.write_text(json.dumps({"test_cases": CLEAN}))
 
     assert verdict(done(), report) == 0
@@ -41,10 +41,10 @@ def test_a_clean_run_is_one_line(report: Path, capsys: pytest.CaptureFixture[str
     ],
     ids=["failures", "failures that it exits with 0 for", "another fault", "nothing was checked"],
 )
-def test_what_is_not_well_is_told_in_full(
+def test_a_failed_run_is_printed_in_full(
     report: Path, capsys: pytest.CaptureFixture[str], cases: dict[str, int], code: int, said: str
 ) -> None:
-    """All that it said, and the figures at the end."""
+    """All its output, and the numbers at the end."""
     report.write_text(json.dumps({"test_cases": CLEAN | cases}))
 
     assert verdict(done(code), report) == 1
@@ -55,10 +55,10 @@ def test_what_is_not_well_is_told_in_full(
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"test_cases": {"generated": 9}}'])
-def test_without_figures_nothing_has_passed(
+def test_without_a_readable_report_the_run_fails(
     report: Path, capsys: pytest.CaptureFixture[str], text: str | None
 ) -> None:
-    """However it exits: a report that is missing or means something else is a fault."""
+    """With each exit code: a report may be missing or of another format."""
     if text is not None:
         report.write_text(text)
 

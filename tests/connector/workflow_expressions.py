@@ -1,6 +1,6 @@
 """The part of Power Automate's expression language that docs/power-automate.md uses.
 
-As strict as the platform is known to be: a function refuses an argument of another type, and a
+It is as strict as the platform: a function refuses an argument of another type, and a
 member of null is an error unless `?` stands before it. Source:
 https://learn.microsoft.com/azure/logic-apps/expression-functions-reference
 """
@@ -15,7 +15,7 @@ _SAFE = "_safe"
 
 
 class ExpressionFailed(Exception):
-    """The platform would end the step in an error."""
+    """The platform would end the step with an error."""
 
 
 def evaluate(
@@ -28,10 +28,10 @@ def evaluate(
     """Give the expression's value.
 
     Args:
-        expression: as it is pasted.
-        trigger: the body that the trigger gives.
-        bodies: what each step gave, by the step's name.
-        outputs: the same of `outputs()`, such as of Compose.
+        expression: the text to paste.
+        trigger: the trigger's body.
+        bodies: each step's body, by the step's name.
+        outputs: each step's outputs, such as those of Compose.
 
     Raises:
         ExpressionFailed: if the platform would refuse to evaluate it.

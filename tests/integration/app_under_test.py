@@ -1,4 +1,4 @@
-"""The running app, as its callers meet it, and everything that it logs."""
+"""The running app with helpers for its callers, and all that it logs."""
 
 import json
 import time
@@ -18,19 +18,19 @@ RESULTS = "join-link-results"
 
 
 class LogWatch:
-    """Collects every log line of every app under test, and what must not stand in one."""
+    """Collects the log lines of all apps under test, and the texts that none may hold."""
 
     def __init__(self) -> None:
         self.lines: list[LogLine] = []
         self.canaries: dict[str, str] = {}
 
     def forbid(self, what: str, text: str) -> str:
-        """Note a text that no log line may hold, and hand it on."""
+        """Add a text that no log line may hold, and return it."""
         self.canaries[text] = what
         return text
 
     def found(self) -> set[str]:
-        """Give what stands in a line although it must not."""
+        """Name the forbidden texts that a log line holds."""
         return {
             f"{what} in {line.logger}"
             for line in self.lines
@@ -41,7 +41,7 @@ class LogWatch:
 
 @dataclass(frozen=True)
 class App:
-    """One local run, with what tests do to it."""
+    """One local run, with what tests do with it."""
 
     run: LocalRun
     log: LogWatch
@@ -54,7 +54,7 @@ class App:
         headers: Mapping[str, str | None] | None = None,
         data: Any = None,  # noqa: ANN401 - as requests takes it
     ) -> requests.Response:
-        """Call POST /api/join-link, with the function key unless told otherwise."""
+        """Call POST /api/join-link, with the function key by default."""
         if data is None:
             data = json.dumps(body).encode()
         sent = {
@@ -72,7 +72,7 @@ class App:
     def organizer(
         self, *, covered: bool = True, licensed: bool = True, mail: str | None = None
     ) -> User:
-        """Add a user whom nothing remembers."""
+        """Add a user whom the app has not cached."""
         name = f"dr.{uuid.uuid4().hex[:12]}@clinic.example"
         user = self.run.graph.data.add_user(name, mail=mail, covered=covered, licensed=licensed)
         self.log.forbid("a user principal name", name)
@@ -100,7 +100,7 @@ class App:
         }
 
     def enqueue(self, message: object) -> None:
-        """Put a message on the request queue; text as it is, else its JSON."""
+        """Put a message on the request queue: a text as it is, another value as JSON."""
         text = message if isinstance(message, str) else json.dumps(message)
         self.run.queue(REQUESTS).send_message(text)
 
@@ -123,7 +123,7 @@ class App:
 
         Args:
             request_id: The id that the request was given.
-            at_least: Wait for so many. The app tells of a queue message or a delivery only
+            at_least: Wait for so many. The app logs a queue message or a delivery only
                 after it, so a test that has just seen the outcome may come too soon.
         """
 
@@ -141,12 +141,12 @@ class App:
 def eventually[Value](
     look: Callable[[], Value | None], *, within: float = 15.0, every: float = 0.05
 ) -> Value:
-    """Look until there is something to see, and give it."""
+    """Repeat a look until it gives a value, and return that."""
     deadline = time.monotonic() + within
     while True:
         value = look()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"Nothing of the kind within {within:g} seconds.")
+            raise AssertionError(f"Not found within {within:g} seconds.")
         time.sleep(every)

@@ -1,7 +1,7 @@
 """Stands in for the Azure CLI of somebody who has run `az login`.
 
-AZ_TOKENS names a folder: in it lies a token for each resource, under its host's name, and what was
-asked is noted there. Without a token it says what az says before `az login`.
+AZ_TOKENS names a folder. It holds a token for each resource in a file with its host's name, and
+the calls are written to it. Without a token it prints what az prints before `az login`.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Stands in for azd: keeps an environment in a folder, and notes how it was called.
+"""Stands in for azd: keeps an environment in a folder, and writes down its calls.
 
-AZD_STUB names the folder. In it, `signed-out` makes the sign-in missing, `fails` holds a command
-that fails, `outputs` what the first provisioning adds to the environment, and `calls` what was
-asked. AZD_STUB_HOOK names a script that it runs after provisioning, as azd runs a hook: on the same
+AZD_STUB names the folder. In it, `signed-out` means that nobody is signed in, `fails` holds
+a command that fails, `outputs` what the first provisioning adds to the environment, and `calls` the
+calls. AZD_STUB_HOOK names a script that it runs after provisioning, as azd runs a hook: on the same
 terminal, with the environment's values.
 """
 
@@ -42,7 +42,7 @@ def keep(name: str, found: dict[str, str]) -> None:
 
 
 def environment() -> str:
-    """Say which one is asked about."""
+    """Give the name of the environment of the call."""
     return arguments[arguments.index("--environment") + 1]
 
 

@@ -1,4 +1,4 @@
-"""One app for most tests, fresh ones for the few that change what a process keeps."""
+"""One app for most tests, and fresh ones for tests that change a process's state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,16 +14,16 @@ QUICK_QUEUES = {
     f"{_OVERRIDE}visibilityTimeout": "00:00:01",
     f"{_OVERRIDE}maxPollingInterval": "00:00:00.1",
 }
-"""The host's figures for people would make tests wait for half a minute."""
+"""The default values would make tests wait for half a minute."""
 
 type FreshApp = Callable[..., App]
 
 
 @pytest.fixture(scope="session")
 def log() -> Iterator[LogWatch]:
-    """What all apps log, and what they must not: no link, no key, no token, no body.
+    """All apps' log lines, and what they must not hold: links, keys, tokens, bodies.
 
-    Read when all tests are over; where they are shared out, by each process for its own.
+    They are checked after all tests. With several processes, each checks its own.
     """
     watch = LogWatch()
     watch.forbid("the function key", FUNCTION_KEY)
@@ -35,7 +35,7 @@ def log() -> Iterator[LogWatch]:
 
 @contextmanager
 def running_app(log: LogWatch, settings: dict[str, str | None], **options: Any) -> Iterator[App]:  # noqa: ANN401
-    """Run an app; what it logs is watched."""
+    """Run an app whose log is checked."""
     settings = {"GRAPH_TIMEOUT_SECONDS": "2", **QUICK_QUEUES, **settings}
     with LocalRun(settings=settings, on_log=log.lines.append, **options) as run:
         log.forbid("the storage key", run.azurite.connection_string.split("AccountKey=")[1][:40])
@@ -57,7 +57,7 @@ def shared_app(log: LogWatch) -> Iterator[App]:
 
 @pytest.fixture
 def app(shared_app: App) -> Iterator[App]:
-    """The shared app, with valid stand-ins and empty queues before and after."""
+    """The shared app, with valid stand-ins, and queues that are empty before and after."""
     _clean(shared_app)
     yield shared_app
     _clean(shared_app)
@@ -65,14 +65,14 @@ def app(shared_app: App) -> Iterator[App]:
 
 @pytest.fixture(scope="session")
 def shared_sign_in_app(log: LogWatch) -> Iterator[App]:
-    """The app whose callers sign in with Entra, shared by the tests of that."""
+    """The app whose callers sign in with Entra, shared by its tests."""
     with running_app(log, {"HTTP_AUTH": "entra"}) as app:
         yield app
 
 
 @pytest.fixture
 def sign_in_app(shared_sign_in_app: App) -> Iterator[App]:
-    """The shared app with sign-in, as `app`."""
+    """The shared app with sign-in, prepared as `app` is."""
     _clean(shared_sign_in_app)
     yield shared_sign_in_app
     _clean(shared_sign_in_app)
@@ -80,7 +80,7 @@ def sign_in_app(shared_sign_in_app: App) -> Iterator[App]:
 
 @pytest.fixture
 def fresh_app(log: LogWatch) -> Iterator[FreshApp]:
-    """Make an app of one's own: settings, and options of LocalRun."""
+    """Make an app for one test, with settings and options of LocalRun."""
     with ExitStack() as apps:
 
         def make(settings: dict[str, str | None] | None = None, **options: Any) -> App:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""The diagnostics as a caller meets them, for the tests of each of their parts."""
+"""The diagnostics as a caller sees them, for the tests of their parts."""
 
 import json
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from tests.integration.app_under_test import App
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 BESIDE = {"sign_in", "key_vault", "queues", "destinations"}
-"""Checks that need no other check."""
+"""Checks that depend on no other check."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the diagnostics answered."""
+    """The answer of the diagnostics."""
 
     body: dict[str, Any]
 
@@ -26,11 +26,11 @@ class Report:
         return next(check for check in self.body["checks"] if check["name"] == name)
 
     def with_status(self, status: str) -> list[str]:
-        """The names of the checks that turned out so."""
+        """The names of the checks with that status."""
         return [check["name"] for check in self.body["checks"] if check["status"] == status]
 
     def fails_at(self, name: str) -> dict[str, Any]:
-        """Check that on the way up this check alone fails and nothing above it was reached."""
+        """Check that only this check fails, and that the checks after it were not reached."""
         names = [check.name for check in CHECKS if check.name not in BESIDE]
         failed, unreached = self.with_status("fail"), self.with_status("not_reached")
         assert self.body["verdict"] == "fail"
@@ -59,7 +59,7 @@ def post(
 
 
 def run_checks(app: App, body: object = None) -> Report:
-    """Run the checks, and see that the answer holds neither a token nor a link."""
+    """Run the checks, and check that the answer holds neither a token nor a link."""
     answer = post(app, body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["Cache-Control"] == "no-store"

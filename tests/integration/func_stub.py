@@ -1,6 +1,6 @@
-"""Stands in for `func` of Azure Functions Core Tools: notes what it is given, and runs the app.
+"""Stands in for `func` of Azure Functions Core Tools: writes down its arguments, and runs the app.
 
-FUNC_RECORD names the file for the notes. With FUNC_EXIT it ends at once, with that code.
+FUNC_RECORD names the file for the arguments. With FUNC_EXIT it ends at once, with that code.
 """
 
 import json

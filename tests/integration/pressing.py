@@ -12,10 +12,10 @@ INTERRUPTED = 130
 
 
 def press(process: subprocess.Popen[str], *, name: str = "SIGINT") -> str:
-    """Press Ctrl-C, or send the group another signal, and see it end with all that it has started.
+    """Press Ctrl-C, or send the group another signal, and wait until all its processes end.
 
     Returns:
-        What is printed from then on.
+        The output from then on.
     """
     running = list(descendants(process.pid))
     os.killpg(process.pid, signal.Signals[name])
@@ -26,7 +26,7 @@ def press(process: subprocess.Popen[str], *, name: str = "SIGINT") -> str:
 
 
 def _runs(pid: int) -> bool:
-    try:  # what has ended shows as a zombie until somebody has taken notice
+    try:  # an ended process is a zombie until its parent has waited for it
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False

@@ -1,8 +1,8 @@
-"""Stands in for PowerShell with grant-teams-access-policy.ps1: notes whom the policy is set for.
+"""Stands in for PowerShell with grant-teams-access-policy.ps1: writes down the policy's users.
 
-PWSH_STUB names a folder. In it, `pwsh-fails` holds what the script would say before it fails, and
-`policies` what was set: a line for each call. As PowerShell does, it refuses parameters that the
-script has not.
+PWSH_STUB names a folder. In it, `pwsh-fails` holds the output of a script that fails, and
+`policies` a line for each call. As PowerShell does, it refuses parameters that the
+script does not have.
 """
 
 import argparse

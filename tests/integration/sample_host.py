@@ -42,12 +42,12 @@ def eventually(condition: Callable[[], object], *, within: float = 10.0) -> None
     """Wait until a condition holds, for at most `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
 def events(host: Host, queue: str = "work") -> list[dict[str, Any]]:
-    """Return what the sample app says about the messages it was given."""
+    """Return the events in which the sample app logs its messages."""
     lines = [json.loads(line.message) for line in host.logs if line.logger == "app.event"]
     return [event for event in lines if event["queue"] == queue]
 

@@ -1,6 +1,6 @@
-"""Runs the administrator's scripts as an administrator does: a process of their own, and `az`.
+"""Runs the administrators' scripts as an administrator does: as a process, and with `az`.
 
-`az` is a stand-in that hands out a token, so that the scripts sign in by their own code.
+`az` is a stand-in that gives a token, so that the scripts' own code signs in.
 """
 
 import json
@@ -23,14 +23,14 @@ from dev.environment import Stamp, _only_one
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 VERSIONS = ("3.11", "3.13")
-"""Both ends of what the scripts promise, as far as most machines have them."""
+"""The oldest and the newest Python that the scripts support and most machines have."""
 
 _NOT_SIGNED_IN = "#!/bin/sh\necho \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1\n"
 
 
 @dataclass(frozen=True)
 class Done:
-    """A script that has run."""
+    """A script that has ended."""
 
     code: int
     said: str
@@ -39,7 +39,7 @@ class Done:
 
 @cache
 def python(version: str) -> Path:
-    """Find a Python that has what the scripts need, or skip the test."""
+    """Find a Python with the libraries that the scripts need, or skip the test."""
     if version == "3.13":
         return Path(sys.executable)
     folder = ROOT / ".dev" / f"scripts-{version}"
@@ -61,7 +61,7 @@ def python(version: str) -> Path:
 
 
 def bare_python(version: str) -> str:
-    """Find a Python with pip and nothing beside, or skip the test."""
+    """Find a Python with pip and no other library, or skip the test."""
     found = _find(version)
     if found is None or _run(found, "-m", "pip", "--version").returncode:
         pytest.skip(f"no Python {version} with pip on this machine")
@@ -85,11 +85,11 @@ def _run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[st
 
 
 class Administrator:
-    """Somebody at a terminal, with `az` and other commands of the test's on the path.
+    """An administrator at a terminal, with `az` and other commands of the test on the path.
 
     Args:
         folder: An empty folder for those commands.
-        tokens: What `az` hands out: resource → token; none for somebody who is not signed in.
+        tokens: What `az` gives: resource → token. Empty if nobody is signed in.
     """
 
     def __init__(self, folder: Path, tokens: Mapping[str, str]) -> None:
@@ -122,14 +122,14 @@ class Administrator:
         typed: str | None = None,
         scripts: Path = SCRIPTS,
     ) -> Done:
-        """Run a script of scripts/ to its end; any warning of Python's ends it.
+        """Run a script of scripts/ to its end. A warning of Python ends it.
 
         Args:
             script: Its file name.
-            *arguments: What follows it.
+            *arguments: Its arguments.
             version: Which Python runs it.
-            typed: What is piped into it.
-            scripts: The folder that it is in.
+            typed: Its standard input.
+            scripts: The script's folder.
         """
         environment = {
             "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""`python dev.py serve` in a process, as a person at a terminal starts and ends it."""
+"""`python dev.py serve` as a process, started and ended as at a terminal."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ AT_A_TERMINAL = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""What a shell starts in the background, as CI may, begins deaf to Ctrl-C, and so would this."""
+"""A shell lets background processes ignore Ctrl-C. CI may start this one so."""
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def started(
     environment: Mapping[str, str] | None = None,
     seconds: float = 60,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run Python as a shell does, in a group of its own, and for so long at most."""
+    """Run Python as a shell does, in its own process group, for a limited time."""
     with subprocess.Popen(  # noqa: S603 - this project's own commands
         [sys.executable, "-c", AT_A_TERMINAL, sys.executable, *arguments],
         cwd=folder,
@@ -47,20 +47,20 @@ def started(
 def serving(
     *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start it; nothing outlives two minutes."""
+    """Start it. It ends after two minutes at most."""
     command = ("-m", "dev", "serve", *options)
     with started(*command, environment=environment, seconds=120) as process:
         try:
             yield process
         finally:
-            # Politely, so that what it has started ends too.
+            # Not by SIGKILL, so that its children end too.
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=30)
 
 
 def until(process: subprocess.Popen[str], text: str) -> str:
-    """Read what is printed, up to a line that holds a text."""
+    """Read the output up to a line that holds a text."""
     assert process.stdout
     lines = []
     for line in process.stdout:
@@ -71,19 +71,19 @@ def until(process: subprocess.Popen[str], text: str) -> str:
 
 
 def stop(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C, and give what is printed from then on."""
+    """Press Ctrl-C, and give the output from then on."""
     os.killpg(process.pid, signal.SIGINT)
     return end_of(process)
 
 
 def end_of(process: subprocess.Popen[str]) -> str:
-    """Wait until it ends, and give what is printed until then."""
+    """Wait until it ends, and give the output until then."""
     output, _ = process.communicate(timeout=30)
     return output
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Give the processes that a process has started, and those that they have."""
+    """Give the processes that a process has started, and their children."""
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             text = status.read_text(encoding="utf-8")

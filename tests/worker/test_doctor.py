@@ -1,4 +1,4 @@
-"""azure-functions-doctor, the ecosystem's own linter, on what would be deployed."""
+"""azure-functions-doctor, a public linter for Functions apps, on the files to deploy."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ CHECKED = (
     ".funcignore",
 )
 REASONS = {
-    "check_venv": "the package that is deployed has no environment of its own",
+    "check_venv": "the deployed package has no virtual environment",
     "check_native_dependency_risk": "cryptography is built on Azure: azd builds remotely",
     "check_func_cli": "Core Tools are not on PyPI or npm; python dev.py runs without them",
     "check_func_core_tools_version": "as check_func_cli",
     "check_functions_extension_version": "Core Tools choose it; Flex Consumption forbids it",
     "check_app_insights": "the Bicep sets its connection string; there is none on this machine",
 }
-"""What it warns of here, each with the reason why that is as it should be."""
+"""Its warnings here, each with the reason why it does not apply."""
 LOOKED_AT = {
     "check_binding_connection_resolution",
     "check_extension_bundle_v4",
@@ -34,11 +34,11 @@ LOOKED_AT = {
     "check_python_version",
     "check_unpinned_requirements",
 }
-"""What it must have found to be in order, and not just skipped."""
+"""The rules that must pass and not be skipped."""
 
 
-def test_the_doctor_finds_nothing_that_has_no_reason(tmp_path: Path) -> None:
-    """The sample, copied, beside host.json with its bundle, the requirements and the code."""
+def test_the_doctor_warns_of_nothing_without_a_reason(tmp_path: Path) -> None:
+    """On a copy of the sample settings, host.json, the requirements and the code."""
     for name in CHECKED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy

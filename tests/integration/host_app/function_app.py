@@ -1,4 +1,4 @@
-"""A small app that shows what a Functions host does to one. It is told what to do by its caller."""
+"""A small app that shows what a Functions host does to an app. Its callers order what it does."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def _reply(document: object) -> func.HttpResponse:
 
 @app.route(route="echo/{name?}", auth_level=func.AuthLevel.ANONYMOUS)
 def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """Say what arrived."""
+    """Answer with the request."""
     return _reply(
         {
             "method": req.method,
@@ -41,7 +41,7 @@ def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 
 @app.route(route="aside", auth_level=func.AuthLevel.ANONYMOUS)
 def aside(req: func.HttpRequest) -> func.HttpResponse:
-    """Log in a thread of the app's own."""
+    """Log in a thread of the app."""
     thread = threading.Thread(target=log.error, args=("logged in a thread of the app's own",))
     thread.start()
     thread.join()
@@ -51,37 +51,37 @@ def aside(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(route="items/{id:int}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def item(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer a number in the path."""
+    """Answer with a number of the path."""
     return _reply({"item": req.route_params["id"]})
 
 
 @app.route(route="items/{word:alpha}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def word(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer a word in the path."""
+    """Answer with a word of the path."""
     return _reply({"word": req.route_params["word"]})
 
 
 @app.route(route="items/special", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def special(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer a literal in the path."""
+    """Answer on a literal path."""
     return _reply({"special": True})
 
 
 @app.route(route="files/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 def files(req: func.HttpRequest) -> func.HttpResponse:
-    """Answer any path below."""
+    """Answer on each path below."""
     return _reply({"path": req.route_params.get("path", "")})
 
 
 @app.route(route="locked", methods=["GET"])
 def locked(req: func.HttpRequest) -> str:
-    """Want the level `function`, and answer with plain text."""
+    """Require the level `function`, and answer with plain text."""
     return "open"
 
 
 @app.route(route="admin-only", auth_level=func.AuthLevel.ADMIN)
 def admin_only(req: func.HttpRequest) -> str:
-    """Want the level `admin`."""
+    """Require the level `admin`."""
     return "open"
 
 
@@ -97,7 +97,7 @@ def respond(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.generic_trigger(arg_name="req", type="httpTrigger", route="nothing", auth_level="anonymous")
 def nothing(req: func.HttpRequest) -> None:
-    """Answer with nothing at all: there is no output binding."""
+    """Return nothing, because there is no output binding."""
 
 
 @app.route(route="fail", auth_level=func.AuthLevel.ANONYMOUS)
@@ -108,7 +108,7 @@ def fail(req: func.HttpRequest) -> str:
 
 @app.route(route="talk", auth_level=func.AuthLevel.ANONYMOUS)
 async def talk(req: func.HttpRequest, context: func.Context) -> str:
-    """Log, print, and say the invocation's id."""
+    """Log, print, and answer with the invocation's id."""
     await asyncio.sleep(0)
     log.debug("a detail")
     log.warning("a warning for %s", "everyone")
@@ -123,7 +123,7 @@ async def talk(req: func.HttpRequest, context: func.Context) -> str:
 
 @app.route(route="environment", auth_level=func.AuthLevel.ANONYMOUS)
 def environment(req: func.HttpRequest) -> func.HttpResponse:
-    """Say which environment the app sees, and from where it runs."""
+    """Answer with the app's environment and working folder."""
     return _reply({"environment": dict(os.environ), "path": sys.path, "pid": os.getpid()})
 
 
@@ -137,21 +137,21 @@ def wait(req: func.HttpRequest) -> str:
 
 @app.route(route="nap/{seconds}", auth_level=func.AuthLevel.ANONYMOUS)
 def nap(req: func.HttpRequest) -> str:
-    """Take that long."""
+    """Sleep for the ordered time."""
     time.sleep(float(req.route_params["seconds"]))
     return "rested"
 
 
 @app.route(route="release", auth_level=func.AuthLevel.ANONYMOUS)
 async def release(req: func.HttpRequest) -> str:
-    """End every wait."""
+    """End all waits."""
     gate.set()
     return "ok"
 
 
 @app.route(route="meet", auth_level=func.AuthLevel.ANONYMOUS)
 def meet(req: func.HttpRequest) -> str:
-    """Answer once as many others are here as the caller says."""
+    """Answer when as many requests run at once as the caller orders."""
     with meeting:
         guests.append(req)
         meeting.notify_all()
@@ -161,7 +161,7 @@ def meet(req: func.HttpRequest) -> str:
 
 @app.queue_trigger(arg_name="msg", queue_name="%WORK_QUEUE%", connection="AzureWebJobsStorage")
 def work(msg: func.QueueMessage) -> None:
-    """Log the message as an event, then do what it says: succeed, fail, wait or die."""
+    """Log the message as an event, then do as it orders: succeed, fail, wait or exit."""
     text = msg.get_body().decode()
     event = {
         "queue": "work",
@@ -182,7 +182,7 @@ def work(msg: func.QueueMessage) -> None:
     arg_name="msg", queue_name="%WORK_QUEUE%-poison", connection="AzureWebJobsStorage"
 )
 def poisoned(msg: func.QueueMessage) -> None:
-    """Log the message as an event, then do what it says once it is poison."""
+    """Log the poison message as an event, then do as it orders."""
     text = msg.get_body().decode()
     event = {"queue": "poison", "body": text, "dequeue_count": msg.dequeue_count, "id": msg.id}
     logging.getLogger("app.event").info(json.dumps(event))
