@@ -8,8 +8,6 @@ from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
-    SettingsInvalid,
-    Unauthorized,
     UnsupportedMediaType,
     to_service_error,
 )
@@ -97,8 +95,8 @@ class _HttpRequest:
             caller=caller_name,
             client_request_id=self.client_request_id,
         )
-        if isinstance(outcome.error, (Unauthorized, SettingsInvalid)):
-            # Anybody who finds the route can cause these.
+        if caller_name is None:
+            # Nobody was authenticated, so anybody who finds the route can cause it.
             self._application.event_limiter.emit_refusal(event)
         else:
             telemetry.emit(event)

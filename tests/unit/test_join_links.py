@@ -1,5 +1,6 @@
 """The HTTP routes, without azure.functions: headers and body in, an HttpResponse out."""
 
+import base64
 import dataclasses
 import json
 import logging
@@ -23,7 +24,7 @@ from shared.handlers.responses import (
     problem_response,
     read_client_request_id,
 )
-from shared.identity.bearer_tokens import Caller, SignIn
+from shared.identity.bearer_tokens import Caller, ClaimsChallenge, SignIn
 from shared.meetings.resolver import Resolver
 from tests.unit.events import emitted
 from tests.unit.fake_graph import LINK, FakeGraph, RaisingResolver, make_resolver
@@ -237,6 +238,77 @@ def test_an_unforeseen_exception_before_the_first_try_becomes_a_problem(
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal_error")
     assert emitted(caplog)[-1]["code"] == "internal_error"
     assert "canary" not in caplog.text + answer.body.decode()
+
+
+def without_signing_keys() -> Application:
+    """Make the app with HTTP_AUTH=entra. Entra's keys cannot be reached."""
+    return Application(
+        {
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "HTTP_AUTH": "entra",
+            "ENTRA_TENANT_ID": USER,
+            "ENTRA_CLIENT_ID": USER,
+            "ENTRA_AUTHORITY": "http://127.0.0.1:9",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "route", [join_links.join_link, join_links.join_links, join_links.request_join_link]
+)
+def test_a_flood_of_unknown_tokens_is_one_event_also_without_signing_keys(
+    caplog: pytest.LogCaptureFixture, route: Route
+) -> None:
+    """So that anonymous callers cannot use up the log's daily quota while Entra is away."""
+    application = without_signing_keys()
+    junk = base64.urlsafe_b64encode(b'{"alg":"RS256","typ":"JWT","kid":"k"}').decode().rstrip("=")
+    headers = {**JSON, "Authorization": f"Bearer {junk}.e30.AA"}
+
+    answers = [route(application, headers, b"{}") for _ in range(20)]
+
+    assert {json.loads(answer.body)["code"] for answer in answers} == {"identity_unavailable"}
+    assert [event["occurrences"] for event in emitted(caplog)] == [1]
+
+
+class KnownSignIn(SignIn):
+    """Lets one person in."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check(self, headers: Mapping[str, str], *, deadline: Deadline) -> Caller:  # noqa: ARG002 - as it is
+        """Give the person."""
+        return Caller(
+            object_id=USER,
+            client_id=None,
+            is_person=True,
+            holds_app_role=False,
+            expires_on=0,
+            takes_claims_challenges=True,
+            token="t",
+        )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClaimsChallenge("More is needed.", fix="Sign in.", authorization_uri="u", claims="{}"),
+        errors.Unauthorized("Entra refuses the token.", fix="Sign in again."),
+    ],
+)
+def test_each_refusal_of_an_authenticated_person_is_an_event(
+    caplog: pytest.LogCaptureFixture, error: errors.ServiceError
+) -> None:
+    """Else the operator could not find the request of one who asks about it."""
+    application = with_resolver(RaisingResolver(error))
+    application._services = dataclasses.replace(application.services(), sign_in=KnownSignIn())
+
+    for number in range(3):
+        post(application, {"onlineMeetingId": "M1", "requestId": f"r-{number}"})
+
+    events = emitted(caplog)
+    assert [event["requestId"] for event in events] == ["r-0", "r-1", "r-2"]
+    assert {event["caller"] for event in events} == {f"user:{USER}"}
 
 
 @pytest.mark.parametrize("body", [REQUEST, {}, b"{"])
