@@ -51,8 +51,10 @@ REMEMBER_SECONDS = 3600
 REMEMBER_AT_MOST = 10_000
 
 MOST_LOOKUPS = 6
-"""The most lookups for one request, however many references and organizers it has."""
+"""The most lookups for one request, and the most refused calls for its link, however many
+references and organizers it has."""
 
+_SPENT = "lookups_spent"
 _NOT_THERE = (errors.MeetingNotFound, errors.MeetingIdMalformed)
 _UNUSABLE = (
     errors.NotFound,
@@ -222,19 +224,16 @@ class Resolver:
         """Resolve a request, or the first of its alternatives that can be resolved."""
         if not request.alternatives:
             return (yield from self._resolve_one(request, notes))
-        lookups = _Lookups()
+        limit = _CallLimit(notes)
         failures: list[errors.ServiceError] = []
         tried: set[object] = set()
         for number, each in enumerate((request, *request.alternatives)):
             organizer, meeting = each.user_id, _meeting(each)
             if tried & {organizer, meeting, (organizer, meeting)}:
                 continue
-            if lookups.left <= 0:
-                notes.append("lookups_spent")
-                break
             tried.add((organizer, meeting))
             try:
-                link = yield from lookups.limit(self._resolve_one(each, notes))
+                link = yield from limit.apply(self._resolve_one(each, notes))
             except _UNUSABLE as error:
                 failures.append(error)
                 if isinstance(error, (errors.UserNotFound, errors.UserAmbiguous)):
@@ -364,19 +363,25 @@ def _combined(document: Document, alternatives: Alternatives) -> tuple[JoinReque
     return tuple(requests)
 
 
-class _Lookups:
-    """Limits the lookups of one request with alternatives."""
+class _CallLimit:
+    """Limits the calls of one request with alternatives.
 
-    def __init__(self) -> None:
-        self.left = MOST_LOOKUPS
+    Lookups and refused calls for the link are counted apart, so that an alternative with both ids
+    is tried even if the others took all lookups.
 
-    def limit(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
-        """Pass on the calls of a request while lookups are left.
+    Args:
+        notes: the request's notes, which say that a call was not allowed.
+    """
 
-        Each call counts as a lookup, except one that gets the link.
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+        self._lookups = self._links = MOST_LOOKUPS
+
+    def apply(self, steps: Steps[JoinLink]) -> Steps[JoinLink]:
+        """Pass on the calls of a request while the limit allows them.
 
         Raises:
-            MeetingNotFound: if no lookup is left.
+            MeetingNotFound: if it does not.
         """
         advance: Callable[[], Call] = partial(next, steps)
         while True:
@@ -385,20 +390,24 @@ class _Lookups:
             except StopIteration as end:
                 link: JoinLink = end.value
                 return link
-            if call.operation is not Operation.JOIN_LINK and self.left <= 0:
+            gets_link = call.operation is Operation.JOIN_LINK
+            if (self._links if gets_link else self._lookups) <= 0:
+                if _SPENT not in self._notes:
+                    self._notes.append(_SPENT)
                 raise errors.MeetingNotFound(
                     f"The meeting was not found in {MOST_LOOKUPS} lookups.",
                     fix="The booking names more organizers and references than the app tries. Give "
                     "the source a mapping that puts the right ones first.",
                 )
+            if not gets_link:
+                self._lookups -= 1
             try:
                 answer = yield call
             except errors.ServiceError as error:
-                self.left -= 1
+                if gets_link:
+                    self._links -= 1
                 advance = partial(steps.throw, error)
             else:
-                if call.operation is not Operation.JOIN_LINK:
-                    self.left -= 1
                 advance = partial(steps.send, answer)
 
 

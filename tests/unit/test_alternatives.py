@@ -179,6 +179,24 @@ def test_after_six_lookups_the_link_may_still_be_asked_for(graph: FakeGraph) -> 
     assert stats.graph_calls == 7
 
 
+def test_after_six_lookups_an_organizer_with_both_ids_is_still_tried(graph: FakeGraph) -> None:
+    """It needs no lookup."""
+    strangers = [f"{name}@else.example" for name in "xyz"]
+    organizers = [*strangers[1:], "v@else.example", FIRST]
+    stats = RequestStats()
+
+    outcome = attempt(
+        graph,
+        {"userId": strangers[0], "onlineMeetingId": "M1"},
+        [{"userId": organizer} for organizer in organizers],
+        stats,
+    )
+
+    assert outcome.members["virtualAppointmentJoinWebUrl"] == LINK
+    assert stats.graph_calls == 7
+    assert stats.notes == ["lookups_spent", "alternative_used"]
+
+
 def test_ids_that_graph_does_not_find_count_as_lookups(graph: FakeGraph) -> None:
     """Otherwise a long list of them would cost one call each."""
     graph.links.clear()
