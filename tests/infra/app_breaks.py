@@ -1,4 +1,4 @@
-"""What is wrong with the app, its identity or its settings."""
+"""Errors in the app's plan, identity or settings."""
 
 from tests.infra import app_policy as policy
 from tests.infra.breaks import Break, put, setting
@@ -91,23 +91,23 @@ BREAKS = (
         setting("PYTHON_THREADPOOL_THREAD_COUNT", "23"),
     ),
     Break(
-        policy.waits_for_name_servers_as_the_local_run_does,
-        "the resolver's own patience",
+        policy.resolver_options_are_the_samples,
+        "the resolver's default timeout",
         setting("RES_OPTIONS", "timeout:5 attempts:2"),
     ),
     Break(
         policy.scales_as_chosen,
-        "fewer than some regions take",
+        "fewer than some regions allow",
         put(SITE, f"{SCALE}.maximumInstanceCount", 39),
     ),
     Break(
         policy.scales_as_chosen,
-        "instances that nobody asked for",
+        "instances that were not requested",
         put(SITE, f"{SCALE}.alwaysReady", [{"name": "http", "instanceCount": 1}]),
     ),
     Break(
         policy.scales_as_chosen,
-        "none of those asked for",
+        "no instance although requested",
         put(SITE, f"{SCALE}.alwaysReady", []),
         "everything",
     ),

@@ -1,4 +1,4 @@
-"""The app itself: its plan, its identity and its settings."""
+"""The app's plan, identity and settings."""
 
 import json
 import re
@@ -21,15 +21,15 @@ PLATFORM_SETTINGS = {
     "RES_OPTIONS",
 }
 
-# Flex Consumption refuses these, or fails to start with them; a plain AzureWebJobsStorage
-# beside its `__` forms breaks the deployment, and AZURE_CLIENT_ID changes every connection.
+# Flex Consumption refuses these, or does not start with them. A plain AzureWebJobsStorage
+# beside the `__` forms breaks the deployment, and AZURE_CLIENT_ID changes every connection.
 FORBIDDEN_SETTINGS = re.compile(
     r"FUNCTIONS_WORKER_RUNTIME(_VERSION)?|FUNCTIONS_EXTENSION_VERSION"
     r"|SCM_DO_BUILD_DURING_DEPLOYMENT|ENABLE_ORYX_BUILD|WEBSITE_RUN_FROM_PACKAGE"
     r"|WEBSITE_CONTENT.*|WEBSITE_VNET_ROUTE_ALL|AzureWebJobsStorage|AZURE_CLIENT_ID",
     re.IGNORECASE,
 )
-# Azure takes a smaller maximumInstanceCount in some regions only (azure-functions-host #10523).
+# Some regions refuse a smaller maximumInstanceCount (azure-functions-host #10523).
 LEAST_INSTANCES_EVERYWHERE = 40
 FORBIDDEN_CONFIGURATION = {
     "linuxFxVersion",
@@ -41,7 +41,7 @@ FORBIDDEN_CONFIGURATION = {
 
 
 def no_setting_that_flex_forbids(snapshot: Snapshot) -> Iterator[str]:
-    """Nothing of the older plans, which Flex Consumption refuses or stumbles over."""
+    """No setting of older plans, which Flex Consumption refuses or does not support."""
     for name in snapshot.app_settings:
         if FORBIDDEN_SETTINGS.fullmatch(name):
             yield f"setting {name}"
@@ -53,7 +53,7 @@ def no_setting_that_flex_forbids(snapshot: Snapshot) -> Iterator[str]:
 
 
 def settings_are_the_apps(snapshot: Snapshot) -> Iterator[str]:
-    """Every setting that the app reads is given, and none that nobody reads."""
+    """Each setting that the app reads is given, and no other."""
     known = (set(settings.NAMES) - {"AzureWebJobsStorage"}) | PLATFORM_SETTINGS
     for name in known ^ snapshot.app_settings.keys():
         yield f"setting {name} is {'missing' if name in known else 'unknown'}"
@@ -63,7 +63,7 @@ def settings_are_the_apps(snapshot: Snapshot) -> Iterator[str]:
 
 
 def sign_in_as_chosen(snapshot: Snapshot) -> Iterator[str]:
-    """Entra sign-in is on exactly where a client id is given."""
+    """Entra sign-in is on if and only if a client id is given."""
     client_id = snapshot.parameters.entra_client_id
     if snapshot.app_settings.get("HTTP_AUTH") != ("entra" if client_id else "key"):
         yield "HTTP_AUTH is not as chosen"
@@ -74,7 +74,7 @@ def sign_in_as_chosen(snapshot: Snapshot) -> Iterator[str]:
 
 
 def scales_as_chosen(snapshot: Snapshot) -> Iterator[str]:
-    """Every region takes the default's figure, and instances wait only where somebody pays."""
+    """Each region accepts the default. Instances are always ready only on request."""
     scale = snapshot.one(SITE)["properties"]["functionAppConfig"]["scaleAndConcurrency"]
     if scale["maximumInstanceCount"] < LEAST_INSTANCES_EVERYWHERE:
         yield f"some regions refuse {scale['maximumInstanceCount']} instances"
@@ -85,7 +85,7 @@ def scales_as_chosen(snapshot: Snapshot) -> Iterator[str]:
 
 
 def one_identity_everywhere(snapshot: Snapshot) -> Iterator[str]:
-    """The app is the user-assigned identity, to storage, Application Insights and Graph alike."""
+    """The user-assigned identity is used for storage, Application Insights and Graph."""
     identity = snapshot.one(IDENTITY)["id"]
     site = snapshot.one(SITE)
     if site["identity"] != {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}:
@@ -109,15 +109,15 @@ def one_identity_everywhere(snapshot: Snapshot) -> Iterator[str]:
             yield f"{name} does not name the identity"
 
 
-def waits_for_name_servers_as_the_local_run_does(snapshot: Snapshot) -> Iterator[str]:
-    """Seconds: the options that a test holds against a silent name server."""
+def resolver_options_are_the_samples(snapshot: Snapshot) -> Iterator[str]:
+    """The options that a test with a silent name server covers."""
     sample = json.loads((_ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
     if snapshot.app_settings.get("RES_OPTIONS") != sample["Values"]["RES_OPTIONS"]:
         yield "RES_OPTIONS is not the sample's"
 
 
 def runs_on_flex_with_enough_threads(snapshot: Snapshot) -> Iterator[str]:
-    """Python 3.13 on Flex; a thread for each call or message, and as many for when calls hang."""
+    """Python 3.13 on Flex. A thread for each call or message, and as many for calls that hang."""
     if snapshot.one(PLAN)["sku"]["name"] != "FC1":
         yield "the plan is not Flex Consumption"
     configuration = snapshot.one(SITE)["properties"]["functionAppConfig"]

@@ -1,4 +1,4 @@
-"""Snapshots that are wrong in one place, to prove that each policy can fail."""
+"""Snapshots with one error each, to prove that each policy can fail."""
 
 import json
 import re
@@ -15,7 +15,7 @@ Change = Callable[[Resources], None]
 
 @dataclass(frozen=True)
 class Break:
-    """One thing that could go wrong with a deployment, and the policy that has to notice."""
+    """One error of a deployment, and the policy that must find it."""
 
     policy: Policy
     what: str
@@ -46,17 +46,17 @@ def put(kind: str, path: str, value: object, name: str = "") -> Change:
 
 
 def drop(kind: str, name: str = "") -> Change:
-    """Leave one resource out."""
+    """Remove one resource."""
     return lambda resources: resources.remove(find(resources, kind, name))
 
 
 def repeat(kind: str, **members: object) -> Change:
-    """Add a copy of a resource, with some members of it changed."""
+    """Add a copy of a resource with some members changed."""
     return lambda resources: resources.append({**find(resources, kind), **members})
 
 
 def setting(name: str, value: object = None) -> Change:
-    """Give an app setting another value, or none at all."""
+    """Change or remove an app setting."""
 
     def change(resources: Resources) -> None:
         properties = find(resources, CONFIG, "/appsettings")["properties"]
@@ -68,7 +68,7 @@ def setting(name: str, value: object = None) -> Change:
 
 
 def replace(kind: str, old: str, new: str) -> Change:
-    """Replace a text wherever it stands in the resources of one type."""
+    """Replace a text in the resources of one type."""
 
     def change(resources: Resources) -> None:
         for index, resource in enumerate(resources):
@@ -80,10 +80,10 @@ def replace(kind: str, old: str, new: str) -> Change:
 
 
 def quoted(text: str) -> str:
-    """Write a text as it stands in the JSON of a snapshot's resource."""
+    """Quote a text as in the JSON of a snapshot's resource."""
     return json.dumps(text)[1:-1]
 
 
 def quoted_twice(text: str) -> str:
-    """Write a text as it stands in the workbook's JSON inside the snapshot's."""
+    """Quote a text as in the workbook's JSON inside the snapshot's."""
     return quoted(quoted(text))

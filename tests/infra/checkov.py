@@ -1,6 +1,6 @@
-"""`python -m tests.infra.checkov`: checkov over infra/, in an environment of its own.
+"""`python -m tests.infra.checkov`: checkov over infra/, in a separate environment.
 
-checkov brings a hundred packages, at the versions of requirements-checkov.txt.
+checkov has a hundred dependencies, with the versions in requirements-checkov.txt.
 """
 
 import json
@@ -17,14 +17,14 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 REQUIREMENTS = Path(__file__).with_name("requirements-checkov.txt")
 
-# Resources that checkov has checks for. It reports a file that it cannot parse as nothing at
-# all, so that these have to turn up.
+# Resources that checkov has checks for. Its report has nothing about a file that it cannot
+# parse, so these must be in the report.
 LOOKED_AT = {"function-app.bicep", "key-vault.bicep", "network.bicep", "storage.bicep"}
 
 
 def findings(report: Mapping[str, Any]) -> list[str]:
-    """Read checkov's report: failed checks, files it could not parse, files it never saw."""
-    results = report.get("results", {})  # a report of nothing has none
+    """Read checkov's report: failed checks, files that it could not parse or did not check."""
+    results = report.get("results", {})  # an empty report has none
     failed, passed = results.get("failed_checks", []), results.get("passed_checks", [])
     looked_at = {Path(check["file_path"]).name for check in (*failed, *passed)}
     return [
@@ -39,7 +39,7 @@ def findings(report: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    """Scan infra/ and say what was found; 0 when that is nothing."""
+    """Scan infra/ and print the findings. Return 0 if there are none."""
     try:
         program = prepare("checkov", requirements=REQUIREMENTS) / "checkov"
     except SetUpError as error:

@@ -1,6 +1,6 @@
-"""The Bicep compiler, where the machine has one, and what it is asked here.
+"""The Bicep compiler of this machine, and the calls to it.
 
-`python -m tests.infra.compiler` writes the snapshots afresh; look at their diff.
+`python -m tests.infra.compiler` writes the snapshots. Review their diff.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.infra.snapshots import FOLDER, VARIANTS
 
-# Made up: they only have to be the same each time, for names follow from them.
+# Made up, but always the same, because names are derived from them.
 _DEPLOYMENT = (
     "--subscription-id=00000000-0000-4000-8000-000000000001",
     "--tenant-id=00000000-0000-4000-8000-000000000002",
@@ -23,22 +23,22 @@ _DEPLOYMENT = (
 
 @dataclass(frozen=True)
 class Response:
-    """What one run of the compiler gave."""
+    """The result of one run of the compiler."""
 
     code: int
     output: str
     complaints: str
-    """Errors and warnings alike: with warnings alone the code is 0."""
+    """Errors and warnings. With only warnings the exit code is 0."""
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """A Bicep compiler on this machine."""
+    """A Bicep compiler of this machine."""
 
     program: Path
 
     def run(self, *arguments: str | Path) -> Response:
-        """Run one command of the compiler to its end."""
+        """Run one command of the compiler."""
         done = subprocess.run(  # noqa: S603 -- the compiler that was looked for
             [self.program, *arguments],
             capture_output=True,
@@ -71,7 +71,7 @@ def find() -> Compiler | None:
 
 
 def main() -> int:
-    """Write every snapshot afresh."""
+    """Write all snapshots."""
     compiler = find()
     if compiler is None:
         print("No Bicep compiler: put `bicep` on PATH, or run `az bicep install`.")  # noqa: T201
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def _sort_outputs(file: Path) -> None:
-    """Put the outputs in order: the compiler writes them in another one each time."""
+    """Sort the outputs, because the compiler's order changes."""
     snapshot = json.loads(file.read_text("utf-8"))
     snapshot["outputs"] = dict(sorted(snapshot["outputs"].items()))
     file.write_text(json.dumps(snapshot, indent=2, ensure_ascii=False), "utf-8")

@@ -1,4 +1,4 @@
-"""What is said where no Bicep compiler is."""
+"""The tests that need a Bicep compiler are skipped without one."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MISSING = pytest.mark.skip(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a compiler; marked here and not one by one, pytest says so in one line."""
+    """Skip the tests that need a compiler, all with one message."""
     if compiler.find() is None:
         for item in items:
             if "bicep" in getattr(item, "fixturenames", ()):
@@ -31,12 +31,13 @@ def bicep() -> compiler.Compiler:
 
 @pytest.fixture
 def graph_folder(bicep: compiler.Compiler, tmp_path: Path) -> Path:
-    """A copy of infra/graph beside which the Graph extension is there."""
+    """A copy of infra/graph with the Graph extension."""
     folder = copy_with_extension(tmp_path)
     bicep.run("restore", folder / "main.bicep")
     if "BCP190" in bicep.run("lint", folder / "main.bicep", "--no-restore").complaints:
         pytest.skip(
-            "The Graph extension is out of reach (go online once, or set BICEP_GRAPH_EXTENSION to"
-            " its package), so not checked: that infra/graph builds and lints."
+            "The Graph extension cannot be downloaded (go online once, or set"
+            " BICEP_GRAPH_EXTENSION to its package), so not checked: that"
+            " infra/graph builds and lints."
         )
     return folder

@@ -1,6 +1,6 @@
 """The snapshots of infra/graph's sign-in: the registration, and the consent for it.
 
-`python -m tests.infra.graph_snapshots` writes them afresh; look at their diff.
+`python -m tests.infra.graph_snapshots` writes them. Review their diff.
 """
 
 import json
@@ -32,10 +32,10 @@ def read(variant: str) -> dict[str, Any]:
 
 
 def copy_with_extension(folder: Path) -> Path:
-    """Copy infra/graph and its variants to where the Graph extension may be a local file.
+    """Copy infra/graph and its variants to a folder where the Graph extension may be a local file.
 
     BICEP_GRAPH_EXTENSION may name the extension's package (a .tgz), for builds without a network;
-    without it, Bicep fetches the package once and keeps it. Returns the copy of infra/graph.
+    without it, Bicep downloads the package once and caches it. Returns the copy of infra/graph.
     """
     graph, variants = folder / "infra" / "graph", folder / "tests" / "infra"
     shutil.copytree(_INFRA / "graph", graph)
@@ -55,9 +55,9 @@ def copy_with_extension(folder: Path) -> Path:
 
 
 def write_snapshot(compiler: Compiler, variant: str, graph: Path) -> tuple[Response, str]:
-    """Write a variant's snapshot in the copy, and give it as text.
+    """Write a variant's snapshot in the copy, and return it as text.
 
-    Written and compared by the caller: the compiler's own comparison (mode validate) fails with an
+    The caller compares it, because the compiler's own comparison (mode validate) fails with an
     exception on resources of Microsoft Graph, which have no id (Bicep 0.49.2).
     """
     variants = graph.parents[1] / "tests" / "infra"
@@ -66,7 +66,7 @@ def write_snapshot(compiler: Compiler, variant: str, graph: Path) -> tuple[Respo
 
 
 def main() -> int:
-    """Write both afresh."""
+    """Write both snapshots."""
     compiler = find()
     if compiler is None:
         print("No Bicep compiler: put `bicep` on PATH, or run `az bicep install`.")  # noqa: T201

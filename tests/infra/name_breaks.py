@@ -20,7 +20,7 @@ BREAKS = (
         )
     ),
     Break(policy.names_are_within_limits, "one name twice", repeat(RULE)),
-    Break(policy.no_id_stands_twice, "one person's role twice", repeat(ROLE), "overlap"),
+    Break(policy.no_id_is_defined_twice, "one person's role twice", repeat(ROLE), "overlap"),
     Break(policy.everything_is_tagged, "no tags", put(VAULT, "tags", {})),
     Break(
         policy.everything_is_tagged,

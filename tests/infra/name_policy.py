@@ -1,4 +1,4 @@
-"""Names that Azure takes, and the tags by which things are found."""
+"""Names that Azure accepts, and the tags that identify resources."""
 
 import re
 from collections import Counter
@@ -40,7 +40,7 @@ NAMES = {
 
 
 def names_are_within_limits(snapshot: Snapshot) -> Iterator[str]:
-    """Azure takes every name, however long the environment's is; none is left to a default."""
+    """Azure accepts each name, for each length of the environment's. No name is a default."""
     for resource in snapshot.resources:
         pattern = NAMES.get(resource["type"])
         if pattern and not re.fullmatch(pattern, resource["name"]):
@@ -51,8 +51,8 @@ def names_are_within_limits(snapshot: Snapshot) -> Iterator[str]:
             yield f"two {kind} have one name"
 
 
-def no_id_stands_twice(snapshot: Snapshot) -> Iterator[str]:
-    """Azure refuses a template that defines a resource twice; the compiler lets it pass."""
+def no_id_is_defined_twice(snapshot: Snapshot) -> Iterator[str]:
+    """Azure refuses a template that defines a resource twice. The compiler accepts it."""
     counts = Counter(resource["id"].lower() for resource in snapshot.resources)
     for identifier, count in counts.items():
         if count > 1:
@@ -60,7 +60,7 @@ def no_id_stands_twice(snapshot: Snapshot) -> Iterator[str]:
 
 
 def everything_is_tagged(snapshot: Snapshot) -> Iterator[str]:
-    """Whatever takes tags says which environment it is of; azd finds the app by its tag."""
+    """Each resource with tags names its environment. azd finds the app by its tag."""
     for resource in snapshot.resources:
         tags = resource.get("tags", {})
         if "location" in resource and tags.get("azd-env-name") != (

@@ -1,4 +1,4 @@
-"""Networks that the app cannot use, does not fit into, or loses with the next deployment."""
+"""Networks that the app cannot use, that are too small, or that a second deployment removes."""
 
 from tests.infra import network_policy as policy
 from tests.infra.breaks import Break, put, repeat
@@ -48,7 +48,7 @@ BREAKS = (
     ),
     Break(
         policy.subnets_are_written_in_their_network,
-        "a subnet by itself",
+        "a subnet as a separate resource",
         repeat(NETWORK, type=policy.SUBNET, name="vnet/app"),
         "vnet",
     ),

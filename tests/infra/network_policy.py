@@ -1,4 +1,4 @@
-"""The hardened variant's network: it holds the app however far it scales, and can be repeated."""
+"""The hardened variant's network: large enough for all instances, and it can be deployed again."""
 
 import ipaddress
 import re
@@ -13,13 +13,13 @@ RESERVED = 5
 
 
 def function_groups() -> int:
-    """Count what Flex Consumption scales by itself: all HTTP routes, and each queue trigger."""
+    """Count the groups that Flex Consumption scales: all HTTP routes, and each queue trigger."""
     app = (Path(__file__).parents[2] / "function_app.py").read_text(encoding="utf-8")
     return 1 + len(re.findall(r"@app\.queue_trigger\(", app))
 
 
 def subnets_suit_flex_consumption(snapshot: Snapshot) -> Iterator[str]:
-    """The app's subnet is delegated to it, and reaches Microsoft Graph; no name is refused."""
+    """The app's subnet is delegated to it and reaches Microsoft Graph. Its name is allowed."""
     for subnet in _subnets(snapshot):
         if "_" in subnet["name"]:
             yield f"Flex Consumption refuses the underscore of {subnet['name']}"
@@ -27,13 +27,13 @@ def subnets_suit_flex_consumption(snapshot: Snapshot) -> Iterator[str]:
         services = [one["properties"]["serviceName"] for one in subnet["properties"]["delegations"]]
         if services != ["Microsoft.App/environments"]:
             yield f"{subnet['name']} is delegated to {services}"
-        # What an API version leaves out, the next one may decide otherwise.
+        # The default of a missing value may change with the API version.
         if subnet["properties"].get("defaultOutboundAccess") is not True:
             yield f"nothing in {subnet['name']} can call Microsoft Graph"
 
 
 def the_subnet_holds_every_instance(snapshot: Snapshot) -> Iterator[str]:
-    """Each function group may have all its instances at a time, each with an address."""
+    """Each function group may have all its instances, and each needs an address."""
     configuration = snapshot.one(SITE)["properties"]["functionAppConfig"]
     instances = configuration["scaleAndConcurrency"]["maximumInstanceCount"] * function_groups()
     for subnet in _app_subnets(snapshot):
@@ -43,9 +43,9 @@ def the_subnet_holds_every_instance(snapshot: Snapshot) -> Iterator[str]:
 
 
 def subnets_are_written_in_their_network(snapshot: Snapshot) -> Iterator[str]:
-    """Else a second deployment would ask Azure to remove subnets that are in use."""
+    """Otherwise a second deployment would ask Azure to remove subnets that are in use."""
     for subnet in snapshot.of_type(SUBNET):
-        yield f"{subnet['name']} is a resource of its own"
+        yield f"{subnet['name']} is a separate resource"
     for network in snapshot.of_type(NETWORK):
         spaces = map(
             ipaddress.IPv4Network, network["properties"]["addressSpace"]["addressPrefixes"]

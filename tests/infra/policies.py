@@ -1,4 +1,4 @@
-"""What every deployment has to keep to. A policy yields one sentence for each violation."""
+"""The policies for all deployments. A policy yields one sentence for each violation."""
 
 from collections.abc import Callable, Iterator
 
@@ -28,19 +28,19 @@ POLICIES: tuple[Policy, ...] = (
     app_policy.sign_in_as_chosen,
     app_policy.one_identity_everywhere,
     app_policy.runs_on_flex_with_enough_threads,
-    app_policy.waits_for_name_servers_as_the_local_run_does,
+    app_policy.resolver_options_are_the_samples,
     app_policy.scales_as_chosen,
     network_policy.subnets_suit_flex_consumption,
     network_policy.the_subnet_holds_every_instance,
     network_policy.subnets_are_written_in_their_network,
     role_policy.roles_are_from_the_list,
-    query_policy.queries_name_what_the_app_writes,
+    query_policy.queries_use_the_apps_events,
     query_policy.a_table_may_be_missing,
     query_policy.alerts_cover_what_operators_must_know,
-    query_policy.dead_letters_are_told_long_before_they_expire,
+    query_policy.alerts_on_dead_letters_are_frequent,
     query_policy.alerts_reach_the_operator,
-    query_policy.workbook_shows_the_whole_picture,
+    query_policy.workbook_has_each_chart,
     name_policy.names_are_within_limits,
-    name_policy.no_id_stands_twice,
+    name_policy.no_id_is_defined_twice,
     name_policy.everything_is_tagged,
 )

@@ -1,4 +1,4 @@
-"""What leaves data or secrets open, or a message without a place."""
+"""Errors that expose data or secrets, or lose a message."""
 
 from tests.infra import protection_policy as policy
 from tests.infra.breaks import Break, drop, put, repeat
@@ -48,7 +48,7 @@ BREAKS = (
     ),
     Break(
         policy.no_other_local_authentication,
-        "FTP left as it comes",
+        "FTP by default",
         drop(PASSWORDS, "/ftp"),
     ),
     *(
@@ -122,7 +122,7 @@ BREAKS = (
     ),
     Break(
         policy.logs_reach_the_workspace,
-        "the audit log elsewhere",
+        "the audit log in another workspace",
         put(DIAGNOSTICS, "properties.workspaceId", "/elsewhere", "audit"),
     ),
     Break(
@@ -137,7 +137,7 @@ BREAKS = (
     ),
     Break(
         policy.logs_reach_the_workspace,
-        "Application Insights elsewhere",
+        "Application Insights in another workspace",
         put(COMPONENT, "properties.WorkspaceResourceId", "/elsewhere"),
     ),
     *(
@@ -146,7 +146,7 @@ BREAKS = (
     ),
     Break(
         policy.every_queue_exists,
-        "a queue of nobody's",
+        "an unknown queue",
         repeat(QUEUE, name="st/default/join-link-request"),
     ),
 )

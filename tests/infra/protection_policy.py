@@ -1,4 +1,4 @@
-"""What guards data and secrets, and that nothing is lost for want of a place to put it."""
+"""The protection of data and secrets, and the queues without which messages would be lost."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _SECRET = re.compile(r"key(?!_?vault)|secret|password|token|connection", re.IGNO
 
 
 def no_shared_keys(snapshot: Snapshot) -> Iterator[str]:
-    """Storage takes Entra tokens only, and shows nothing to the public."""
+    """Storage accepts only Entra tokens, and nothing is public."""
     wanted = {
         "allowSharedKeyAccess": False,
         "allowBlobPublicAccess": False,
@@ -48,11 +48,11 @@ def no_shared_keys(snapshot: Snapshot) -> Iterator[str]:
 
 
 def no_other_local_authentication(snapshot: Snapshot) -> Iterator[str]:
-    """Logs are sent and read, and code is deployed, with Entra tokens only."""
+    """Logs are sent and read, and code is deployed, only with Entra tokens."""
     if snapshot.one(WORKSPACE)["properties"]["features"].get("disableLocalAuth") is not True:
-        yield "the workspace takes its shared key"
+        yield "the workspace accepts its shared key"
     if snapshot.one(COMPONENT)["properties"].get("DisableLocalAuth") is not True:
-        yield "Application Insights takes an instrumentation key"
+        yield "Application Insights accepts an instrumentation key"
     switched_off = {
         resource["name"].rpartition("/")[2]
         for resource in snapshot.of_type(PASSWORDS)
@@ -63,7 +63,7 @@ def no_other_local_authentication(snapshot: Snapshot) -> Iterator[str]:
 
 
 def public_access_as_chosen(snapshot: Snapshot) -> Iterator[str]:
-    """Storage and vault are open, or have private endpoints alone; while moving, both."""
+    """Storage and vault are public, or have only private endpoints, or both during a move."""
     vnet = snapshot.parameters.vnet
     access, action = ("Enabled", "Allow") if snapshot.parameters.public else ("Disabled", "Deny")
     for resource in (snapshot.one(STORAGE), snapshot.one(VAULT)):
@@ -84,22 +84,22 @@ def public_access_as_chosen(snapshot: Snapshot) -> Iterator[str]:
 
 
 def transport_is_encrypted(snapshot: Snapshot) -> Iterator[str]:
-    """HTTPS alone, and TLS 1.2 at least."""
+    """Only HTTPS, with TLS 1.2 or newer."""
     storage = snapshot.one(STORAGE)["properties"]
     if storage.get("minimumTlsVersion") != "TLS1_2":
-        yield "storage takes TLS older than 1.2"
+        yield "storage accepts TLS older than 1.2"
     if storage.get("supportsHttpsTrafficOnly") is not True:
-        yield "storage takes plain HTTP"
+        yield "storage accepts plain HTTP"
     site = snapshot.one(SITE)["properties"]
     if site.get("httpsOnly") is not True:
-        yield "the app takes plain HTTP"
+        yield "the app accepts plain HTTP"
     for name in ("minTlsVersion", "scmMinTlsVersion"):
         if site["siteConfig"].get(name) not in ("1.2", "1.3"):
             yield f"the app's {name} is older than 1.2"
 
 
 def vault_is_protected(snapshot: Snapshot) -> Iterator[str]:
-    """Roles decide who reads secrets, and nobody can purge them."""
+    """Roles decide who reads secrets, and no secret can be purged."""
     wanted = {
         "enableRbacAuthorization": True,
         "enablePurgeProtection": True,
@@ -116,7 +116,7 @@ def vault_is_protected(snapshot: Snapshot) -> Iterator[str]:
 
 
 def logs_reach_the_workspace(snapshot: Snapshot) -> Iterator[str]:
-    """Who read a secret and what was put on a queue is in the workspace; its cost is capped."""
+    """The workspace logs reads of secrets and writes to queues. Its daily volume is limited."""
     workspace = snapshot.one(WORKSPACE)
     sent = {
         (setting["id"].partition("/providers/Microsoft.Insights/")[0].rpartition("/providers/")[2])
@@ -135,20 +135,20 @@ def logs_reach_the_workspace(snapshot: Snapshot) -> Iterator[str]:
         if wanted not in sent:
             yield f"no log of {wanted}"
     if snapshot.one(COMPONENT)["properties"]["WorkspaceResourceId"] != workspace["id"]:
-        yield "Application Insights writes elsewhere"
+        yield "Application Insights writes to another workspace"
     if not workspace["properties"]["workspaceCapping"]["dailyQuotaGb"] > 0:
         yield "the logs of a day are not capped"
 
 
 def every_queue_exists(snapshot: Snapshot) -> Iterator[str]:
-    """The contract's queues and the poison queue are made up front, and no other."""
+    """The contract's queues and the poison queues are created at deployment, and no other."""
     made = {queue["name"].rpartition("/")[2] for queue in snapshot.of_type(QUEUE)}
     for name in QUEUES ^ made:
         yield f"queue {name} is {'missing' if name in QUEUES else 'unknown'}"
 
 
 def outputs_hold_no_secret(snapshot: Snapshot) -> Iterator[str]:
-    """Outputs stay readable in the deployment's history: names, ids and addresses alone."""
+    """A deployment's history shows outputs, so they are only names, ids and addresses."""
     for name, value in snapshot.outputs.items():
         if _SECRET.search(f"{name} {value}"):
             yield f"output {name}"

@@ -1,4 +1,4 @@
-"""Queries that ask for what the app does not write, and alerts that do not come."""
+"""Queries for values that the app does not write, and alerts that do not fire."""
 
 from tests.infra import query_policy as policy
 from tests.infra.breaks import Break, drop, put, quoted, quoted_twice, replace
@@ -6,17 +6,17 @@ from tests.infra.snapshots import ACTION_GROUP, RULE, WORKBOOK
 
 BREAKS = (
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "an unknown member",
         replace(RULE, "record.code", "record.problem"),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "an unknown event",
         replace(RULE, "join_link.dead_lettered", "join_link.deadlettered"),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "an unknown trigger",
         replace(RULE, quoted('trigger == "webhook"'), quoted('trigger == "hook"')),
     ),
@@ -30,7 +30,7 @@ BREAKS = (
     ),
     Break(
         policy.a_table_may_be_missing,
-        "a union that insists on every table",
+        "a union that fails for a missing table",
         replace(WORKBOOK, "isfuzzy=true", "isfuzzy=false"),
     ),
     Break(
@@ -39,22 +39,22 @@ BREAKS = (
         replace(RULE, "AppRoleName: string, ", ""),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "an unknown code",
         replace(RULE, quoted('"access_policy_missing"'), quoted('"policy_missing"')),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "an unknown column",
         replace(WORKBOOK, "percentiles(durationMs", "percentiles(duration"),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "another app's events",
         replace(RULE, "AppRoleName =~ ", "AppRoleName != "),
     ),
     Break(
-        policy.queries_name_what_the_app_writes,
+        policy.queries_use_the_apps_events,
         "no event at all",
         put(RULE, "properties.criteria.allOf.0.query", "AppTraces | take 1"),
     ),
@@ -67,17 +67,17 @@ BREAKS = (
     ),
     Break(
         policy.alerts_cover_what_operators_must_know,
-        "a permission code forgotten",
+        "a missing permission code",
         replace(RULE, quoted('"access_policy_missing", '), ""),
     ),
     Break(
-        policy.dead_letters_are_told_long_before_they_expire,
-        "a look once a day",
+        policy.alerts_on_dead_letters_are_frequent,
+        "an evaluation once a day",
         put(RULE, "properties.evaluationFrequency", "P1D"),
     ),
     Break(
-        policy.dead_letters_are_told_long_before_they_expire,
-        "a window that misses some",
+        policy.alerts_on_dead_letters_are_frequent,
+        "a window shorter than the interval",
         put(RULE, "properties.windowSize", "PT5M"),
     ),
     Break(
@@ -88,7 +88,7 @@ BREAKS = (
     ),
     Break(
         policy.alerts_reach_the_operator,
-        "an action group of nobody's",
+        "an unknown action group",
         drop(ACTION_GROUP),
         "everything",
     ),
@@ -104,7 +104,7 @@ BREAKS = (
     ),
     *(
         Break(
-            policy.workbook_shows_the_whole_picture,
+            policy.workbook_has_each_chart,
             f"no {text}",
             replace(WORKBOOK, quoted_twice(text), "x"),
         )

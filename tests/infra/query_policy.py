@@ -1,4 +1,4 @@
-"""What the alerts and the workbook ask for is what the app writes."""
+"""The queries of alerts and workbook use the events that the app writes."""
 
 import re
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from shared.core.errors import (
 from shared.core.telemetry import EVENTS, FIELDS, Trigger
 from tests.infra.snapshots import ACTION_GROUP, RULE, SITE, WORKSPACE, Snapshot
 
-# What the queries use of KQL.
+# The KQL words of the queries.
 _LANGUAGE = """
 let toscalar where and or in contains startswith ago extend project summarize by bin order asc
 desc take iff isempty isnotempty isnull parse_json tostring toint todouble count countif sum max
 percentile percentiles union true datatable datetime string record
 """
 
-# The tables that are read, and what is used of their columns.
+# The tables of the queries, and the columns that are used.
 TABLES = {
     "AppTraces": {"TimeGenerated": "datetime", "AppRoleName": "string", "Message": "string"},
     "StorageQueueLogs": {
@@ -39,8 +39,8 @@ TABLES = {
 _QUARTERS_OF_AN_HOUR = ("PT5M", "PT15M")
 
 
-def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
-    """Members, events and codes in a query are the app's; no other name is used."""
+def queries_use_the_apps_events(snapshot: Snapshot) -> Iterator[str]:
+    """Members, events and codes in a query are the app's. It uses no other name."""
     words = {*_LANGUAGE.split(), *TABLES, *(name for table in TABLES.values() for name in table)}
     for place, query in snapshot.queries():
         code = re.sub(r'"[^"]*"', '""', query)
@@ -64,7 +64,7 @@ def queries_name_what_the_app_writes(snapshot: Snapshot) -> Iterator[str]:
 
 
 def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
-    """What is lost or at a standstill, what somebody has to correct, and that logs have ended."""
+    """Lost or waiting messages, problems for an operator, and the end of the logs."""
     alerts = [query for place, query in snapshot.queries() if place.startswith("alert-")]
     for event in ("join_link.dead_lettered", "settings.invalid"):
         if not any(_literals(query, "event") == {event} for query in alerts):
@@ -89,10 +89,10 @@ def alerts_cover_what_operators_must_know(snapshot: Snapshot) -> Iterator[str]:
         yield "no alert on the daily cap, after which no other alert fires"
 
 
-def dead_letters_are_told_long_before_they_expire(snapshot: Snapshot) -> Iterator[str]:
-    """The shortest retention is a day: whoever is told has most of it left.
+def alerts_on_dead_letters_are_frequent(snapshot: Snapshot) -> Iterator[str]:
+    """The shortest retention is a day, so an alert must come soon after the event.
 
-    A window that is shorter than the time between two looks would miss what lies between.
+    A window that is shorter than the evaluation interval would miss events.
     """
     for rule in snapshot.of_type(RULE):
         properties = rule["properties"]
@@ -100,15 +100,15 @@ def dead_letters_are_told_long_before_they_expire(snapshot: Snapshot) -> Iterato
         if not any("dead_lettered" in event for event in _literals(criterion["query"], "event")):
             continue
         if properties["evaluationFrequency"] not in _QUARTERS_OF_AN_HOUR:
-            yield f"{rule['name']} looks less often than every 15 minutes"
+            yield f"{rule['name']} is evaluated less often than every 15 minutes"
         if properties["windowSize"] != "PT15M":
-            yield f"{rule['name']} does not look at the last 15 minutes"
+            yield f"{rule['name']} does not cover the last 15 minutes"
 
 
 def a_table_may_be_missing(snapshot: Snapshot) -> Iterator[str]:
-    """A table exists from its first record on; an alert that fails for a week switches itself off.
+    """A table exists from its first record on. An alert that fails for a week is switched off.
 
-    An empty table stands beside each, with what is used of its columns.
+    So each query has an empty table with the used columns beside it.
     """
     for place, query in snapshot.queries():
         for name, columns in TABLES.items():
@@ -119,7 +119,7 @@ def a_table_may_be_missing(snapshot: Snapshot) -> Iterator[str]:
 
 
 def alerts_reach_the_operator(snapshot: Snapshot) -> Iterator[str]:
-    """Every alert is on, asks this deployment's workspace and goes where the parameters say."""
+    """Each alert is on, queries this deployment's workspace and has the chosen action group."""
     groups = [group["id"] for group in snapshot.of_type(ACTION_GROUP)]
     if len(groups) != bool(snapshot.parameters.email):
         yield "the action group is not as chosen"
@@ -132,7 +132,7 @@ def alerts_reach_the_operator(snapshot: Snapshot) -> Iterator[str]:
             yield f"{rule['name']} is off"
 
 
-def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
+def workbook_has_each_chart(snapshot: Snapshot) -> Iterator[str]:
     """Links per hour, outcomes, percentiles, attempts, dead letters, refusals, by source."""
     charts = [query for place, query in snapshot.queries() if place.startswith("workbook")]
     for wanted in (
@@ -150,7 +150,7 @@ def workbook_shows_the_whole_picture(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _literals(query: str, column: str) -> set[str]:
-    """The values that a query compares a column to: == "x", != "x" and in ("x", "y")."""
+    """The values with which a query compares a column: == "x", != "x" and in ("x", "y")."""
     compared = re.findall(rf'\b{column} (?:==|!=|in) (\("[^)]*\)|"[^"]*")', query)
     return {value for group in compared for value in re.findall(r'"([^"]*)"', group)}
 
@@ -160,8 +160,8 @@ def _permissions() -> frozenset[str]:
 
 
 def _failures() -> frozenset[str]:
-    # Throttling is waited out by the queue, and an HTTP caller is told to wait; who runs the
-    # diagnostics while another does, too.
+    # The queue repeats throttled requests, and HTTP callers are told to wait. A second run of
+    # the diagnostics is refused as well.
     others = (Refused, NotFound, NotPermitted, NotDelivered, SettingsInvalid)
     return frozenset(
         code

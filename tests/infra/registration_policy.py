@@ -1,4 +1,4 @@
-"""What the app registration has to keep to. A policy yields one sentence for each violation."""
+"""The policies for the app registration. A policy yields one sentence for each violation."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def of_type(resources: Resources, kind: str) -> list[dict[str, Any]]:
 
 
 def permissions_are_the_apps(resources: Resources) -> Iterator[str]:
-    """One scope and one app role: those that the app looks for, open to whom they are for."""
+    """One scope and one app role: those that the app checks, for the right kinds of callers."""
     (application, *_) = of_type(resources, APPLICATION)
     scopes, roles = application["api"]["oauth2PermissionScopes"], application["appRoles"]
     if [scope["value"] for scope in scopes] != [SCOPE]:
@@ -37,7 +37,7 @@ def permissions_are_the_apps(resources: Resources) -> Iterator[str]:
 
 
 def no_scope_is_named_as_a_role(resources: Resources) -> Iterator[str]:
-    """Entra refuses a scope and a role of one name, or of one id with different names."""
+    """Entra refuses a scope and a role with one name, or with one id and different names."""
     for application in of_type(resources, APPLICATION):
         scopes = application.get("api", {}).get("oauth2PermissionScopes", [])
         for member in ("value", "id"):
@@ -47,7 +47,7 @@ def no_scope_is_named_as_a_role(resources: Resources) -> Iterator[str]:
 
 
 def tokens_say_what_the_app_reads(resources: Resources) -> Iterator[str]:
-    """Version 2, and whether a guest, an application or a client that takes challenges calls."""
+    """Version 2, with the claims that tell guests, applications and clients with challenges."""
     (application, *_) = of_type(resources, APPLICATION)
     claims = {claim["name"] for claim in application["optionalClaims"]["accessToken"]}
     if not claims >= {"acct", "idtyp", "xms_cc"}:
@@ -57,7 +57,7 @@ def tokens_say_what_the_app_reads(resources: Resources) -> Iterator[str]:
 
 
 def credential_is_the_identity(resources: Resources) -> Iterator[str]:
-    """Entra takes wrong values in silence, and they fail at the first exchange."""
+    """Entra accepts wrong values. They would fail at the first exchange."""
     (application, *_) = of_type(resources, APPLICATION)
     credentials = of_type(resources, CREDENTIAL)
     if len(credentials) != 1:
@@ -65,7 +65,7 @@ def credential_is_the_identity(resources: Resources) -> Iterator[str]:
     for credential in credentials:
         parent, _, name = credential["name"].partition("/")
         if parent != application["uniqueName"] or not 3 <= len(name) <= 120:
-            yield "the credential does not stand below its registration"
+            yield "the credential is not a child of its registration"
         if not credential["issuer"].startswith(_ISSUER_START):
             yield "the issuer is not this tenant's of version 2"
         if credential["subject"] != "22222222-2222-4222-8222-222222222222":
@@ -83,7 +83,7 @@ def registration_has_no_secret(resources: Resources) -> Iterator[str]:
 
 
 def graph_permissions_are_delegated_ones(resources: Resources) -> Iterator[str]:
-    """What people's own meetings take, and nothing that opens more."""
+    """Those that people's own meetings need, and no other."""
     (application, *_) = of_type(resources, APPLICATION)
     asked = {
         (access["resourceAppId"], permission["id"], permission["type"])
@@ -91,17 +91,17 @@ def graph_permissions_are_delegated_ones(resources: Resources) -> Iterator[str]:
         for permission in access["resourceAccess"]
     }
     if asked != {(GRAPH_APP_ID, one, "Scope") for one in DELEGATED_PERMISSIONS.values()}:
-        yield "other permissions of Graph are asked for"
+        yield "other permissions of Graph are requested"
 
 
-def consent_is_to_what_is_asked_for(resources: Resources) -> Iterator[str]:
-    """One grant for the whole tenant: several would overwrite one another."""
+def consent_is_to_the_requested_permissions(resources: Resources) -> Iterator[str]:
+    """One grant for the whole tenant, because several would overwrite each other."""
     grants = of_type(resources, GRANT)
     if len(grants) != 1:
         yield "there is not one grant"
     for grant in grants:
         if grant["consentType"] != "AllPrincipals":
-            yield "the consent is not for everybody"
+            yield "the consent is not for all users"
         if set(grant["scope"].split()) != set(DELEGATED_PERMISSIONS):
             yield "the consent is to other permissions"
 
@@ -115,5 +115,5 @@ POLICIES: dict[str, tuple[RegistrationPolicy, ...]] = {
         registration_has_no_secret,
         graph_permissions_are_delegated_ones,
     ),
-    "delegated-permissions": (consent_is_to_what_is_asked_for,),
+    "delegated-permissions": (consent_is_to_the_requested_permissions,),
 }

@@ -1,11 +1,11 @@
-"""Rights that nobody should have, or that somebody lacks."""
+"""Roles that somebody should not have, or that are missing."""
 
 from tests.infra import role_policy as policy
 from tests.infra.breaks import Break, drop, put, repeat, replace
 from tests.infra.snapshots import ROLE
 
 BREAKS = (
-    Break(policy.roles_are_from_the_list, "one role less", drop(ROLE)),
+    Break(policy.roles_are_from_the_list, "a missing role", drop(ROLE)),
     Break(policy.roles_are_from_the_list, "one role twice", repeat(ROLE)),
     Break(
         policy.roles_are_from_the_list,
@@ -29,13 +29,13 @@ BREAKS = (
     ),
     Break(
         policy.roles_are_from_the_list,
-        "a sender who may send anywhere",
+        "a sender with a role on the account",
         replace(ROLE, "/queueServices/default/queues/join-link-requests/", "/"),
         "everything",
     ),
     Break(
         policy.roles_are_from_the_list,
-        "a person taken for an app's identity",
+        "a person with an application's principal type",
         replace(ROLE, '222", "principalType": "User"', '222", "principalType": "ServicePrincipal"'),
         "everything",
     ),

@@ -1,4 +1,4 @@
-"""Who may do what: every role assignment, from a list that names role, scope and principal."""
+"""Each role assignment, from a list of role, scope and principal."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ APP = "the app's identity"
 
 
 class Assignment(NamedTuple):
-    """One role assignment; the scope is the path behind the resource group's providers."""
+    """One role assignment. The scope is the path below the resource group's providers."""
 
     role: str
     scope: str
@@ -31,7 +31,7 @@ class Assignment(NamedTuple):
 
 
 def roles_are_from_the_list(snapshot: Snapshot) -> Iterator[str]:
-    """No assignment is missing, none is beside the list, none is there twice."""
+    """No assignment is missing, unexpected, or there twice."""
     wanted = Counter(_wanted(snapshot))
     found = Counter(_assignment(resource, snapshot) for resource in snapshot.of_type(ROLE))
     for assignment in (wanted - found).elements():

@@ -1,6 +1,6 @@
-"""The committed snapshots: what each variant deploys, as the Bicep compiler predicts it.
+"""The committed snapshots: what each variant deploys, by the Bicep compiler's prediction.
 
-What only Azure knows stays an expression in brackets, such as "[reference(…).clientId]".
+A value that only Azure knows is an expression in brackets, such as "[reference(…).clientId]".
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 FOLDER = Path(__file__).parent
 
-# The types of resource that the policies speak of.
+# The resource types that the policies use.
 ROLE = "Microsoft.Authorization/roleAssignments"
 ACTION_GROUP = "Microsoft.Insights/actionGroups"
 COMPONENT = "Microsoft.Insights/components"
@@ -37,7 +37,7 @@ Resource = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """What a variant's .bicepparam chooses, as far as a policy depends on it."""
+    """The values of a variant's .bicepparam on which policies depend."""
 
     environment_name: str
     vnet: bool = False
@@ -85,14 +85,14 @@ VARIANTS: Mapping[str, Parameters] = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One variant: its parameters and the resources and outputs that follow from them."""
+    """One variant: its parameters, and the resources and outputs that follow from them."""
 
     parameters: Parameters
     data: Mapping[str, Any]
 
     @property
     def resources(self) -> list[Resource]:
-        """Every resource of the deployment."""
+        """All resources of the deployment."""
         return cast("list[Resource]", self.data["predictedResources"])
 
     @property
@@ -115,7 +115,7 @@ class Snapshot:
 
     @property
     def app_settings(self) -> Mapping[str, str]:
-        """The environment variables that the app gets."""
+        """The app's environment variables."""
         (config,) = (
             resource
             for resource in self.of_type(CONFIG)
@@ -124,7 +124,7 @@ class Snapshot:
         return cast("Mapping[str, str]", config["properties"])
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """Yield each KQL query of the alerts and the workbook, with the name of its place."""
+        """Yield each KQL query of the alerts and the workbook, with its place's name."""
         for rule in self.of_type(RULE):
             for criterion in rule["properties"]["criteria"]["allOf"]:
                 yield rule["name"], criterion["query"]

@@ -1,4 +1,4 @@
-"""What `python -m tests.infra.checkov` reads out of checkov's report."""
+"""How `python -m tests.infra.checkov` reads checkov's report."""
 
 from tests.infra.checkov import LOOKED_AT, findings
 
@@ -13,7 +13,7 @@ FAILED = {
 
 
 def report(**results: object) -> dict[str, object]:
-    """Write a report as checkov does, clean but for the results given."""
+    """Make a report in checkov's format, without findings except in the given results."""
     clean = {"passed_checks": PASSED, "failed_checks": [], "parsing_errors": []}
     return {"results": {**clean, **results}}
 
@@ -24,7 +24,7 @@ def test_a_clean_report_has_no_findings() -> None:
 
 
 def test_a_failed_check_is_a_finding() -> None:
-    """It is told with its place, id and resource."""
+    """It is shown with its place, id and resource."""
     (found,) = findings(report(failed_checks=[FAILED]))
 
     assert found == (
@@ -34,12 +34,12 @@ def test_a_failed_check_is_a_finding() -> None:
 
 
 def test_a_file_that_cannot_be_parsed_is_a_finding() -> None:
-    """Checkov itself exits with 0 there."""
+    """Checkov exits with 0 in this case."""
     assert findings(report(parsing_errors=["/x/main.bicep"])) == [
         "/x/main.bicep: checkov cannot parse it"
     ]
 
 
-def test_a_report_of_nothing_is_no_clean_report() -> None:
-    """Where checkov scanned nothing, every file that it should know is told."""
+def test_a_report_without_any_resource_is_not_clean() -> None:
+    """If checkov scanned nothing, each file that it should check is a finding."""
     assert len(findings({"passed": 0, "failed": 0})) == len(LOOKED_AT)

@@ -1,4 +1,4 @@
-"""The Bicep builds, lints and formats without a finding, and the snapshots are what it gives."""
+"""The Bicep builds, lints and formats without a finding, and the snapshots are up to date."""
 
 import json
 import shutil
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tests.infra.compiler import Compiler
 from tests.infra.graph_snapshots import GRAPH_VARIANTS
-from tests.infra.name_policy import no_id_stands_twice
+from tests.infra.name_policy import no_id_is_defined_twice
 from tests.infra.snapshots import FOLDER, VARIANTS, Snapshot
 
 INFRA = Path(__file__).parents[2] / "infra"
 
 
 def test_the_deployment_builds_and_lints(bicep: Compiler, tmp_path: Path) -> None:
-    """Neither the compiler nor its linter has an error or a warning, from both roots down."""
+    """Compiler and linter report no error and no warning for both entry points."""
     roots = f"--pattern={INFRA}/*.bicep"
 
     built = bicep.run("build", roots, f"--outdir={tmp_path}")
@@ -27,7 +27,7 @@ def test_the_deployment_builds_and_lints(bicep: Compiler, tmp_path: Path) -> Non
 def test_the_graph_deployments_build_and_lint(
     bicep: Compiler, graph_folder: Path, tmp_path: Path
 ) -> None:
-    """Grants and app registration build without an error or a warning, too."""
+    """The grants and the app registration have no error and no warning."""
     files = f"--pattern={graph_folder}/*.bicep"
 
     built = bicep.run("build", files, "--no-restore", f"--outdir={tmp_path / 'built'}")
@@ -41,7 +41,7 @@ def test_the_graph_deployments_build_and_lint(
 
 
 def test_every_file_is_formatted(bicep: Compiler, tmp_path: Path) -> None:
-    """What the formatter would write is what is there."""
+    """The formatter would change nothing."""
     shutil.copytree(INFRA, tmp_path / "infra")
     shutil.copytree(FOLDER, tmp_path / "tests" / "infra")
 
@@ -55,7 +55,7 @@ def test_every_file_is_formatted(bicep: Compiler, tmp_path: Path) -> None:
 
 
 def test_the_snapshots_are_fresh(bicep: Compiler) -> None:
-    """They say what the template deploys; `python -m tests.infra.compiler` writes them afresh."""
+    """They are what the template deploys. `python -m tests.infra.compiler` writes them."""
     answers = {variant: bicep.snapshot(variant, mode="validate") for variant in VARIANTS}
 
     stale = {name: answer.output + answer.complaints for name, answer in answers.items()}
@@ -63,10 +63,10 @@ def test_the_snapshots_are_fresh(bicep: Compiler) -> None:
     assert [name for name, answer in answers.items() if answer.code] == [], "".join(stale.values())
 
 
-def test_without_the_union_an_overlap_is_two_assignments_of_one_name(
+def test_without_the_union_an_overlap_makes_two_equal_assignments(
     bicep: Compiler, tmp_path: Path
 ) -> None:
-    """The compiler lets that pass; the policy finds it in the variant with the overlap."""
+    """The compiler accepts that. The policy finds it in the variant with the overlap."""
     shutil.copytree(INFRA, tmp_path / "infra")
     folder = tmp_path / "tests" / "infra"
     folder.mkdir(parents=True)
@@ -79,13 +79,13 @@ def test_without_the_union_an_overlap_is_two_assignments_of_one_name(
 
     assert (answer.code, answer.complaints) == (0, "")
     data = json.loads((folder / "overlap.snapshot.json").read_text(encoding="utf-8"))
-    found = list(no_id_stands_twice(Snapshot(VARIANTS["overlap"], data)))
+    found = list(no_id_is_defined_twice(Snapshot(VARIANTS["overlap"], data)))
     assert [message.rpartition(" is ")[2] for message in found] == ["defined 2 times"] * len(found)
     assert len(found) == 2  # the operator, and the workflow that is named twice
 
 
-def test_every_variant_has_its_files() -> None:
-    """No parameter file and no snapshot is left without a place in the tests."""
+def test_each_variant_has_its_files() -> None:
+    """Each parameter file and each snapshot belongs to a variant of the tests."""
     assert {file.stem for file in FOLDER.glob("*.bicepparam")} == {*VARIANTS, *GRAPH_VARIANTS}
     assert {file.name.removesuffix(".snapshot.json") for file in FOLDER.glob("*.json")} == {
         *VARIANTS,

@@ -1,4 +1,4 @@
-"""What infra/graph grants and registers, as far as its text says so without a compiler."""
+"""What infra/graph grants and registers, read from its text without a compiler."""
 
 import re
 from pathlib import Path
@@ -16,16 +16,16 @@ def read(name: str) -> str:
     return re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
 
 
-def test_the_grants_are_the_app_roles_that_problems_speak_of() -> None:
-    """The same names and ids, and on the same resource, as in the fixes of problems."""
+def test_the_grants_are_the_app_roles_of_the_fixes() -> None:
+    """With the same names, ids and resource."""
     text = read("main.bicep")
 
     assert dict(re.findall(r"'([\w.]+)': '([0-9a-f-]{36})'", text)) == APP_ROLES
     assert f"appId: '{GRAPH_APP_ID}'" in text
 
 
-def test_the_join_link_permission_alone_is_granted_by_default() -> None:
-    """What a lookup needs is granted where somebody asks for it."""
+def test_only_the_join_link_permission_is_granted_by_default() -> None:
+    """The permissions of a lookup are granted on request."""
     (default,) = re.findall(r"param permissions .*\[\] = \[([^\]]*)\]", read("main.bicep"))
 
     assert default.split() == ["'VirtualAppointment.Read.All'"]
@@ -38,8 +38,8 @@ def test_the_join_link_permission_alone_is_granted_by_default() -> None:
         ("JoinLink.Read.All", "allowedMemberTypes: ['Application', 'User']"),
     ],
 )
-def test_the_registration_offers_what_the_app_looks_for(value: str, kind: str) -> None:
-    """A scope for people's own meetings, and an app role for applications and people."""
+def test_the_registration_offers_the_scope_and_the_role_of_the_app(value: str, kind: str) -> None:
+    """The scope is for people's own meetings, and the app role for applications and people."""
     (found,) = re.findall(
         rf"\{{[^{{}}]*value: '{re.escape(value)}'[^{{}}]*\}}", read("sign-in.bicep")
     )
@@ -49,7 +49,7 @@ def test_the_registration_offers_what_the_app_looks_for(value: str, kind: str) -
 
 
 def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
-    """Version 1 tokens name another issuer, and the identity is the only credential."""
+    """Version 1 tokens have another issuer. The identity is the only credential."""
     text = read("sign-in.bicep") + read("identifier-uri.bicep")
 
     assert "requestedAccessTokenVersion: 2" in text
@@ -57,8 +57,8 @@ def test_the_registration_gives_version_2_tokens_and_has_no_secret() -> None:
     assert not re.search(r"passwordCredentials|keyCredentials", text)
 
 
-def test_nobody_is_pre_authorized_unless_asked_for_and_then_for_the_scope_alone() -> None:
-    """Copilot Studio needs it; everybody else's users are asked."""
+def test_an_application_is_pre_authorized_only_on_request_and_for_the_scope() -> None:
+    """Copilot Studio needs it. Users of other applications are asked for consent."""
     text = read("sign-in.bicep")
 
     assert "param preAuthorizedClientIds array = []" in text
@@ -69,18 +69,18 @@ def test_nobody_is_pre_authorized_unless_asked_for_and_then_for_the_scope_alone(
     )
 
 
-def test_each_environment_has_a_registration_of_its_own() -> None:
-    """Two of them in one tenant would overwrite each other's, and its client id with it."""
+def test_each_environment_has_its_own_registration() -> None:
+    """Otherwise two environments in one tenant would overwrite each other's client id."""
     text = read("sign-in.bicep")
 
-    assert "param environmentName string\n" in text  # without a default: nobody forgets it
+    assert "param environmentName string\n" in text  # without a default, so that it must be given
     for name in ("uniqueName", "displayName"):
         (default,) = re.findall(rf"param {name} string = '(.*)'", text)
         assert "${environmentName}" in default
 
 
 def test_an_administrator_may_require_assignment() -> None:
-    """By a parameter, which is off by default."""
+    """With a parameter that is off by default."""
     text = read("sign-in.bicep")
 
     assert "param assignmentRequired bool = false\n" in text
@@ -88,8 +88,8 @@ def test_an_administrator_may_require_assignment() -> None:
 
 
 @pytest.mark.parametrize("name", ["main.bicep", "sign-in.bicep", "delegated-permissions.bicep"])
-def test_what_entra_does_not_know_yet_is_waited_for(name: str) -> None:
-    """Each file says that it can be run again, by the script that does so."""
+def test_a_failed_deployment_of_new_objects_can_be_run_again(name: str) -> None:
+    """Each file says so, and names the script that does it."""
     comments = (GRAPH / name).read_text(encoding="utf-8").partition("\nextension")[0]
 
     assert "python scripts/retry_deployment.py \\\n//     az deployment group create" in comments
@@ -98,7 +98,7 @@ def test_what_entra_does_not_know_yet_is_waited_for(name: str) -> None:
 
 
 def test_both_folders_are_linted_by_the_same_rules() -> None:
-    """Only the extension is the graph folder's own."""
+    """Only the graph folder has the extension."""
     own = (GRAPH / "bicepconfig.json").read_text(encoding="utf-8")
     shared = (GRAPH.parent / "bicepconfig.json").read_text(encoding="utf-8")
 

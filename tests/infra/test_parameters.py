@@ -1,4 +1,4 @@
-"""The entry points take the same parameters, azd fills them, and the app takes what follows."""
+"""The entry points have the same parameters, azd fills them, and the app accepts its settings."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from tests.infra.snapshots import SITE, VARIANTS, load
 INFRA = Path(__file__).parents[2] / "infra"
 ENTRY_POINTS = ("main.bicep", "resources.bicep", "graph/main.bicep", "graph/sign-in.bicep")
 
-# What stands before a parameter, and the parameter with its default.
+# The decorators of a parameter, and the parameter with its default.
 PARAMETER = re.compile(
     r"^((?:@.*\n)*)param (\w+) ((?:.+\n)+)",
     re.MULTILINE,
@@ -33,15 +33,15 @@ def parameters(path: str) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("path", ENTRY_POINTS)
 def test_every_parameter_is_described_and_bounded(path: str) -> None:
-    """Whoever deploys reads what a parameter means; texts, numbers and lists have bounds."""
+    """A person who deploys reads the descriptions. Texts, numbers and lists have limits."""
     for name, (decorators, rest) in parameters(path).items():
         assert "@description('" in decorators, name
         bounded = re.search(r"@(allowed|minLength|maxLength|minValue|maxValue)\(", decorators)
         assert bounded or rest.split()[0] in ("bool", "object") or "resourceGroup()" in rest, name
 
 
-def test_both_entry_points_take_the_same_parameters() -> None:
-    """main.bicep adds the resource group's name; types, bounds and defaults are the same."""
+def test_both_entry_points_have_the_same_parameters() -> None:
+    """Only main.bicep has the resource group's name. Types, limits and defaults are the same."""
 
     def bounds(path: str, *beside: str) -> dict[str, tuple[list[str], str]]:
         return {
@@ -53,21 +53,21 @@ def test_both_entry_points_take_the_same_parameters() -> None:
             if name not in beside
         }
 
-    # Alone, resources.bicep takes its region from the group that it is deployed to.
+    # resources.bicep takes its region from its resource group.
     assert bounds("main.bicep", "location", "resourceGroupName") == bounds(
         "resources.bicep", "location"
     )
 
 
-def test_a_second_deployment_asks_for_the_same() -> None:
-    """Nothing in the template depends on the time or on chance."""
+def test_a_second_deployment_deploys_the_same() -> None:
+    """No value of the template depends on the time or is random."""
     text = "".join(file.read_text(encoding="utf-8") for file in INFRA.rglob("*.bicep"))
 
     assert not re.findall(r"\b(?:utcNow|newGuid)\(", text)
 
 
-def test_the_figures_of_scale_say_what_they_are_for() -> None:
-    """A limit counts for each function group; what is always ready costs money."""
+def test_the_scaling_parameters_describe_their_effect() -> None:
+    """The limit is for each function group. Always ready instances cost money."""
     for path in ("main.bicep", "resources.bicep"):
         told = {name: decorators for name, (decorators, _) in parameters(path).items()}
         assert "each function group" in told["maximumInstanceCount"]
@@ -75,8 +75,8 @@ def test_the_figures_of_scale_say_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize("page", ["docs/deploy.md", "docs/decisions/0001-flex-consumption.md"])
-def test_the_pages_tell_how_far_the_default_scales(page: str) -> None:
-    """Of each function group, and of the app, which has one for HTTP and for each queue trigger."""
+def test_the_pages_say_how_far_the_default_scales(page: str) -> None:
+    """For each function group and for the app, which has a group for HTTP and for each queue."""
     text = " ".join((INFRA.parent / page).read_text(encoding="utf-8").split())
     site = load("default").one(SITE)["properties"]["functionAppConfig"]
     figure = site["scaleAndConcurrency"]["maximumInstanceCount"]
@@ -87,8 +87,8 @@ def test_the_pages_tell_how_far_the_default_scales(page: str) -> None:
     assert re.search(rf"\b{figure}\b.{{0,40}}for each function group|instances \({figure}\)", text)
 
 
-def test_azd_fills_every_parameter_from_a_variable_of_its_name() -> None:
-    """main.parameters.json names each parameter but the tags, and leaves defaults to Bicep."""
+def test_azd_fills_each_parameter_from_a_variable_of_its_name() -> None:
+    """main.parameters.json names each parameter except the tags. Bicep has the defaults."""
     text = (INFRA / "main.parameters.json").read_text(encoding="utf-8")
     values = {name: entry["value"] for name, entry in json.loads(text)["parameters"].items()}
     azd = {
@@ -105,8 +105,8 @@ def test_azd_fills_every_parameter_from_a_variable_of_its_name() -> None:
     assert values == expected | azd
 
 
-def test_no_output_becomes_a_parameter_of_the_next_deployment_by_accident() -> None:
-    """Azd keeps outputs as variables: only region and group may be read back."""
+def test_an_output_is_no_parameter_of_the_next_deployment() -> None:
+    """Azd stores outputs as variables. Only the region and the group may be read again."""
     text = (INFRA / "main.parameters.json").read_text(encoding="utf-8")
     read = set(re.findall(r"\$\{(\w+)\}", text))
 
@@ -119,11 +119,11 @@ FILLED_IN = {
     "MANAGED_IDENTITY_CLIENT_ID": "66666666-6666-4666-8666-666666666666",
     "KEY_VAULT_URI": "https://name.vault.azure.net/",
 }
-"""What Azure knows only after the deployment."""
+"""Values that Azure only knows after the deployment."""
 
 
-def test_the_app_reads_its_defaults_from_the_default_deployment() -> None:
-    """With what Azure fills in, nothing differs from an app without these settings."""
+def test_the_default_deployment_gives_the_apps_defaults() -> None:
+    """Except for Azure's values, the app is as without these settings."""
     given = load("default").app_settings
     for name in FILLED_IN:
         assert given[name].startswith("["), f"{name} is known before the deployment"
@@ -139,8 +139,8 @@ def test_the_app_reads_its_defaults_from_the_default_deployment() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_app_accepts_the_settings_of_every_variant(variant: str) -> None:
-    """`Settings` finds no fault, nor do the webhook sources and the destinations."""
+def test_the_app_accepts_the_settings_of_each_variant(variant: str) -> None:
+    """`Settings`, the webhook sources and the destinations have no error."""
     settings = Settings.from_env({**load(variant).app_settings, **FILLED_IN})
 
     assert read_sources(settings.webhook_sources).invalid == {}

@@ -1,4 +1,4 @@
-"""Every variant keeps to every policy, and every policy notices when one does not."""
+"""Each variant keeps each policy, and each policy finds its violations."""
 
 import copy
 from typing import Any, cast
@@ -30,14 +30,14 @@ BREAKS = (
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.__name__)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_keeps_to_every_policy(variant: str, policy: Policy) -> None:
-    """What a variant deploys violates nothing."""
+def test_each_variant_keeps_each_policy(variant: str, policy: Policy) -> None:
+    """A variant's snapshot has no violation."""
     assert list(policy(load(variant))) == []
 
 
 @pytest.mark.parametrize("case", BREAKS, ids=lambda case: f"{case.policy.__name__}: {case.what}")
-def test_a_policy_notices_what_breaks_it(case: Break) -> None:
-    """A snapshot that is wrong in one place is reported by the policy for it."""
+def test_a_policy_finds_its_violation(case: Break) -> None:
+    """A snapshot with one error is reported by the policy for it."""
     good = load(case.variant)
     broken = cast("dict[str, Any]", copy.deepcopy(good.data))
 
@@ -47,8 +47,8 @@ def test_a_policy_notices_what_breaks_it(case: Break) -> None:
     assert list(case.policy(Snapshot(good.parameters, broken)))
 
 
-def test_a_secret_in_an_output_is_noticed() -> None:
-    """An output that names or fetches a key is a violation, the vault's name is none."""
+def test_a_secret_in_an_output_is_found() -> None:
+    """An output that names or reads a key is a violation. The vault's name is not."""
     good = load("default")
     outputs = {
         "KEY_VAULT_NAME": "kv",
@@ -61,8 +61,8 @@ def test_a_secret_in_an_output_is_noticed() -> None:
     assert found == ["output STORAGE", "output INSIGHTS_CONNECTION_STRING"]
 
 
-def test_every_policy_is_proven_able_to_fail() -> None:
-    """No policy is without a snapshot that breaks it."""
+def test_each_policy_has_a_violation() -> None:
+    """Each policy has a snapshot in which it fails."""
     proven = {case.policy for case in BREAKS} | {outputs_hold_no_secret}
 
     assert proven == set(POLICIES)

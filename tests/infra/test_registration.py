@@ -1,4 +1,4 @@
-"""The registration and its consent keep to every policy, and every policy notices a break."""
+"""The registration and its consent keep each policy, and each policy finds its violations."""
 
 import copy
 import json
@@ -38,7 +38,7 @@ def put(kind: str, path: str, value: object) -> Change:
 
 
 def drop(kind: str) -> Change:
-    """Leave the resources of a type out."""
+    """Remove the resources of a type."""
 
     def change(resources: Resources) -> None:
         resources[:] = [one for one in resources if one["type"] != kind]
@@ -75,25 +75,25 @@ BREAKS: list[tuple[RegistrationPolicy, Change]] = [
         put(APPLICATION, "requiredResourceAccess.0.resourceAccess.0.type", "Role"),
     ),
     (policies.graph_permissions_are_delegated_ones, put(APPLICATION, "requiredResourceAccess", [])),
-    (policies.consent_is_to_what_is_asked_for, drop(GRANT)),
-    (policies.consent_is_to_what_is_asked_for, put(GRANT, "consentType", "Principal")),
-    (policies.consent_is_to_what_is_asked_for, put(GRANT, "scope", "Mail.Read")),
+    (policies.consent_is_to_the_requested_permissions, drop(GRANT)),
+    (policies.consent_is_to_the_requested_permissions, put(GRANT, "consentType", "Principal")),
+    (policies.consent_is_to_the_requested_permissions, put(GRANT, "scope", "Mail.Read")),
 ]
 
 
 @pytest.mark.parametrize("variant", GRAPH_VARIANTS)
-def test_what_is_deployed_keeps_to_every_policy(variant: str) -> None:
-    """It violates nothing."""
+def test_the_deployment_keeps_each_policy(variant: str) -> None:
+    """The snapshot has no violation."""
     violations = [one for policy in POLICIES[variant] for one in policy(load(variant))]
 
     assert violations == []
 
 
 @pytest.mark.parametrize("policy_and_change", BREAKS, ids=lambda case: case[0].__name__)
-def test_a_policy_notices_what_breaks_it(
+def test_a_policy_finds_its_violation(
     policy_and_change: tuple[RegistrationPolicy, Change],
 ) -> None:
-    """A snapshot that is wrong in one place is reported."""
+    """A snapshot with one error is reported."""
     policy, change = policy_and_change
     variant = next(name for name, listed in POLICIES.items() if policy in listed)
     broken = copy.deepcopy(load(variant))
@@ -104,16 +104,16 @@ def test_a_policy_notices_what_breaks_it(
     assert list(policy(broken))
 
 
-def test_every_policy_is_proven_able_to_fail() -> None:
-    """No policy is without a snapshot that breaks it."""
+def test_each_policy_has_a_violation() -> None:
+    """Each policy has a snapshot in which it fails."""
     assert {policy for policy, _ in BREAKS} == {one for each in POLICIES.values() for one in each}
 
 
 @pytest.mark.parametrize("variant", GRAPH_VARIANTS)
-def test_the_snapshot_is_fresh(bicep: Compiler, graph_folder: Path, variant: str) -> None:
-    """`python -m tests.infra.graph_snapshots` writes it afresh."""
+def test_the_snapshot_is_up_to_date(bicep: Compiler, graph_folder: Path, variant: str) -> None:
+    """`python -m tests.infra.graph_snapshots` writes it."""
     answer, text = write_snapshot(bicep, variant, graph_folder)
 
     assert (answer.code, answer.complaints) == (0, "")
-    # As data: the compiler writes the members of the outputs now in one order, now in another.
+    # Compared as data, because the compiler does not always write outputs in the same order.
     assert json.loads(text) == read(variant)

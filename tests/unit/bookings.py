@@ -1,6 +1,6 @@
-"""What booking systems post: one booking of each, and cases that differ from it.
+"""The events of booking systems: one booking of each, and cases that differ from it.
 
-The vectors name a meeting by words in capitals, so that a test can put a meeting of its own there.
+The vectors have placeholders in capitals, which a test replaces by its own meeting.
 """
 
 import json
@@ -14,7 +14,7 @@ _VECTORS = Path(__file__).parent / "vectors" / "bookings"
 
 @dataclass(frozen=True)
 class Place:
-    """What stands in the place of the vectors' words."""
+    """The values for the vectors' placeholders."""
 
     link: str
     long_link: str
@@ -24,7 +24,7 @@ class Place:
     colleague: str = "colleague@clinic.example"
 
     def fill(self, value: Any) -> Any:  # noqa: ANN401 - JSON is anything
-        """Put a meeting into a value."""
+        """Replace the placeholders in a value."""
         words = {
             "LINK": self.link,
             "LONG LINK": self.long_link,
@@ -46,11 +46,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Case:
-    """A booking that differs from the usual one, and what becomes of it.
+    """A booking that differs from the usual one, and its expected outcome.
 
     Attributes:
-        name: What is special about it.
-        system: Whose it is: the name of a preset.
+        name: What differs.
+        system: Its booking system, as the name of a preset.
         expect: `ignored` with the condition that decides, `missing` with what is missing, or
             `members` of the request; beside these `context`, `left_out` and others.
     """
@@ -62,7 +62,7 @@ class Case:
     expect: Mapping[str, Any]
 
     def event(self, place: Place) -> Any:  # noqa: ANN401 - JSON is anything
-        """Make what the booking system posts."""
+        """Make the event that the booking system posts."""
         event = read(self.system)
         for path in self.removals:
             *parents, last = path.split(".")
@@ -77,7 +77,7 @@ class Case:
 
 
 def read(system: str) -> Any:  # noqa: ANN401 - JSON is anything
-    """Read the usual booking of a system, with words in place of the meeting."""
+    """Read the usual booking of a system, with placeholders."""
     return json.loads((_VECTORS / f"{system}.json").read_text("utf-8"))
 
 

@@ -2,9 +2,9 @@
 
 from hypothesis import settings
 
-# No deadline: how long an example takes depends on how busy the machine is.
-# The same examples in every run: a change is judged by what it changes, and not by chance.
+# No deadline: the time of an example depends on the machine's load.
+# The same examples in each run, so that only a change of the code changes the result.
 settings.register_profile("project", deadline=None, derandomize=True)
-# Other examples in every run, for whoever looks for faults: --hypothesis-profile=explore
+# Other examples in each run, to search for errors: --hypothesis-profile=explore
 settings.register_profile("explore", deadline=None, derandomize=False)
 settings.load_profile("project")

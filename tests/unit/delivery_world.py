@@ -1,4 +1,4 @@
-"""An app with destinations, its queues in memory, and what is on its delivery queue."""
+"""An app with destinations, queues in memory, and the messages of its delivery queue."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ from tests.unit.memory_queues import COMPLETE, LINK, START, MemoryQueues
 SECRET = f"whsec_{base64.b64encode(b'c' * 32).decode()}"
 OLD_SECRET = f"whsec_{base64.b64encode(b'o' * 32).decode()}"
 NOBODY = "http://127.0.0.1:9/"
-"""Where nobody listens."""
+"""An address at which nothing listens."""
 
 
 class Secrets(SecretStore):
@@ -78,14 +78,14 @@ def services_for(
 
 
 def event(error: Exception | None = None, **options: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Make an outcome: resolved, or failed with this error."""
+    """Make an outcome: resolved, or failed with the given error."""
     correlation = Correlation(request_id="booking-1", context={"patient": 7})
     outcome = Outcome.of(correlation, error or LINK)
     return messages.to_event(outcome, **{"time": START, "attempts": 1, **options})
 
 
 def message(name: str = "crm", made: dict[str, Any] | None = None) -> bytes:
-    """Write a delivery of an outcome, as it is put on the queue."""
+    """Write a delivery of an outcome as the app does."""
     return Delivery(destination=name, event=made or event(), caller="queue").to_message().encode()
 
 
@@ -98,7 +98,7 @@ def deliver(
     dequeue_count: int = 1,
     age: float = 0,
 ) -> None:
-    """Let a message be worked on that is so many seconds old, and complete it as the host would."""
+    """Process a message of the given age in seconds, and complete it as the host would."""
     message = QueueMessage(
         body=body,
         message_id="message-1",

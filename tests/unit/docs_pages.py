@@ -1,4 +1,4 @@
-"""The pages of the documentation, read as their readers do: code, commands, tables, prose."""
+"""The pages of the documentation, split into code, commands, tables and prose."""
 
 import re
 import textwrap
@@ -15,14 +15,14 @@ PAGES = tuple(
         *sorted((ROOT / "docs").rglob("*.md")),
     )
 )
-"""Every page, by its path from the root."""
+"""All pages, by their paths from the root."""
 GUIDES = tuple(
     page
     for page in PAGES
     if not page.startswith("docs/decisions/")
     and page not in ("README.md", "CHANGELOG.md", "connector/readme.md")
 )
-"""Those that are written for a reader with a purpose."""
+"""The pages for a reader with a task."""
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -38,37 +38,37 @@ class Block:
 
 @cache
 def text(page: str) -> str:
-    """Give a page as it stands."""
+    """Give a page's text."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 @cache
 def prose(page: str) -> str:
-    """Give a page without its blocks of code."""
+    """Give a page without its code blocks."""
     return _BLOCK.sub("", text(page))
 
 
 @cache
 def blocks(page: str) -> tuple[Block, ...]:
-    """Give a page's blocks of code, without the indentation of a list around them."""
+    """Give a page's code blocks, without the indentation of a list."""
     found = _BLOCK.findall(text(page))
     return tuple(Block(language, textwrap.dedent(code)) for _, language, code in found)
 
 
 def spans(markdown: str) -> list[str]:
-    """Give what stands between backticks, on one line each."""
+    """Give the texts between backticks, each on one line."""
     return [" ".join(span.split()) for span in _SPAN.findall(markdown)]
 
 
 @cache
 def lines(page: str) -> tuple[str, ...]:
-    """Give what a reader could type: lines of shell, continued ones joined, and inline code."""
+    """Give the lines to type: lines of shell, with continued ones joined, and inline code."""
     shell = "\n".join(block.text for block in blocks(page) if block.language == "bash")
     return (*re.sub(r" *\\\n\s*", " ", shell).splitlines(), *spans(prose(page)))
 
 
 def commands(pattern: str) -> list[tuple[str, str]]:
-    """Find every command that begins like that: the page, and the command up to its end."""
+    """Find all commands with that beginning: the page, and the whole command."""
     found = []
     for page in PAGES:
         for line in lines(page):
@@ -79,7 +79,7 @@ def commands(pattern: str) -> list[tuple[str, str]]:
 
 
 def table(page: str, heading: str) -> list[list[str]]:
-    """Give the cells of the first table under a heading, without its head."""
+    """Give the cells of the first table under a heading, without its header."""
     under = re.split(rf"^#+ {re.escape(heading)}$", text(page), flags=re.MULTILINE)[1]
     rows = re.findall(r"(?:^\|.*\n)+", under, re.MULTILINE)[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]

@@ -1,9 +1,9 @@
-"""Bodies that would cost far more than their length, and the steps and CPU that they take.
+"""Bodies that could cost far more than their length, and the steps and CPU that they take.
 
-`python -m tests.unit.hostile_shapes` tries each of them on every way in, and as many more as a seed
-makes up: eight times the length must not take much more than eight times the steps, nor the CPU.
-Steps are the interpreter's, and the same each time. What is written in C takes none, so that CPU
-is compared as well. What 64 KiB took is printed and judged by nobody.
+`python -m tests.unit.hostile_shapes` tries each of them on all routes and triggers, and more shapes
+from a seed: eight times the length must not take much more than eight times the steps or the CPU.
+Steps are the interpreter's, and the same in each run. Code in C has none, so the CPU is compared as
+well. The CPU for 64 KiB is printed, but has no limit.
 """
 
 import argparse
@@ -32,16 +32,16 @@ from shared.webhooks.presets import PRESETS
 from tests.unit.memory_queues import START, MemoryQueues, ResolverOfOneMind, delivery
 
 type Shape = Callable[[int], bytes]
-"""Makes a body of about so many bytes."""
+"""Makes a body of about the given number of bytes."""
 type Way = Callable[[bytes], object]
-"""Takes a body in, as one of the app's routes and triggers does."""
+"""Processes a body, as one of the app's routes or triggers does."""
 
 KIB = 1024
 MOST_STEPS = 700_000
-"""For 64 KiB of a body, or for one that is shorter: so many take some 50 ms."""
+"""For 64 KiB or less of a body. This number takes about 50 ms."""
 MOST_GROWTH = 2.5
-"""Of the steps and the CPU for each byte, when a body is eight times as long: squares would make it
-eight. A made-up body holds its parts in other shares when it is longer."""
+"""Limit for the growth of a byte's steps and CPU when a body is eight times as long. A quadratic
+cost grows by eight. The parts of a longer made-up body have other proportions."""
 _TOOL = 4  # of those that PEP 669 leaves free
 _EVENTS = sys.monitoring.events
 _SECRET = "open sesame"
@@ -65,7 +65,7 @@ EVENTS_OF_SOURCES = {
     "everything": ("everything", f'{{"data":{_HERE}}}'),
     "parts": ("parts", f'{{"data":{_HERE}}}'),
 }
-"""By the way's name: a source, and its event with the place of a body in it."""
+"""By the route's name: a source, and its event with a place for the body."""
 _MAPPINGS = {
     "everything": dict.fromkeys(
         ("when", "deliveryId", "sentAt", "userId", "organizer", "joinWebUrl", "context"), "data"
@@ -79,7 +79,7 @@ _MAPPINGS = {
 
 
 def fitted(shape: Shape, most: int) -> bytes:
-    """Make as long a body as fits: a longer one is refused for its length alone."""
+    """Make the longest body that is accepted. A longer one is refused for its length."""
     size = most
     while len(body := shape(size)) > most and size > 0:
         size = size * most // len(body) - 16
@@ -98,7 +98,7 @@ def repeated(part: str, *, before: str = "", after: str = "", between: str = "")
 
 
 def _nested(opening: str, innermost: str, closing: str, *, depth: int = 30) -> Shape:
-    """Repeat something deep inside."""
+    """Repeat a part deep inside."""
     return repeated(
         innermost,
         before=opening * depth + "[",
@@ -108,7 +108,7 @@ def _nested(opening: str, innermost: str, closing: str, *, depth: int = 30) -> S
 
 
 def _wide_names(size: int) -> bytes:
-    """Make two members with very long names, each with many faults below it."""
+    """Make two members with very long names, each with many errors below it."""
     name = "~" * (size // 4)
     faults = ",".join(['"":0'] * (size // 20))
     return f'{{"{name}":{{{faults}}},"x{name}":{{{faults}}}}}'.encode()
@@ -119,7 +119,7 @@ def _different_names(size: int) -> bytes:
 
 
 def _in_member(name: str, shape: Shape) -> Shape:
-    """Put a shape where a request, or an event, has a value."""
+    """Put a shape where a request or an event has a value."""
     return lambda size: b'{"userId":"a@b","%s":%s}' % (name.encode(), shape(size))
 
 
@@ -209,7 +209,7 @@ SHAPES: dict[str, Shape] = {
         for name, leaf in LEAVES.items()
     },
 }
-"""Those that were dear once, and their relatives."""
+"""Shapes that once cost too much, and similar ones."""
 
 
 def made_up(seed: int) -> Shape:
@@ -226,33 +226,33 @@ def made_up(seed: int) -> Shape:
 
 
 class _Secrets(SecretStore):
-    """One secret for all."""
+    """Has one secret for all sources."""
 
     def __init__(self) -> None:
-        """Ask no vault."""
+        """Make it without a vault."""
 
     def current(self, name: str, *, deadline: Deadline) -> tuple[str, ...]:  # noqa: ARG002 - as it is
-        """Give it."""
+        """Give the secret."""
         return (_SECRET,)
 
 
 class _Queues(MemoryQueues):
-    """Takes everything and keeps nothing, so that no try costs more for those before it."""
+    """Accepts each message and drops it, so that earlier tries do not change a try's cost."""
 
     def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
-        """Forget it."""
+        """Drop the message."""
 
 
 class _Resolver(ResolverOfOneMind):
-    """Graph is away: what is valid is put back."""
+    """Graph is unreachable, so valid requests are put back."""
 
     def resolve_many(self, requests: Sequence[object], *, deadline: Deadline) -> list[Exception]:  # type: ignore[override]  # noqa: ARG002 - as it is
-        """Give each its error."""
+        """Give an error for each."""
         return [GraphUnavailable("No.")] * len(requests)
 
 
 def ways() -> dict[str, Way]:
-    """Make the ways in, of an app whose ways out are in memory."""
+    """Make the routes and triggers of an app whose queues are in memory."""
     scheme = {"type": "body-hmac", "header": "X-Sig", "encoding": "hex"}
     sources: dict[str, dict[str, object]] = {
         **{name: {"preset": name, "scheme": scheme, "secret": "s"} for name in PRESETS},
@@ -302,7 +302,7 @@ def ways() -> dict[str, Way]:
 
 
 def steps(take: Way, body: bytes) -> int:
-    """Count the calls and jumps that the interpreter makes: every turn of a loop is one."""
+    """Count the calls and jumps of the interpreter. Each turn of a loop is one."""
     count, thread = 0, threading.get_ident()
 
     def step(*_: object) -> None:
@@ -310,7 +310,7 @@ def steps(take: Way, body: bytes) -> int:
         if threading.get_ident() == thread:
             count += 1
 
-    gc.disable()  # what it calls has nothing to do with the body
+    gc.disable()  # what it calls does not depend on the body
     sys.monitoring.use_tool_id(_TOOL, "steps")
     try:
         for event in (_EVENTS.CALL, _EVENTS.JUMP):
@@ -325,32 +325,32 @@ def steps(take: Way, body: bytes) -> int:
 
 
 def dear(take: Way, shape: Shape, *, small: int, large: int) -> str:
-    """Say what is too dear about a shape on one of the ways in; nothing if nothing is.
+    """Say whether a shape costs too much on one of the routes. Return an empty text if not.
 
     Args:
-        take: the way in.
+        take: the route or trigger.
         shape: the shape.
         small: bytes of a body.
         large: bytes of one that is eight times as long, or more.
     """
     one, other = fitted(shape, small), fitted(shape, large)
-    take(one)  # so that nothing is loaded while it is counted
+    take(one)  # so that no import is counted
     few, many = steps(take, one), steps(take, other)
-    # Below a step for a byte, nothing is dear.
+    # Below one step for a byte, no shape is expensive.
     linear = MOST_GROWTH * max(few, len(one)) * len(other) / len(one)
     most = MOST_STEPS * max(1.0, len(other) / (64 * KIB))
     told = f"{few:,} steps for {len(one):,} bytes, and {many:,} for {len(other):,}"
     return told if many > min(linear, most) else ""
 
 
-_SMALL, _LARGE = 7 * KIB, 56 * KIB  # so that what stands around it fits into 64 KiB
+_SMALL, _LARGE = 7 * KIB, 56 * KIB  # so that it fits into 64 KiB with its wrapping
 _ROUNDS, _DEAREST = 5, 10
 _SHORT = 0.0005
-"""Seconds: what is shorter cannot be measured, and is no danger."""
+"""Seconds. A shorter time cannot be measured, and is no danger."""
 
 
 def main() -> int:
-    """Try shapes on all ways in, and return 0 if each cost what its length says."""
+    """Try the shapes on all routes and triggers, and return 0 if none costs too much."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.unit.hostile_shapes", description=__doc__
     )
@@ -359,7 +359,7 @@ def main() -> int:
     options = parser.parse_args()
     seeds = range(options.seed, options.seed + options.made_up)
     shapes = {**SHAPES, **{f"made up by --seed {seed}": made_up(seed) for seed in seeds}}
-    logging.disable()  # a line on this terminal is not what a body costs
+    logging.disable()  # writing to the terminal is not part of a body's cost
     bad, costs = [], []
     for way, take in ways().items():
         for name, shape in shapes.items():
@@ -373,14 +373,14 @@ def main() -> int:
         print(line)  # noqa: T201
     for seconds, what in sorted(costs, reverse=True)[:_DEAREST]:
         print(f"{seconds * 1000:5.1f} ms of CPU for 64 KiB: {what}")  # noqa: T201
-    print(f"shapes: {len(costs)} tried, {len(bad)} too dear")  # noqa: T201
+    print(f"shapes: {len(costs)} tried, {len(bad)} too expensive")  # noqa: T201
     return 1 if bad else 0
 
 
 def _cpu_ratio(take: Way, shape: Shape) -> tuple[float, float]:
-    """Say how much more a byte costs in a large body, and what 64 KiB cost."""
+    """Give the ratio of the cost of a byte in a large and a small body, and the cost of 64 KiB."""
     small, large = fitted(shape, _SMALL), fitted(shape, _LARGE)
-    for _ in range(_ROUNDS):  # whatever else the machine does can only make it look worse
+    for _ in range(_ROUNDS):  # other load of the machine can only increase the result
         cheap = min(_cpu(take, small) for _ in range(3))
         costly = min(_cpu(take, large) for _ in range(3))
         ratio = (costly / len(large)) / (max(cheap, _SHORT) / len(small))
@@ -391,7 +391,7 @@ def _cpu_ratio(take: Way, shape: Shape) -> tuple[float, float]:
 
 def _cpu(take: Way, body: bytes) -> float:
     gc.collect()
-    gc.freeze()  # what stood there before is not collected at this one's cost
+    gc.freeze()  # earlier objects are not collected during the measurement
     before = time.process_time()
     take(body)
     return time.process_time() - before

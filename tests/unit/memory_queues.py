@@ -1,4 +1,4 @@
-"""One message and what is written because of it: the queues in memory, and a host's delivery."""
+"""Queues in memory, the messages of the app in them, and a host that delivers one message."""
 
 import json
 from collections.abc import Callable
@@ -35,10 +35,10 @@ def make_request(request_id: str = "booking-1", **members: Any) -> dict[str, Any
 
 
 class ResolverOfOneMind(Resolver):
-    """Raises an error each time, or resolves.
+    """Resolves each request, or raises the same error for each.
 
     Args:
-        error: What it raises, if anything.
+        error: The error to raise, if any.
     """
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -64,7 +64,7 @@ class ResolverOfOneMind(Resolver):
 
 @dataclass(frozen=True)
 class Written:
-    """A message that was put on a queue, for how long it is hidden, and by when it had to be."""
+    """A message on a queue, the time for which it is hidden, and the deadline for writing it."""
 
     queue: str
     text: str
@@ -73,15 +73,15 @@ class Written:
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - JSON is anything
-        """What it holds."""
+        """The message's content."""
         return json.loads(self.text)
 
 
 class MemoryQueues(Queues):
-    """Keeps what is written, in order.
+    """Keeps the written messages, in order.
 
     Attributes:
-        written: All of it.
+        written: All messages.
         journal: The queues in that order, and `complete` where the host deletes a message.
         away: The queues that cannot be written.
     """
@@ -93,7 +93,7 @@ class MemoryQueues(Queues):
         self.on_send: Callable[[Written], None] = lambda _: None
 
     def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
-        """Keep a message, or refuse it."""
+        """Keep a message, or raise for a queue that cannot be written."""
         assert deadline.remaining() > 0
         if queue in self.away:
             raise QueueUnavailable(f"The queue {queue} could not be written.")
@@ -104,12 +104,12 @@ class MemoryQueues(Queues):
         self.on_send(written)
 
     def on(self, queue: str) -> list[Written]:
-        """What was written to one queue."""
+        """The messages of one queue."""
         return [written for written in self.written if written.queue == queue]
 
 
 def make_services(resolver: Resolver, queues: Queues, *, hours: float = 24) -> Services:
-    """Make what the triggers call, with these two in place of the real ones."""
+    """Make the triggers' services with this resolver and these queues."""
     environment = {
         "AzureWebJobsStorage": "UseDevelopmentStorage=true",
         "QUEUE_RETRY_HOURS": str(hours),
@@ -118,12 +118,12 @@ def make_services(resolver: Resolver, queues: Queues, *, hours: float = 24) -> S
 
 
 def as_bytes(value: object) -> bytes:
-    """Write a message as most workflows do."""
+    """Write a message as bytes, as most workflows do."""
     return json.dumps(value).encode()
 
 
 def delivery(body: bytes, *, dequeue_count: int = 1, age: float = 0) -> QueueMessage:
-    """Give out a message that was put on the queue so many seconds ago."""
+    """Make a queue message of the given age in seconds."""
     return QueueMessage(
         body=body, message_id="message-1", dequeue_count=dequeue_count, inserted_on=START - age
     )
@@ -136,7 +136,7 @@ def run(
     *,
     action: Callable[..., None] = process,
 ) -> ResolverOfOneMind:
-    """Let a message be worked on, and complete it where the host would."""
+    """Process a message, and complete it as the host would."""
     resolver = ResolverOfOneMind(error)
     action(make_services(resolver, queues), message, now=lambda: START)
     queues.journal.append(COMPLETE)
@@ -144,6 +144,6 @@ def run(
 
 
 def retried(queues: MemoryQueues) -> QueueMessage:
-    """Give out the message that was put back."""
+    """Give the message that was put back as the host would."""
     (again,) = queues.on(REQUESTS)
     return delivery(again.text.encode())

@@ -1,6 +1,6 @@
-"""Reads PowerShell, which is on few of the machines that run these tests.
+"""Parses PowerShell scripts without PowerShell, which few machines have.
 
-What the script does is Pester's to try: scripts/grant-teams-access-policy.Tests.ps1, in CI.
+Pester tests the script's behaviour in CI: scripts/grant-teams-access-policy.Tests.ps1.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Script:
         return cls(path.read_bytes())
 
     def faults(self) -> list[str]:
-        """Where it is not PowerShell."""
+        """The syntax errors."""
         return [
             f"line {node.start_point.row + 1}: {text(node)[:60]}"
             for node in nodes(self.tree)
@@ -32,7 +32,7 @@ class Script:
         ]
 
     def commands(self) -> Iterator[tuple[str, set[str]]]:
-        """Every call of a command: its name and its parameters."""
+        """All calls of commands: name and parameters."""
         for node in nodes(self.tree):
             name = node.child_by_field_name("command_name") if node.type == "command" else None
             if name is not None:
@@ -41,12 +41,12 @@ class Script:
 
 
 def nodes(node: Node) -> Iterator[Node]:
-    """A node and all that is beneath it."""
+    """A node and all nodes below it."""
     yield node
     for child in node.children:
         yield from nodes(child)
 
 
 def text(node: Node) -> str:
-    """What stands there."""
+    """The node's text."""
     return (node.text or b"").decode()

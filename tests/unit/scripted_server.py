@@ -1,4 +1,4 @@
-"""A server that answers as a test scripts it, and keeps what it was sent, byte for byte."""
+"""A server with scripted responses, which keeps the bytes of each request."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ from typing import Self
 from dev.stand_ins.listener import Listener
 
 type Reply = bytes | Callable[[socket.socket], None]
-"""An answer as it goes over the wire, or what is done to the connection before it is closed."""
+"""Bytes of a response, or an action on the connection before it is closed."""
 
 
 def answer(
@@ -23,7 +23,7 @@ def answer(
 
 
 def drip(data: bytes, *, after: bytes = b"", every: float = 0.05) -> Reply:
-    """Send some bytes at once and the others one by one, with so many seconds in between."""
+    """Send some bytes at once and the others one by one, with the given seconds in between."""
 
     def reply(connection: socket.socket) -> None:
         connection.sendall(after)
@@ -44,7 +44,7 @@ def cut(data: bytes) -> Reply:
 
 
 def end(data: bytes) -> Reply:
-    """Send some bytes, then end the connection as TLS ends one, and not by a cut."""
+    """Send some bytes, then end the connection by TLS's close_notify."""
 
     def reply(connection: socket.socket) -> None:
         connection.sendall(data)
@@ -55,17 +55,17 @@ def end(data: bytes) -> Reply:
 
 
 def keep_silent(connection: socket.socket) -> None:
-    """Answer nothing until the caller gives up, whatever it still sends."""
+    """Send no response until the caller closes the connection."""
     while connection.recv(65536):
         pass
 
 
 class ScriptedServer:
-    """Gives one reply for each request; the last one again and again.
+    """Gives one reply for each request, and the last one again and again.
 
     Args:
-        *replies: In the order in which they are given.
-        tls: With it, the server speaks TLS.
+        *replies: The replies in order.
+        tls: The context for TLS, or None for plain HTTP.
 
     Attributes:
         heads: Request line and headers of each request.
@@ -82,27 +82,27 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """Its address, by the number."""
+        """Its URL, with the IP address."""
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """Its port."""
         return self._listener.port
 
     @property
     def targets(self) -> list[str]:
-        """What each request asked for, as it stood on the wire."""
+        """The request targets, as sent."""
         return [head.split(b" ", 2)[1].decode("ascii") for head in self.heads]
 
     def headers(self, index: int = -1) -> dict[str, str]:
-        """Give one request's headers, by name in lower case."""
+        """Give one request's headers, with names in lower case."""
         lines = self.heads[index].decode("latin-1").split("\r\n")[1:]
         pairs = (line.split(": ", 1) for line in lines if line)
         return {name.lower(): value for name, value in pairs}
 
     def reply_to(self, target: str) -> Reply:  # noqa: ARG002 - a script does not look
-        """Say what one request is answered with; called for one at a time."""
+        """Give the reply to a request. Requests come here one at a time."""
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A host that gives out messages in memory, on a clock of its own."""
+"""A host that gives out messages in memory, with its own clock."""
 
 import heapq
 import itertools
@@ -27,11 +27,11 @@ class _Waiting:
 
 
 class Simulation:
-    """Gives out messages when they become visible, as fast as it can.
+    """Gives out messages as soon as they are visible.
 
     Attributes:
         now: Seconds since the epoch.
-        poison: What the host gave up on.
+        poison: The messages of the poison queue.
         deliveries: How many messages were given out.
     """
 
@@ -47,7 +47,7 @@ class Simulation:
         self.queues.on_send = self._sent
 
     def put(self, request: object, *, delay: float = 0) -> None:
-        """Put a request on the queue, now or later."""
+        """Put a request on the queue, visible now or later."""
         self._push(json.dumps(request), delay, inserted_on=self.now + delay)
 
     def replay(self, dead_letter: Any) -> None:  # noqa: ANN401 - JSON is anything
@@ -55,7 +55,7 @@ class Simulation:
         self._push(str(dead_letter["original"]), 0, inserted_on=self.now)
 
     def run(self) -> None:
-        """Go on until the request queue is empty."""
+        """Run until the request queue is empty."""
         while self._waiting:
             message = heapq.heappop(self._waiting)
             self.now = max(self.now, message.visible_at)
@@ -70,7 +70,7 @@ class Simulation:
         return outcomes
 
     def dead_letters(self) -> list[Any]:
-        """What nobody could answer."""
+        """The dead letters."""
         return [written.json for written in self.queues.on(DEAD_LETTERS)]
 
     def _sent(self, written: Written) -> None:

@@ -1,4 +1,4 @@
-"""Runs commands on a terminal, as far as they can tell."""
+"""Runs commands on a pseudo-terminal."""
 
 import os
 import subprocess
@@ -9,16 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COLOUR = "\033["
-"""How every change of colour begins."""
+"""The beginning of each escape sequence for colours."""
 
 
 def show(*arguments: str, typed: str = "", **environment: str) -> tuple[int, str]:
-    """Run Python on a terminal of its own; return its exit code, and all that was shown.
+    """Run Python on a pseudo-terminal. Return its exit code and all its output.
 
     Args:
-        *arguments: What follows `python`.
-        typed: What somebody has typed ahead.
-        **environment: What it finds there beside PATH and a terminal that knows colours.
+        *arguments: The arguments of `python`.
+        typed: Input typed before it starts.
+        **environment: Its variables beside PATH and a TERM with colours.
     """
     ours, its = pytest.importorskip("pty", reason="there are none on Windows").openpty()
     os.write(ours, typed.encode())
@@ -40,5 +40,5 @@ def show(*arguments: str, typed: str = "", **environment: str) -> tuple[int, str
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 4096)
-    except OSError:  # nobody has it open any longer
+    except OSError:  # the other side is closed
         return b""

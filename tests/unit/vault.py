@@ -1,4 +1,4 @@
-"""A vault that tests set up, and an app's way to it."""
+"""A vault that tests set up, and the environment of an app that uses it."""
 
 import uuid
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ _CLIENT = "20000000-0000-4000-8000-000000000002"
 
 @dataclass(frozen=True)
 class VaultWorld:
-    """A vault, and the environment in which an app reaches it."""
+    """A vault, and the environment variables that lead an app to it."""
 
     vault: KeyVault
     identity: IdentityEndpoint
     environment: dict[str, str]
 
     def reads(self) -> int:
-        """Say how often the vault was asked for the versions of a secret."""
+        """Count the requests for the versions of a secret."""
         return self.vault.count(
             lambda call: call.status == 200 and call.path.rstrip("/").endswith("/versions")
         )
@@ -32,7 +32,7 @@ class VaultWorld:
 
 @contextmanager
 def vault_world(folder: Path) -> Iterator[VaultWorld]:
-    """Start a vault under a new name, since SecretClient remembers challenges by name."""
+    """Start a vault with a new name, because SecretClient caches challenges by name."""
     authority = Authority("10000000-0000-4000-8000-000000000001")
     tls = make_certificates("*.vault.azure.net", folder=folder)
     name = f"clinic-{uuid.uuid4().hex[:8]}"
