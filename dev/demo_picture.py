@@ -1,9 +1,9 @@
-"""Draws docs/pictures/demo.svg: some steps of the demo, as a terminal shows them.
+"""Draws docs/pictures/demo.svg: some steps of the demo as on a terminal.
 
     .venv/bin/python -m dev.demo_picture
 
-Needs the checks' packages (`python dev.py prepare`). Runs the demo, and draws what it prints. What
-its stand-ins answer is made up, links included.
+Needs the checks' packages (`python dev.py prepare`). Runs the demo and draws its output. The
+answers of its stand-ins are made up, with the links.
 """
 
 import io
@@ -24,9 +24,9 @@ STEPS = (
     "Webhook: a booking, signed by Cal.com",
     "HTTP: an organizer whom no access policy covers",
 )
-"""How the titles of the drawn steps begin."""
+"""The beginnings of the titles of the drawn steps."""
 
-# As rich's own format, without its fonts: those would be fetched from the network.
+# rich's own format without its fonts, which a browser would download.
 _FORMAT = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -58,7 +58,7 @@ def chosen(output: str) -> Iterator[str]:
     """Give the lines of the steps to draw, and the demo's last line.
 
     Args:
-        output: What the demo printed.
+        output: The demo's output.
 
     Raises:
         StopIteration: The demo has no step with such a title.
@@ -72,7 +72,7 @@ def chosen(output: str) -> Iterator[str]:
 
 
 def styled(line: str) -> Text:
-    """Colour a line as the demo does on a terminal, and its title and link beside."""
+    """Colour a line as the demo does on a terminal, and colour its title and link."""
     text = Text(line)
     text.highlight_regex(r"as it should be|^All \d+ came out right\.", "green")
     text.highlight_regex(r"^== .*", "bold")

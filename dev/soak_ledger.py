@@ -1,4 +1,4 @@
-"""The books of a soak run: what was asked, what came back, and whether they agree."""
+"""What a soak run sent, what came back, and whether they agree."""
 
 import contextlib
 import json
@@ -16,13 +16,13 @@ from azure.storage.queue import QueueClient, QueueMessage
 from dev.soak_world import World
 
 INVALID_EACH, UNDECODABLE_EACH = 100, 200
-"""One message in so many is no valid request, or no JSON."""
+"""One message in this many is an invalid request, or no JSON."""
 DELETING_THREADS = 8
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One message, and what has to come back: a link, `.failed`, or a dead letter alone."""
+    """One message, and its expected result: a link, `.failed`, or only a dead letter."""
 
     request_id: str
     text: str = field(repr=False)
@@ -31,7 +31,7 @@ class Asked:
 
 
 def ask(world: World, messages: int) -> Iterator[Asked]:
-    """Make the messages of a run: by ids, Teams links and user names, and some that are wrong."""
+    """Make the messages of a run: by ids, Teams links and user names, and some invalid ones."""
     for number in range(messages):
         request_id = f"soak-{number}"
         meeting = world.meetings[number % len(world.meetings)]
@@ -55,35 +55,35 @@ def ask(world: World, messages: int) -> Iterator[Asked]:
 
 
 class Ledger:
-    """Takes what comes back, and holds it against what was asked."""
+    """Collects the results, and compares them with the messages."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.Lock()
         self._asked: dict[str, Asked] = {}
         self._events: dict[str, list[dict[str, Any]]] = {}
-        self._buried: dict[str, list[str]] = {}
+        self._dead_letters: dict[str, list[str]] = {}
         self._undecodable: set[str] = set()
         self._undelivered: dict[tuple[str, str], str] = {}
         self._open: set[str] = set()
         self._threads = ThreadPoolExecutor(DELETING_THREADS, thread_name_prefix="ledger")
 
     def write(self, asked: Asked) -> None:
-        """Note a message, and send it."""
+        """Record a message, and send it."""
         with self._lock:
             self._asked[asked.request_id] = asked
             self._open.add(asked.request_id if asked.decodable else asked.text)
         self._world.queue("join-link-requests").send_message(asked.text)
 
     def collect(self) -> int:
-        """Take some of the results and dead letters that there are; return how many."""
+        """Read some of the waiting results and dead letters. Return their number."""
         return self._drain("join-link-results", self._take_result) + self._drain(
             "join-link-dead-letters", self._take_dead_letter
         )
 
     @property
     def open(self) -> int:
-        """How many messages nothing has come back for."""
+        """The number of messages without a result."""
         with self._lock:
             return len(self._open)
 
@@ -92,7 +92,7 @@ class Ledger:
         page = list(queue.receive_messages(max_messages=32))
         for message in page:
             take(json.loads(message.content))
-        # One after the other, 32 deletions take longer than 32 answers.
+        # Sequentially, 32 deletions take longer than 32 requests to the app.
         list(self._threads.map(partial(_delete, queue), page))
         return len(page)
 
@@ -113,14 +113,14 @@ class Ledger:
                 self._undecodable.add(text)
                 self._open.discard(text)
             else:
-                self._buried.setdefault(str(request_id), []).append(letter["reason"])
+                self._dead_letters.setdefault(str(request_id), []).append(letter["reason"])
 
     def outcomes(self) -> Counter[str]:
-        """Count the final outcomes, each request's best, by what they are."""
+        """Count the requests by outcome. A request with several counts with its best one."""
         return Counter(self._judge(asked) for asked in self._asked.values())
 
     def wrong(self) -> list[str]:
-        """Name what must not be: a request without an outcome, or with one that is not its own."""
+        """Name the requests without an outcome, and those with a wrong one."""
         return [
             f"{asked.request_id}: {verdict}"
             for asked in self._asked.values()
@@ -128,7 +128,7 @@ class Ledger:
         ]
 
     def deliveries(self) -> tuple[Counter[str], list[str]]:
-        """Count what became of each outcome's deliveries, and name those that nobody can find."""
+        """Count the outcomes' deliveries by their results, and name those without a result."""
         counts: Counter[str] = Counter()
         missing = []
         for name, there in self._world.receivers.items():
@@ -146,11 +146,11 @@ class Ledger:
         return counts, missing
 
     def duplicates(self) -> int:
-        """Count the answers beyond each request's first."""
+        """Count the results beyond each request's first."""
         return sum(len(events) - 1 for events in self._events.values())
 
     def attempts(self) -> Counter[int]:
-        """Count the requests by the tries that their first answer took."""
+        """Count the requests by the attempts of their first result."""
         return Counter(events[0]["data"]["attempts"] for events in self._events.values())
 
     def _judge(self, asked: Asked) -> str:
@@ -167,11 +167,11 @@ class Ledger:
             return "resolved"
         if asked.link is None:
             return "refused" if codes == {"invalid_request"} else f"WRONG: {sorted(codes)}"
-        reasons = self._buried.get(asked.request_id)
+        reasons = self._dead_letters.get(asked.request_id)
         return min(reasons) if reasons else f"WRONG: {sorted(codes)}, and no dead letter"
 
 
 def _delete(queue: QueueClient, message: QueueMessage) -> None:
-    """Delete a message; its client tries again where the answer was late, and finds it gone."""
+    """Delete a message. After a late answer the client tries again, and then there is none."""
     with contextlib.suppress(ResourceNotFoundError):
         queue.delete_message(message)

@@ -1,4 +1,4 @@
-"""What a soak run runs: two hosts on one set of queues, and a world that keeps failing them."""
+"""The parts of a soak run: two hosts on the same queues, and services that fail on order."""
 
 import json
 import sys
@@ -41,13 +41,13 @@ ORGANIZERS, MEETINGS = 20, 200
 FAULT_RATE = 0.2
 GRAPH_TIMEOUT = 2  # seconds
 LEASE = 10.0  # seconds
-TOKEN_LIFETIME = 330  # seconds: renewed from half a minute on, since the last five minutes count
+TOKEN_LIFETIME = 330  # seconds. The app renews a token five minutes before, so after 30 seconds
 _TENANT_ID = "72f988bf-0000-4000-8000-000000000001"
 _CLIENT_ID = "72f988bf-0000-4000-8000-000000000002"
 _OBJECT_ID = "72f988bf-0000-4000-8000-000000000003"
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
 _NAME = "soak.example"
-"""Of this machine, where there is a name server to say so."""
+"""A name of this machine, resolved by the name server if there is one."""
 _SECRET_NAME = "delivery-soak"  # noqa: S105 - a name
 _SECRET = "whsec_YSBzZWNyZXQgb2YgdGhlIHNvYWsncyBkZWxpdmVyaWVz"  # noqa: S105 - made up
 _RECEIVER_FAULTS = (
@@ -65,18 +65,18 @@ _RECEIVER_FAULTS = (
 class World:
     """The queue service and the identity endpoint, each behind a proxy, Graph, and two hosts.
 
-    The identity endpoint and the steady receiver are found by name, where this user may run a name
+    The identity endpoint and the steady receiver have names, if this user may run a name
     server. A context manager.
 
     Args:
-        seed: Of the faults of Graph.
+        seed: The seed for Graph's faults.
 
     Attributes:
         graph: Microsoft Graph.
         names: The name server, if there is one.
-        meetings: Those it knows.
-        hosts: The app, twice.
-        receivers: Where outcomes are delivered: one that works, and one that often does not.
+        meetings: The meetings in Graph.
+        hosts: Two hosts with the app.
+        receivers: The receivers of outcomes: one that works, and one that often fails.
     """
 
     def __init__(self, *, seed: int) -> None:
@@ -100,7 +100,7 @@ class World:
             )
             identity.lifetime = TOKEN_LIFETIME
             self._identity_proxy = parts.enter_context(TcpProxy(identity.port))
-            with suppress(OSError):  # it takes Linux, and root
+            with suppress(OSError):  # it needs Linux and root
                 self.names = parts.enter_context(NameServer(folder))
             name = _NAME if self.names else "localhost"
             self.graph = parts.enter_context(Graph(authority))
@@ -163,16 +163,16 @@ class World:
         self._parts.close()
 
     def queue(self, name: str) -> QueueClient:
-        """A client of one of the queues that no fault reaches."""
+        """A client of a queue, not through the failing proxy."""
         return self._queues[name]
 
     def count(self, name: str) -> int:
-        """How many messages a queue holds, hidden ones included."""
+        """The number of messages of a queue, with the hidden ones."""
         return self.queue(name).get_queue_properties().approximate_message_count or 0
 
     @contextmanager
     def graph_misbehaving(self) -> Iterator[None]:
-        """Throttle, fail, reset, hang and cut bodies now and then, until the context ends."""
+        """Let Graph throttle, fail, reset, hang and cut bodies at random until the context ends."""
         faults = (
             throttle("1"),
             throttle(None),
@@ -196,9 +196,9 @@ class World:
             self.receivers["flaky"].release()
 
     def outages(self) -> dict[str, Callable[[], AbstractContextManager[None]]]:
-        """What can befall the services, each until a context ends.
+        """The outages of the services. Each lasts until its context ends.
 
-        One that is away resets connections, one that is silent takes them and never answers.
+        A service that is away resets connections. A silent one accepts them and never answers.
         """
         outages: dict[str, Callable[[], AbstractContextManager[None]]] = {
             "identity away": self._identity_proxy.down,

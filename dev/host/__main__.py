@@ -1,6 +1,6 @@
 """A host for any app: `python -m dev.host --app FOLDER [--port N]`.
 
-Settings come from the app's local.settings.json. The keys are made up anew each time.
+Settings come from the app's local.settings.json. The keys are new in each run.
 """
 
 import argparse

@@ -24,10 +24,10 @@ class QueueOptions:
     Attributes:
         base64: Whether messages are base64 (`messageEncoding`).
         batch_size: How many messages are taken at a time, 1 to 32.
-        new_batch_threshold: More are taken when no more than this many run.
-        max_dequeue_count: How often a message is given before it is poison.
+        new_batch_threshold: More are taken if this many or fewer run.
+        max_dequeue_count: The number of tries before a message is poison.
         visibility_timeout: How long a message is hidden after a failure.
-        max_polling_interval: The longest pause between two looks at an empty queue.
+        max_polling_interval: The longest pause between two polls of an empty queue.
     """
 
     base64: bool
@@ -40,11 +40,11 @@ class QueueOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HostConfiguration:
-    """What this host reads of host.json, with the overrides of the app settings.
+    """What this host reads from host.json, with the overrides of the app settings.
 
     Attributes:
-        route_prefix: What every HTTP route begins with; may be empty.
-        queues: How queues are listened to.
+        route_prefix: The beginning of each HTTP route. May be empty.
+        queues: The options of queue triggers.
     """
 
     route_prefix: str
@@ -105,7 +105,7 @@ def seconds(time_span: str) -> float:
 
 
 def resolve_names(text: str, settings: Mapping[str, str]) -> str:
-    """Put the values of app settings in the place of `%NAME%`.
+    """Replace `%NAME%` by the value of the app setting.
 
     Raises:
         HostError: There is no such app setting.

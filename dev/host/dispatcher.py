@@ -15,12 +15,12 @@ from dev.host.functions import Function
 from dev.host.logs import Logs
 from dev.host.worker_process import Invocation, Value, WorkerProcess
 
-PAUSE_BEFORE_RESTART = 1.0  # seconds, after a worker that could not even load the app
+PAUSE_BEFORE_RESTART = 1.0  # seconds, after a worker that could not load the app
 TRACEPARENT = re.compile("00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})")
 
 
 class Dispatcher:
-    """Runs functions in the worker of the moment, and starts another when one has gone.
+    """Runs functions in the current worker, and starts another one when it ends.
 
     Args:
         launch: Starts a worker process.
@@ -73,9 +73,9 @@ class Dispatcher:
         traceparent: str = "",
         tracestate: str = "",
     ) -> Future[Value]:
-        """Run a function; the future fails with an InvocationError.
+        """Run a function. If it fails, the future has an InvocationError.
 
-        Waits while a new worker is on its way.
+        Waits while a new worker starts.
         """
         invocation = Invocation(
             id=str(uuid.uuid4()),
@@ -101,7 +101,7 @@ class Dispatcher:
             self._change.wait_for(lambda: self._running == 0, timeout=patience)
 
     def kill_worker(self) -> None:
-        """Kill the worker and return once its end has been noticed."""
+        """Kill the worker, and wait until its end was noticed."""
         with self._change:
             worker = self._ready
             if worker:
@@ -109,7 +109,7 @@ class Dispatcher:
                 self._change.wait_for(lambda: self._ready is not worker)
 
     def stop(self) -> None:
-        """End the worker for good; what still runs fails with HostStopped."""
+        """End the worker. Running functions fail with HostStopped."""
         with self._change:
             self._stopping.set()
             worker = self._latest
@@ -137,7 +137,7 @@ class Dispatcher:
     def _done(
         self, invocation: Invocation, done: Future[Value], began: float, outcome: Future[Value]
     ) -> None:
-        """Log the end before anybody learns of it, so that who does finds it in the log."""
+        """Log the end before the future has its result, so that a caller finds it in the log."""
         name, took = invocation.function.name, round((time.monotonic() - began) * 1000)
         error = done.exception()
         text = f"Executed 'Functions.{name}' ({{}}, Duration={took}ms)"

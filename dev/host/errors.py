@@ -1,10 +1,10 @@
-"""What can go wrong with a host.
+"""The errors of a host.
 
-HostError              it could not be started; says which part, and shows the log's end
+HostError              it could not be started. The text names the part and has the log's end
 InvocationError        a function did not succeed
 ├── FunctionFailed     it raised, or what it returned could not be used
-├── WorkerExited       the worker process ended under it
-└── HostStopped        the host was stopped before it came to an end
+├── WorkerExited       the worker process ended while it ran
+└── HostStopped        the host was stopped before it ended
 """
 
 from dev.errors import StartError
@@ -27,4 +27,4 @@ class WorkerExited(InvocationError):
 
 
 class HostStopped(InvocationError):
-    """The host was stopped before the function came to an end."""
+    """The host was stopped before the function ended."""

@@ -1,4 +1,4 @@
-"""Functions as the worker has indexed them."""
+"""Functions in the worker's index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Function:
     Attributes:
         name: Its name, as in the host's log.
         id: The worker's name for it.
-        bindings: Its bindings, as function.json would have them; read `type` without case.
+        bindings: Its bindings, as in function.json. Compare `type` without case.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Function:
 
 
 def check_bindings(functions: Mapping[str, Function]) -> None:
-    """Refuse what this host does not know, rather than leave it out without a word.
+    """Refuse bindings that this host does not support.
 
     Raises:
         HostError: A binding is neither an HTTP nor a queue trigger.

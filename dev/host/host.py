@@ -1,6 +1,6 @@
 """The Functions host: an app in the real Python worker, behind HTTP and storage queues.
 
-Not of this world, and only in Azure: scale, cold start, time limits of functions, Application
+Only Azure has these: scale, cold start, time limits of functions, Application
 Insights, the extension bundle, App Service Authentication.
 """
 
@@ -23,31 +23,31 @@ from dev.host.routes import RouteTable
 from dev.host.storage import queue_service
 from dev.host.worker_process import WorkerProcess
 
-START_LIMIT = 30.0  # seconds; what Azure gives an app to start
+START_LIMIT = 30.0  # seconds; as in Azure
 GRACE = 5.0  # seconds that running functions have when the host stops
 
 
 class Host:
     """Runs one app on a loopback port until it is stopped. A context manager.
 
-    Several may run in one process; each has a worker process of its own.
+    Several may run in one process. Each has its own worker process.
 
     Args:
         app: The folder with function_app.py and host.json.
-        environment: The app settings. Beside PATH, HOME and the like they are all that the
-            app sees of an environment.
-        port: Where it listens on 127.0.0.1; 0 for any free port.
+        environment: The app settings. The app sees only these and some variables such as
+            PATH and HOME.
+        port: The port on 127.0.0.1, or 0 for a free port.
         lease: How long a queue message is hidden while its function runs, in seconds.
         function_key: The host's key for functions of level `function`.
-        master_key: The key that opens everything.
+        master_key: The key for all functions.
         function_keys: Keys of single functions, by name.
         on_log: Called with each log line, in many threads.
         start_limit: How many seconds the worker may take to load the app.
-        python: What the worker runs in; it has the app's packages and the worker's library.
+        python: The worker's interpreter, with the app's packages and the worker's library.
 
     Attributes:
         url: `http://127.0.0.1:PORT`, once started.
-        functions: What the worker found in the app, once started; disabled ones too.
+        functions: The app's functions, once started, with disabled ones.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class Host:
 
     @property
     def worker_pid(self) -> int | None:
-        """The process id of the worker, or None while another is on its way."""
+        """The process id of the worker, or None while a new one starts."""
         return self._dispatcher.worker_pid
 
     def start(self) -> None:
         """Start the worker, then HTTP, then the queue listeners.
 
         Raises:
-            HostError: A part could not be started; nothing is left running.
+            HostError: A part could not be started. Nothing is left running.
         """
         with ExitStack() as parts:
             configuration = HostConfiguration.read(app=self._app, settings=self._settings)
@@ -126,14 +126,14 @@ class Host:
             self._running = parts.pop_all()
 
     def stop(self) -> None:
-        """Take nothing new, let functions finish for a few seconds, and end the worker.
+        """Accept nothing new, give functions a few seconds to finish, and end the worker.
 
-        What still runs then fails: HTTP with 500, a queue message comes back after its lease.
+        A function that still runs fails: HTTP with 500. A queue message returns after its lease.
         """
         self._running.close()
 
     def kill_worker(self) -> None:
-        """Kill the worker process; what it was doing fails, and another is started."""
+        """Kill the worker process. Its invocations fail, and another worker is started."""
         self._dispatcher.kill_worker()
 
     def _launch(self) -> WorkerProcess:
@@ -153,7 +153,7 @@ class Host:
         except OSError as error:
             raise HostError(
                 f"The host cannot listen on 127.0.0.1:{self._port} ({error.strerror}). "
-                "Is something else there? Choose another port, or 0 for any free one."
+                "Another program may use it. Choose another port, or 0 for a free one."
             ) from error
 
     def _listener(
@@ -183,4 +183,4 @@ class Host:
 
     def _fault(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
-        self._logs.write("ERROR", "Host.Http", f"A fault of the host itself:\n{text}")
+        self._logs.write("ERROR", "Host.Http", f"An error of the host itself:\n{text}")

@@ -1,7 +1,7 @@
 """HTTP/1.1 on loopback: bytes in, bytes out, a thread for each connection, kept alive.
 
-What a function gets to see is decided elsewhere; here are the rules of the web server that
-stands before it in Azure (Kestrel).
+It follows the rules of the web server that stands before a function in Azure (Kestrel). What a
+function sees of a request is decided in http_trigger.py.
 """
 
 import re
@@ -22,13 +22,13 @@ CHUNK = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request as it came.
+    """A request as it was sent.
 
     Attributes:
         method: In capitals.
         target: Path and query, still percent-encoded.
-        headers: Names in lower case; the values of a repeated one are joined by commas.
-        body: Empty unless a Content-Length came with it.
+        headers: Names in lower case. The values of a repeated name are joined by commas.
+        body: Empty without a Content-Length.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """A response; the server adds the length."""
+    """A response. The server adds the length."""
 
     status: int
     headers: Iterable[tuple[str, str]] = ()
@@ -47,7 +47,7 @@ class Response:
 
 
 class BadRequest(Exception):
-    """A request that no function should see, answered with its status and closed."""
+    """A request that is answered with a status, reaches no function, and ends the connection."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -58,9 +58,9 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """A server on 127.0.0.1.
 
     Args:
-        port: 0 for any free one.
+        port: 0 for a free port.
         respond: Answers a request, in the connection's own thread.
-        on_error: Told of faults of our own; one in `respond` has been answered with 500.
+        on_error: Is called with the host's own errors. After one in `respond`, the answer is 500.
     """
 
     allow_reuse_address = True
@@ -94,7 +94,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._thread.start()
 
     def stop_accepting(self) -> None:
-        """Accept no more requests, neither on new connections nor on open ones."""
+        """Accept no more requests, on new and on open connections."""
         if self._thread.ident:
             self.shutdown()
             self._thread.join()
@@ -104,18 +104,18 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 _end_reading(connection)
 
     def close(self) -> None:
-        """Wait for the requests that are being answered, and give the port back."""
+        """Wait for the running requests, and close the port."""
         self.server_close()
 
     def opened(self, connection: socket.socket) -> None:
-        """Remember a connection, to end it when the server stops."""
+        """Add a connection, to end it when the server stops."""
         with self._lock:
             self._connections.add(connection)
             if self._closing:
                 _end_reading(connection)
 
     def closed(self, connection: socket.socket) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         with self._lock:
             self._connections.discard(connection)
 
@@ -130,7 +130,7 @@ def _end_reading(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RD)
     except OSError:
-        return  # the client was faster
+        return  # the client has closed it
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -167,7 +167,7 @@ class _Connection(BaseHTTPRequestHandler):
             return
         try:
             response = self.server.respond(request)
-        except Exception as error:  # noqa: BLE001 - a fault of this host, reported as one
+        except Exception as error:  # noqa: BLE001 - an error of this host, reported as one
             self.server.on_error(error)
             response = Response(status=500)
         self._send(response)
@@ -188,7 +188,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         if "transfer-encoding" in self.headers:
-            # The host hands a body over only where Content-Length is more than 0.
+            # The host passes a body on only if Content-Length is more than 0.
             self._discard_chunks()
             return b""
         text = self.headers.get("content-length", "0").strip()
@@ -238,12 +238,12 @@ class _Connection(BaseHTTPRequestHandler):
             self.wfile.write(response.body)
 
     def send_error(self, code: int, *_: object, **__: object) -> None:
-        """Refuse what could not be read, without a word, and close."""
+        """Refuse a request that could not be read, without a body, and close the connection."""
         self.close_connection = True
-        # What could not be read may not have got as far as these.
+        # An unreadable request may not have these.
         self.command = getattr(self, "command", None) or "GET"
         self.request_version = self.protocol_version
         self._send(Response(status=code))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: the host logs invocations."""
+        """Log nothing, because the host logs invocations."""

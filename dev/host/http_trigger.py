@@ -22,7 +22,7 @@ from dev.host.worker_process import Value
 
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
-# The server decides about these, whatever a function says.
+# The server sets these, not a function.
 HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"}
 SAME_SITE = {1: "Lax", 2: "Strict", 3: "None"}
 
@@ -70,7 +70,7 @@ class HttpTriggers:
         self._logs = logs
 
     def respond(self, request: Request) -> Response:
-        """Answer one request. This raises nothing, whatever a function does."""
+        """Answer one request. It raises no error for any function."""
         path, _, query_string = request.target.partition("?")
         found = self._routes.find(method=request.method, path=path)
         if not found:

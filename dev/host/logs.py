@@ -14,13 +14,13 @@ def _now() -> dt.datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:
-    """One log record, of the worker (as it would reach the host over gRPC) or of the host.
+    """One log record of the worker (as the host gets it over gRPC) or of the host.
 
     Attributes:
         level: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.
         logger: The Python logger's name; `Host.…` for the host's own lines, and
             `Worker.Output` for what the app printed.
-        message: The text, a record's exception and stack included.
+        message: The text, with a record's exception and stack.
         invocation_id: The invocation that it belongs to, or an empty text.
         time: When it reached the host.
     """

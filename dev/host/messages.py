@@ -1,8 +1,8 @@
 """Plain stand-ins for the protobuf messages that the Python worker's library builds and reads.
 
 The library (PyPI azure-functions-runtime) does not import its messages. It gets them from its host,
-and needs attributes, keyword arguments and `WhichOneof` of them. Only messages with enums, or with
-type checks that an app can meet, are written out here.
+and needs attributes, keyword arguments and `WhichOneof` of them. Only messages with enums or
+type checks that affect an app are written out here.
 """
 
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ from dev.host.functions import Function
 from dev.host.logs import Logs
 from dev.host.worker_process import Value
 
-SHORTEST_PAUSE = 0.1  # seconds between two looks at a queue
+SHORTEST_PAUSE = 0.1  # seconds between two polls of a queue
 POISON = "-poison"
 
 

@@ -1,4 +1,4 @@
-"""A name server, and an interpreter that asks it and no other. It takes Linux, and root."""
+"""A name server, and an interpreter that only uses that one. It needs Linux and root."""
 
 import socket
 import struct
@@ -11,23 +11,23 @@ from pathlib import Path
 from shlex import quote
 from typing import Self
 
-_SERVER = ("127.53.53.53", 53)  # nobody can give a resolver another port
+_SERVER = ("127.53.53.53", 53)  # a resolver always uses port 53
 _LOCAL = bytes([127, 0, 0, 1])
 _HEADER = struct.Struct("!6H")
 _ANSWER = struct.Struct("!3HIH")
 _TYPE_A, _CLASS_IN = 1, 1
-_IS_ANSWER = 0x8180  # to a recursive question, without an error (RFC 1035, 4.1.1)
+_IS_ANSWER = 0x8180  # the answer to a recursive query, without an error (RFC 1035, 4.1.1)
 _NAME_OF_QUESTION = 0xC00C  # a pointer to it (4.1.4)
 
 
 class NameServer:
-    """Says of every name that it is this machine. A context manager.
+    """Resolves each name to this machine. A context manager.
 
     Args:
         folder: An existing folder for its files.
 
     Raises:
-        OSError: on entering it, where this user or this system does not permit it.
+        OSError: On entry, if this user or this system does not permit it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,17 +42,17 @@ class NameServer:
 
     @property
     def python(self) -> str:
-        """A program that is this interpreter, and finds names by this server alone."""
+        """The path of a program that runs this interpreter with this name server."""
         return str(self._program)
 
     @property
     def unanswered(self) -> int:
-        """How many questions it has left without an answer."""
+        """The number of queries that it did not answer."""
         return self._unanswered
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Take questions and answer none until the context ends."""
+        """Receive queries and answer none until the context ends."""
         self._answering.clear()
         try:
             yield
@@ -71,7 +71,7 @@ class NameServer:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._socket.sendto(b"", _SERVER)  # nothing else wakes its thread
+        self._socket.sendto(b"", _SERVER)  # only a message wakes its thread
         self._thread.join()
         self._socket.close()
 
@@ -97,9 +97,9 @@ class NameServer:
 
 
 def _answer(message: bytes) -> bytes:
-    """Answer the one question of a message (RFC 1035, 4)."""
+    """Answer the single query of a message (RFC 1035, 4)."""
     number, *_ = _HEADER.unpack_from(message)
-    end = message.index(0, _HEADER.size) + 5  # the name's end, a type and a class
+    end = message.index(0, _HEADER.size) + 5  # after the name's end, a type and a class
     question = message[_HEADER.size : end]
     found = question[-4:] == struct.pack("!2H", _TYPE_A, _CLASS_IN)
     answer = _ANSWER.pack(_NAME_OF_QUESTION, _TYPE_A, _CLASS_IN, 0, len(_LOCAL)) + _LOCAL

@@ -1,4 +1,4 @@
-"""The way from real host names to the stand-ins, and from nowhere to anywhere else."""
+"""The proxy from real host names to the stand-ins, which refuses all other hosts."""
 
 import socket
 import threading
@@ -10,10 +10,10 @@ from dev.stand_ins.messages import MalformedRequestError, Request, Response
 
 
 class ConnectProxy:
-    """An HTTP proxy that knows a few hosts, and answers 502 for all others.
+    """An HTTP proxy that forwards to some hosts, and answers 502 for all others.
 
-    It is what HTTPS_PROXY names: the app connects to the real name over TLS, and reaches the
-    local server. An attempt to reach the outside fails, and is on record.
+    HTTPS_PROXY names it: the app connects to the real name over TLS, and reaches the
+    local server. A request for another host fails, and is recorded.
 
     Args:
         hosts: Host name to the local port that stands in for its port 443.
@@ -27,7 +27,7 @@ class ConnectProxy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that lead an app through the proxy."""
+        """The environment variables with which an app uses the proxy."""
         return {
             "HTTPS_PROXY": f"http://127.0.0.1:{self._listener.port}",
             "NO_PROXY": "127.0.0.1,localhost",
@@ -35,7 +35,7 @@ class ConnectProxy:
 
     @property
     def asked(self) -> list[str]:
-        """What it was asked for, in order: `host:port`, or a URL where that was not over TLS."""
+        """The requested targets in order: `host:port`, or the URL of a request without CONNECT."""
         with self._lock:
             return list(self._asked)
 

@@ -1,4 +1,4 @@
-"""A program that takes deliveries, as strict as a receiver should be."""
+"""A program that receives deliveries and checks them strictly."""
 
 import json
 import threading
@@ -18,11 +18,11 @@ _NEVER_SENT = ("authorization", "x-functions-key", "cookie", "x-identity-header"
 
 @dataclass(frozen=True)
 class Taken:
-    """One delivery that was taken.
+    """One delivery that was accepted.
 
     Attributes:
         id: Its `webhook-id`.
-        event: What was posted.
+        event: The posted event.
     """
 
     id: str
@@ -30,15 +30,15 @@ class Taken:
 
 
 class Receiver(StandIn):
-    """Takes what is signed with its secret, by the verifier that Standard Webhooks publish.
+    """Accepts deliveries signed with its secret, by the verifier that Standard Webhooks publish.
 
     Args:
         secret: As `whsec_…`.
-        path: The path and query that it answers to.
-        tls: The certificate that it shows; plain HTTP without.
+        path: The path and query of its URL.
+        tls: Its certificate, or None for plain HTTP.
 
     Attributes:
-        secret: What it verifies with from now on.
+        secret: The secret for later deliveries.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Receiver(StandIn):
 
     @property
     def url(self) -> str:
-        """Where deliveries are to be posted."""
+        """The URL for deliveries."""
         return f"{self._scheme}://localhost:{self.port}{self._path}"
 
     @property
     def taken(self) -> Sequence[Taken]:
-        """What it has taken, in order; a delivery that came twice is there twice."""
+        """The accepted deliveries in order. A repeated delivery is there twice."""
         with self._lock:
             return list(self._taken)
 
     def respond(self, request: Request) -> Response:
-        """Take a delivery."""
+        """Accept a delivery."""
         if request.target != self._path:
             raise RefusedError(404, "", "")
         if request.method != "POST":
@@ -71,7 +71,7 @@ class Receiver(StandIn):
         if request.headers.get("content-type") != "application/json":
             raise RefusedError(415, "", "")
         if any(name in request.headers for name in _NEVER_SENT):
-            raise RefusedError(400, "", "what belongs to somebody else was sent")
+            raise RefusedError(400, "", "a delivery must not have such a header")
         headers = {name: request.headers.get(name, "") for name in _HEADERS}
         try:
             standardwebhooks.Webhook(self.secret).verify(request.body, headers)
@@ -85,5 +85,5 @@ class Receiver(StandIn):
         return Response.json(200, {"taken": True})
 
     def refuse(self, request: Request, error: RefusedError) -> Response:  # noqa: ARG002 - a status is all it says
-        """An answer with a status, and with whatever headers were asked for."""
+        """An answer with a status and the given headers."""
         return Response(error.status, headers=error.headers)

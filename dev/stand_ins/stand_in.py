@@ -1,4 +1,4 @@
-"""What all HTTP stand-ins have in common: serving, recording, and taking orders."""
+"""The common part of all HTTP stand-ins: serving, recording, and orders."""
 
 import io
 import socket
@@ -25,7 +25,7 @@ type Fault = Callable[[Exchange], None]
 
 
 class Exchange:
-    """One request and the connection that waits for its answer: what a fault works on.
+    """One request and the connection that waits for its answer, for a fault to act on.
 
     Attributes:
         call: The request.
@@ -49,7 +49,7 @@ class Exchange:
             return self.refuse(error)
 
     def refuse(self, error: RefusedError) -> Response:
-        """An error in the shape that the service gives its errors."""
+        """An error in the service's format."""
         return self._stand_in.refuse(self._request, error)
 
     def send(self, answer: Response) -> None:
@@ -58,7 +58,7 @@ class Exchange:
         self.write(answer.head(length=len(answer.body)) + answer.body)
 
     def begin(self, answer: Response) -> None:
-        """Note an answer's status, before any caller can have seen it."""
+        """Record an answer's status, before a caller can see it."""
         self._stand_in.log.answered(self.call, answer.status)
 
     def write(self, data: bytes) -> None:
@@ -66,7 +66,7 @@ class Exchange:
         self._connection.sendall(data)
 
     def hold(self, seconds: float | None = None) -> None:
-        """Wait until the time is over, or the stand-in lets go of what it holds.
+        """Wait until the time is over, or the stand-in releases its held calls.
 
         Raises:
             ConnectionAbortedError: The stand-in has been stopped.
@@ -74,7 +74,7 @@ class Exchange:
         self._stand_in.hold(seconds)
 
     def reset(self) -> None:
-        """End the connection as a peer that has died does."""
+        """End the connection as after the peer's crash."""
         listener.reset(self._connection)
         self.closing = True
 
@@ -87,11 +87,11 @@ class _Order:
 
 
 class StandIn(ABC):
-    """A small HTTP server that plays one service.
+    """A small HTTP server that stands in for one service.
 
     Args:
-        name: Its threads' name.
-        tls: The certificate that it shows; plain HTTP without.
+        name: The threads' name.
+        tls: Its certificate, or None for plain HTTP.
 
     Attributes:
         log: The calls to it.
@@ -116,7 +116,7 @@ class StandIn(ABC):
 
     @abstractmethod
     def refuse(self, request: Request, error: RefusedError) -> Response:
-        """An error in the shape that the service gives its errors."""
+        """An error in the service's format."""
 
     @property
     def port(self) -> int:
@@ -125,46 +125,46 @@ class StandIn(ABC):
 
     @property
     def calls(self) -> list[Call]:
-        """What it was asked, in order."""
+        """The requests in order."""
         return self.log.select()
 
     def count(self, when: Condition | None = None) -> int:
-        """How often it was asked: in all, or for what satisfies a condition."""
+        """The number of requests: all, or those that satisfy a condition."""
         return len(self.log.select(when))
 
     def clear(self) -> None:
-        """Forget the calls so far."""
+        """Delete the record of calls."""
         self.log.clear()
 
     def order(self, fault: Fault, *, times: int = 1, when: Condition | None = None) -> None:
         """Answer the next calls with a fault, after the orders given before.
 
         Args:
-            fault: What to do instead of answering well.
-            times: For how many calls.
-            when: Only for those that satisfy it.
+            fault: The fault in place of the right answer.
+            times: The number of calls.
+            when: The condition for a call, or None for each call.
         """
         with self._lock:
             self._orders.append(_Order(fault, times, when))
 
     def always(self, fault: Fault, *, when: Condition | None = None) -> None:
-        """As `order`, for every call from now on that no `order` is waiting for."""
+        """As `order`, for each later call for which there is no `order`."""
         with self._lock:
             self._orders.append(_Order(fault, None, when))
 
     def clear_orders(self) -> None:
-        """Answer well again; what is held stays held."""
+        """Give right answers again. Held calls stay held."""
         with self._lock:
             self._orders.clear()
 
     @property
     def held(self) -> int:
-        """How many calls it holds at this moment."""
+        """The number of held calls."""
         with self._lock:
             return len(self._held)
 
     def hold(self, seconds: float | None) -> None:
-        """Wait until the time is over, or it lets go of what it holds.
+        """Wait until the time is over, or held calls are released.
 
         Raises:
             ConnectionAbortedError: It has been stopped.
@@ -180,7 +180,7 @@ class StandIn(ABC):
             raise ConnectionAbortedError
 
     def release(self) -> None:
-        """Let go of every call it holds: each is answered now."""
+        """Release all held calls, which are then answered."""
         with self._lock:
             held = list(self._held)
         for released in held:
@@ -191,7 +191,7 @@ class StandIn(ABC):
         self._listener.start()
 
     def stop(self) -> None:
-        """Stop, ending every connection, and leave no thread behind."""
+        """Stop, end all connections, and wait for all threads."""
         self._listener.stop(then=self.release)
 
     def __enter__(self) -> Self:

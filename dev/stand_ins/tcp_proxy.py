@@ -1,4 +1,4 @@
-"""A server that can be taken away and given back, whatever it speaks."""
+"""A proxy that takes a server of any protocol away and gives it back."""
 
 import socket
 import threading
@@ -26,7 +26,7 @@ class TcpProxy:
 
     @property
     def port(self) -> int:
-        """The port to connect to instead."""
+        """The port to connect to."""
         return self._listener.port
 
     @contextmanager
@@ -41,7 +41,7 @@ class TcpProxy:
 
     @contextmanager
     def stalled(self) -> Iterator[None]:
-        """Accept connections and carry nothing over them until the context ends."""
+        """Accept connections and forward nothing until the context ends."""
         self._flowing.clear()
         try:
             yield
