@@ -1,1 +1,1 @@
-"""Side-by-side measurements: this app, what one would use instead, and the floor beneath both."""
+"""Measurements of this app beside other clients and a raw socket."""

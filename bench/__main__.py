@@ -1,4 +1,4 @@
-"""`python -m bench`: what `python dev.py bench` starts, which has checked the arguments."""
+"""`python -m bench`: started by `python dev.py bench`, which checks the arguments."""
 
 import argparse
 from pathlib import Path

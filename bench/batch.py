@@ -1,4 +1,4 @@
-"""A hundred links by one call of `join-links`, against as many calls of `join-link`."""
+"""A hundred links by one call of `join-links`, compared with as many calls of `join-link`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,12 +10,12 @@ from bench.world import MEETING_ID, SUBJECTS, USER_ID, World, in_turns
 
 LINKS = 100
 _ONE, _SINGLE = "one join-links", f"{LINKS} join-link, {MANY} at a time"
-_WARM_UP = 3  # of each
+_WARM_UP = 3  # of each way
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Ask for the same number of links in both ways, in turns."""
-    # Each its own meeting: equal ones are asked for once.
+    """Get the same number of links in both ways, in turns."""
+    # Each link is of another meeting, because equal requests are sent once.
     members = {
         "requests": [
             {"userId": USER_ID, "onlineMeetingId": f"{MEETING_ID}{number}"}

@@ -19,14 +19,14 @@ AT_ONCE = (32, 100)
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One burst, and what the far end was asked for meanwhile."""
+    """One burst, and the requests that the server got during it."""
 
     times: Times
     counts: Counts
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Start every subject, and ask it for many links before it has given one."""
+    """Start each subject, and call it many times before it has given a link."""
     tables, goals = [], []
     for at_once in AT_ONCE:
         bursts: dict[str, list[Burst]] = {subject.name: [] for subject in world.subjects}
@@ -65,7 +65,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
 
 
 def _webhooks() -> tuple[Table, int]:
-    """Post many signed bookings to an app that has not read the secret yet, and count."""
+    """Post many signed bookings to an app that has not read the secret, and count the requests."""
     rows, reads_of_all = [], 0
     for at_once in AT_ONCE:
         with LocalRun() as run, ThreadPoolExecutor(at_once) as senders:
@@ -97,7 +97,7 @@ def _webhooks() -> tuple[Table, int]:
 
 
 def _lists_versions(call: Call) -> bool:
-    """Tell whether a call begins a reading of the secret, past the vault's challenge."""
+    """Tell whether a call begins reading the secret, after the vault's challenge."""
     return call.status == 200 and call.path.endswith("/webhook-calcom/versions")
 
 

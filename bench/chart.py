@@ -1,10 +1,10 @@
-"""One picture of what a link costs: bars, as SVG, by hand, so that nothing has to be installed."""
+"""A bar chart of the cost of a link, written as SVG without a library."""
 
 from collections.abc import Sequence
 from html import escape
 
 _WIDTH, _LEFT, _BAR, _GAP = 720, 210, 20, 8
-_ROOM = _WIDTH - _LEFT - 70  # for the longest bar, and its figure after it
+_ROOM = _WIDTH - _LEFT - 70  # for the longest bar and its value
 _OURS, _OTHERS, _INK = "#0f6cbd", "#9aa0a6", "#242424"
 
 
@@ -12,10 +12,10 @@ def bars(title: str, values: Sequence[tuple[str, float]], *, unit: str, ours: st
     """Draw a bar for each value.
 
     Args:
-        title: above them; it is read out as well.
-        values: names and figures, in their order.
-        unit: after each figure.
-        ours: which one stands out.
+        title: The title above the bars, also for screen readers.
+        values: Names and values, in order.
+        unit: The unit after each value.
+        ours: The name of the highlighted bar.
     """
     most = max(value for _, value in values)
     height = 50 + len(values) * (_BAR + _GAP)

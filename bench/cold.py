@@ -12,13 +12,13 @@ from bench.report import Goal, Report, Table, median, ratio
 from bench.worker import Worker, check_link
 from bench.world import OURS, PLAIN, RIVAL, ROOT, SUBJECTS, Subject, World, in_turns
 
-_IMPORT = "import time:"  # what -X importtime begins each line with
+_IMPORT = "import time:"  # the beginning of each line of -X importtime
 _MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One cold start: seconds, and bytes."""
+    """One cold start, in seconds and bytes."""
 
     loaded: float
     first_link: float
@@ -27,9 +27,9 @@ class Start:
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Start every subject so many times, in turns."""
+    """Start each subject this many times, in turns."""
     starts: dict[str, list[Start]] = {subject.name: [] for subject in world.subjects}
-    for number in range(-1, rounds):  # one round to warm the files up counts for nothing
+    for number in range(-1, rounds):  # the first round only fills the file cache
         say(f"cold start, round {number + 1} of {rounds}")
         for subject in in_turns(world.subjects, number):
             start = _start(subject, world)
@@ -104,7 +104,7 @@ _MSAL = "msal, in azure-identity's place"
 
 
 def _profile(python: Path, *, rounds: int, say: Callable[[str], None]) -> Table:
-    """Tell what a cold start's CPU goes into, by importing a little more in each process."""
+    """Split a cold start's CPU, by importing a little more in each process."""
     programs = {
         name: "\n".join(line for _, line in _IMPORTS[: place + 1])
         for place, (name, _) in enumerate(_IMPORTS)
@@ -128,14 +128,14 @@ def _profile(python: Path, *, rounds: int, say: Callable[[str], None]) -> Table:
 def _cpu(python: Path, program: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     settings = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
-    program += "\nimport os; os._exit(0)"  # without what the interpreter puts in order at its end
+    program += "\nimport os; os._exit(0)"  # without the interpreter's clean-up
     subprocess.run([str(python), "-c", program], cwd=ROOT, env=settings, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def _modules(subject: Subject, world: World) -> int:
-    """Count what is imported up to the first link."""
+    """Count the modules imported up to the first link."""
     with Worker(subject, world, settings={"PYTHONPROFILEIMPORTTIME": "1"}) as worker:
         check_link(worker.call().result())
         time.sleep(0.5)  # for the last lines to arrive
@@ -143,7 +143,7 @@ def _modules(subject: Subject, world: World) -> int:
 
 
 def _installed(python: Path) -> int:
-    """Add up an environment's packages, but for pip."""
+    """Add up the size of an environment's packages, except pip."""
     (packages,) = python.parents[1].glob("lib/python*/site-packages")
     return sum(
         path.stat().st_size

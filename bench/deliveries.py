@@ -1,4 +1,4 @@
-"""How many outcomes one worker posts to destinations, each signed, by a connection of its own."""
+"""The number of outcomes that one worker delivers, each signed and over a separate connection."""
 
 import itertools
 import json
@@ -19,15 +19,15 @@ from dev.local_run import LocalAzure
 from shared.core.strict_json import Json
 from shared.deliveries.delivery import Delivery
 
-_EACH = 8  # deliveries to one destination that the app lets be under way
-_NAMES = ("one", "two", "three")  # three times eight are what the host gives out at once
-_SECRET = "bench-deliveries"  # noqa: S105 - its name
-# How many destinations, seconds that they think, and seconds of each round.
+_EACH = 8  # deliveries to one destination at a time, the app's limit
+_NAMES = ("one", "two", "three")  # three times eight is the host's limit
+_SECRET = "bench-deliveries"  # noqa: S105 - the secret's name
+# Number of destinations, seconds until they answer, and seconds of each round.
 _CASES = ((1, 0.0, 1.0), (3, 0.0, 1.0), (3, GRAPHS_PACE, 3.0))
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Let one worker deliver, to one destination and to several."""
+    """Let one worker deliver to one destination and to several."""
     destination = {"url": f"{world.graph_url}/hook", "secret": _SECRET, "private": True}
     configured = json.dumps(dict.fromkeys(_NAMES, destination))
     found: list[list[Times]] = [[] for _ in _CASES]
@@ -36,7 +36,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
     ):
         azure.vault.set_secret(_SECRET, ANY_SECRET)
-        bundle = Path(folder) / "bundle.pem"  # the vault's authority, and the receiver's
+        bundle = Path(folder) / "bundle.pem"  # the certificate authorities of vault and receiver
         bundle.write_bytes(azure.tls.ca.read_bytes() + world.authority_file.read_bytes())
         settings = {**azure.environment(), "REQUESTS_CA_BUNDLE": str(bundle)}
         with Worker(SUBJECTS[0], world, settings=settings) as worker:
@@ -67,10 +67,10 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
 
 
 def _deliver(worker: Worker, world: World, *, names: tuple[str, ...], seconds: float) -> Times:
-    """Deliver for so long, and see that all of it has arrived, signed.
+    """Deliver for the given seconds, and check that all outcomes arrived and were signed.
 
     Raises:
-        WrongResponse: it has not.
+        WrongResponse: An outcome is missing.
     """
     before = world.counts()
     messages = [_inputs(name) for name in names]
@@ -90,7 +90,7 @@ def _deliver(worker: Worker, world: World, *, names: tuple[str, ...], seconds: f
 
 
 def _inputs(destination: str) -> tuple[dict[str, wire.Data], dict[str, wire.Data]]:
-    """Write a message of the delivery queue as the host hands it to the worker."""
+    """Write a message of the delivery queue as the host passes it to the worker."""
     now = datetime.now(UTC).isoformat()
     data: dict[str, Json] = {
         "requestId": "bench-1",

@@ -1,4 +1,4 @@
-"""How fast a full queue is emptied, by one instance of the app and by two."""
+"""The time in which one instance of the app, or two, empty a full queue."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ from dev.local_run import QUEUES
 MESSAGES = 2000
 INSTANCES = (1, 2)
 _PATIENCE = 300.0  # seconds for one drain
-_WARM = 0.1  # of the messages: what comes before is the start, what comes after is its tail
+_WARM = 0.1  # of the messages, at the start and at the end, are not measured
 _REQUEST = json.dumps({"userId": USER_ID, "onlineMeetingId": MEETING_ID})
 _REQUESTS, _RESULTS = "join-link-requests", "join-link-results"
 
@@ -39,7 +39,7 @@ class Drain:
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Fill the queue, start the instances, watch it become empty; in turns."""
+    """Fill the queue, start the instances, and wait until it is empty, in turns."""
     subjects = [subject for subject in SUBJECTS if subject.name in (OURS, RIVAL, NOTHING)]
     cases = list(itertools.product(INSTANCES, subjects))
     drains: dict[tuple[int, str], list[Drain]] = {
@@ -85,7 +85,7 @@ def _drain(world: World, subject: Subject, instances: int) -> Drain:
             **world.settings(subject),
             "AzureWebJobsStorage": azurite.connection_string,
         }
-        # Everything alike but the function: the same host.json, for the others have none.
+        # All have the same host.json, because the other apps have none.
         app = folder / "app"
         shutil.copytree(subject.app, app, ignore=shutil.ignore_patterns(".*", "node_modules"))
         shutil.copy(ROOT / "host.json", app)
@@ -123,7 +123,7 @@ def _instance(told: Mapping[str, object]) -> Iterator[tuple[int, int]]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin  # noqa: S101 - for the type checker; they are pipes
+    assert process.stdin  # noqa: S101 - for the type checker. They are pipes
     assert process.stdout  # noqa: S101 - as above
     with process:
         process.stdin.write(json.dumps(told) + "\n")
@@ -136,7 +136,7 @@ def _instance(told: Mapping[str, object]) -> Iterator[tuple[int, int]]:
 
 
 def _wait(requests: QueueClient, done: float) -> tuple[int, float]:
-    """Wait until so many messages are done; give how many were, and when."""
+    """Wait until the given number of messages is done. Return their real number, and the time."""
     limit = time.monotonic() + _PATIENCE
     while time.monotonic() < limit:
         left = requests.get_queue_properties().approximate_message_count or 0

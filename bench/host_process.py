@@ -1,7 +1,7 @@
-"""One instance of an app, in a process of its own.
+"""One instance of an app, in a separate process.
 
-`python -m bench.host_process` runs the host that its standard input describes as JSON, says on its
-standard output that it is up, and ends with its standard input.
+`python -m bench.host_process` runs the host described by JSON on its standard input. It prints a
+line when the host has started, and ends with its standard input.
 """
 
 import json
@@ -15,7 +15,7 @@ from dev.host.host import Host
 
 def main() -> None:
     """Run the host."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when it ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
     told = json.loads(sys.stdin.readline())
     with Host(
         app=Path(told["app"]),

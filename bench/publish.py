@@ -1,7 +1,7 @@
-"""`python -m bench.publish FILE`: put a kept run into bench/results, its figures into the docs.
+"""`python -m bench.publish FILE`: put a run's file into bench/results, its values into the docs.
 
-`python dev.py bench --publish` does the same at its end. The documents' figures are written here
-and nowhere else, so that they are those of the run.
+`python dev.py bench --publish` does the same at its end. Only this module writes the documents'
+values, so that they are those of the run.
 """
 
 import json
@@ -28,7 +28,7 @@ _BURST = "Burst: the first {} calls of a cold process, at once"
 _FORMER = "the former client"
 _IN_PAGE = ("batch", "deliveries", "readers", "drain")
 _CLIENTS = (OURS, BESIDE, "urllib3's urlopen", "requests, one context", "requests, plainly", FLOOR)
-# A column of the page's table, and the table and column of the run that it comes from.
+# A column of the page's table, and the run's table and column from which it comes.
 _SIDE_BY_SIDE = (
     ("cold start, ms", _COLD, "first link, ms"),
     ("on disk", _COLD, "on disk"),
@@ -49,14 +49,14 @@ _OF_CLIENTS = (
 )
 
 type Run = Mapping[str, Any]
-"""What `bench.run` has kept as JSON."""
+"""A run in the JSON of `bench.run`."""
 
 
 def publish(run: Run) -> list[Path]:
-    """Write the run, the page with its chart, and the client's decision where the run has it.
+    """Write the run, the page with its chart, and the decision about the client if the run has it.
 
     Returns:
-        What was written.
+        The written files.
     """
     text = json.dumps(run, indent=1, ensure_ascii=False) + "\n"
     PUBLISHED.parent.mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ def publish(run: Run) -> list[Path]:
 
 
 def page_sections(run: Run) -> dict[str, str]:
-    """Write what docs/performance.md holds between its markers, by their names."""
+    """Write the sections between the markers of docs/performance.md, by name."""
     tables = {table.title: table for table in _tables(run)}
     profiles = [tables[name] for name in tables if name.startswith("Where this app's")]
     names = [*tables[_COLD].rows, *tables[_BUSY].rows]
@@ -97,7 +97,7 @@ def page_sections(run: Run) -> dict[str, str]:
 
 
 def decision_sections(run: Run) -> dict[str, str]:
-    """Write what decision 0006 holds between its markers; nothing without the former client."""
+    """Write the sections of decision 0006, or none if the run lacks the former client."""
     tables = {table.title: table for table in _tables(run)}
     if all(row[0] != BESIDE for row in tables[_BUSY].rows):
         return {}
@@ -115,10 +115,10 @@ def draw(run: Run) -> str:
 
 
 def put(text: str, name: str, content: str) -> str:
-    """Put content between a page's markers of a name.
+    """Replace the text between a page's markers of a name.
 
     Raises:
-        ValueError: The page has none.
+        ValueError: The page has no such markers.
     """
     begin, end = f"<!-- {name}: from here -->", f"<!-- {name}: to here -->"
     pattern = re.compile(f"({re.escape(begin)}\n).*?({re.escape(end)})", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What it costs to read what strangers send: JSON and pasted links, at the most that is taken."""
+"""The cost of parsing input from callers: JSON and pasted links, with the greatest lengths."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ _REQUEST = json.dumps({"userId": USER_ID, "onlineMeetingId": MEETING_ID}).encode
 
 
 def _filled(beginning: str, part: str, end: str, size: int) -> str:
-    """Repeat a part until the whole is as long as can be."""
+    """Repeat a part until the text has the greatest length."""
     return beginning + part * ((size - len(beginning) - len(end)) // len(part)) + end
 
 
@@ -46,9 +46,9 @@ _TEXTS = {
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Read each input again and again, in turns."""
+    """Parse each input repeatedly, in turns."""
     del world
-    # json.loads is there to compare with.
+    # json.loads is for comparison.
     cases: dict[tuple[str, str], Callable[[], object]] = {}
     for name, data in _JSON.items():
         cases["JSON reader", name] = partial(strict_json.read, data)

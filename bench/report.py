@@ -1,4 +1,4 @@
-"""What a measurement found: tables for a person, the same for the documents, all of it as JSON."""
+"""The results of a measurement: tables for the terminal and for the documents, and JSON."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -10,14 +10,14 @@ from dev.terminal import green, red
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Figures, a line for each subject; the first column names it."""
+    """Values in a row for each subject. The first column is its name."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def to_text(self) -> str:
-        """Lay it out for a terminal."""
+        """Format it for a terminal."""
         widths = [max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
         lines = [self.title, ""]
         for row in (self.columns, *self.rows):
@@ -27,7 +27,7 @@ class Table:
         return "\n".join(lines)
 
     def to_markdown(self) -> str:
-        """Lay it out for a page."""
+        """Format it as Markdown."""
         ruler = ["---", *("---:" for _ in self.columns[1:])]
         lines = [f"| {' | '.join(row)} |" for row in (self.columns, ruler, *self.rows)]
         return f"**{self.title}**\n\n" + "\n".join(lines)
@@ -35,13 +35,13 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """A figure that is to be reached.
+    """A value with a limit.
 
     Args:
-        text: what is measured.
-        found: the figure.
-        limit: what it may be at most, or at least.
-        at_least: which of the two.
+        text: What is measured.
+        found: The value.
+        limit: The greatest or smallest value allowed.
+        at_least: Whether the limit is the smallest value.
     """
 
     text: str
@@ -51,7 +51,7 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is reached."""
+        """Whether the value is within the limit."""
         return self.found >= self.limit if self.at_least else self.found <= self.limit
 
     @property
@@ -60,7 +60,7 @@ class Goal:
         return "met" if self.is_met else f"missed by {abs(self.found / self.limit - 1):.1%}"
 
     def to_text(self) -> str:
-        """Say it in a line."""
+        """Format it in one line."""
         verdict = green(self.verdict) if self.is_met else red(self.verdict)
         bound = "at least" if self.at_least else "at most"
         return f"   {verdict}: {self.text} {self.found:.3g} ({bound} {self.limit:g})"
@@ -68,36 +68,36 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that one measurement found."""
+    """The results of one measurement."""
 
     name: str
     tables: tuple[Table, ...]
     goals: tuple[Goal, ...] = ()
 
     def to_text(self) -> str:
-        """Lay it out for a terminal."""
+        """Format it for a terminal."""
         parts = [table.to_text() for table in self.tables]
         return "\n\n".join([*parts, "\n".join(goal.to_text() for goal in self.goals)]).rstrip()
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON; of each goal, whether it is met as well."""
+        """Give it as JSON. Each goal also has whether it is met."""
         goals = [{**asdict(goal), "met": goal.is_met} for goal in self.goals]
         return {**asdict(self), "goals": goals}
 
 
 def median(values: Iterable[float]) -> float:
-    """Give the middle one."""
+    """Give the median."""
     return statistics.median(values)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Give the value that so many percent do not exceed."""
+    """Give the value that this percentage of the values does not exceed."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def ratio[Round](
     ours: Sequence[Round], theirs: Sequence[Round], figure: Callable[[Round], float]
 ) -> float:
-    """Give the median, over rounds that were measured side by side, of the two's ratio."""
+    """Give the median of the ratios in each round, in which both were measured."""
     pairs = zip(ours, theirs, strict=True)
     return median(figure(one) / figure(other) for one, other in pairs)

@@ -1,4 +1,4 @@
-"""`python dev.py bench`: measure, show, keep as JSON; on request, publish."""
+"""`python dev.py bench`: measure, print, write JSON, and publish on request."""
 
 import json
 import os
@@ -36,13 +36,13 @@ _NOT_WHOLE = "Only a run of all measurements can be published: leave out their n
 def bench(
     *, names: Sequence[str], rounds: int | None, publish: bool, beside: Path | None = None
 ) -> int:
-    """Run the measurements that are named, all of them by default, and return an exit code.
+    """Run the named measurements, by default all, and return an exit code.
 
     Args:
-        names: Which.
-        rounds: How often each subject has its turn; by default as often as a median needs.
-        publish: Write the run to bench/results, and its figures into the documents.
-        beside: Another version of this app to compare with: the folder where it is checked out.
+        names: The measurements' names.
+        rounds: The rounds for each subject, by default as many as a median needs.
+        publish: Write the run to bench/results, and its values into the documents.
+        beside: The folder of another version of this app, to compare with.
 
     Raises:
         StartError: This is not Linux, or only a part is to be published.
@@ -81,7 +81,7 @@ def _say(text: str) -> None:
 
 
 def _keep(run: Mapping[str, object]) -> Path:
-    """Write everything as JSON, beside what earlier runs have found."""
+    """Write the run as JSON, beside earlier runs."""
     _KEPT.mkdir(parents=True, exist_ok=True)
     path = _KEPT / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

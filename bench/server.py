@@ -1,8 +1,8 @@
-"""The far end of every measurement: Graph, Entra, an identity endpoint, and a receiver.
+"""The server of all measurements: Graph, Entra, an identity endpoint, and a receiver.
 
-`python -m bench.server CERTIFICATE KEYS` prints its addresses as JSON, answers at once (or after a
-delay that it is told), and counts. KEYS is the file with the keys that Entra publishes. It checks
-nothing and does as little as it can: what is measured is on the other end.
+`python -m bench.server CERTIFICATE KEYS` prints its URLs as JSON, answers at once (or after a
+given delay), and counts. KEYS is the file with the keys that Entra publishes. It checks
+nothing and does little, because its clients are measured.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-LIFETIME = 86_400  # seconds that a token lives
+LIFETIME = 86_400  # seconds, a token's lifetime
 LINK = (
     "https://visit.teams.microsoft.com/webrtc-svc/api/route"
     "?tid=a796be92-0000-4000-8000-000000000001&convId=19:meeting_=True"
@@ -39,7 +39,7 @@ GRAPH_HEADERS = (
 
 
 def graph_answer(body: str) -> bytes:
-    """Write a whole response of Graph's."""
+    """Write a whole response of Graph."""
     return f"{GRAPH_HEADERS}Content-Length: {len(body)}\r\n\r\n{body}".encode("ascii")
 
 
@@ -47,7 +47,7 @@ GRAPH_ANSWER = graph_answer(GRAPH_BODY)
 
 
 class Counts:
-    """What has been asked for since the start, and how long Graph and the receiver think."""
+    """The requests since the start, and the delay of Graph and the receiver."""
 
     def __init__(self) -> None:
         self.graph = self.connections = self.tokens = self.exchanges = self.deliveries = 0
@@ -55,7 +55,7 @@ class Counts:
 
 
 class Connection(asyncio.Protocol):
-    """Answers one request after the other, each with a Content-Length where it has a body."""
+    """Answers one request after the other. A request with a body has a Content-Length."""
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
@@ -63,14 +63,14 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it: over TLS, a handshake has just ended."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - TCP's and TLS's are
+        """Count the connection. With TLS, its handshake has just ended."""
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - true of TCP and TLS
         self._transport = transport
         if transport.get_extra_info("sslcontext") is not None:
             self._counts.connections += 1
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is whole."""
+        """Answer each complete request."""
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, rest = self._received.partition(b"\r\n\r\n")
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
 
 
 class Graph(Connection):
-    """A join link, whatever the path; as many in a batch; and 200 for a signed delivery."""
+    """A join link for each path, several for a batch, and 200 for a signed delivery."""
 
     def _get(self, target: str) -> None:
         del target
@@ -122,7 +122,7 @@ class Graph(Connection):
 
 
 class Control(Connection):
-    """The identity endpoint and Entra; `/delay?seconds=` and `/counts` are for the bench itself."""
+    """The identity endpoint and Entra. `/delay?seconds=` and `/counts` control the bench."""
 
     def __init__(self, counts: Counts, keys: bytes) -> None:
         super().__init__(counts)
@@ -163,7 +163,7 @@ def _length(head: bytes) -> int:
 
 
 def token(resource: str) -> dict[str, object]:
-    """Give an access token as App Service does; its claims are sound, its signature is none."""
+    """Give an access token in App Service's format. Its claims are valid, its signature is not."""
     expires = int(time.time()) + LIFETIME
     claims = {"aud": resource, "exp": expires, "roles": ["VirtualAppointment.Read.All"]}
     parts = [{"alg": "RS256", "typ": "JWT"}, claims]
@@ -177,7 +177,7 @@ def token(resource: str) -> dict[str, object]:
 
 
 async def serve(certificate: str, keys: bytes) -> None:
-    """Listen on two free loopback ports until whoever started this closes its standard input."""
+    """Listen on two free loopback ports until standard input is closed."""
     counts = Counts()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
@@ -192,5 +192,5 @@ async def serve(certificate: str, keys: bytes) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when it ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
     asyncio.run(serve(sys.argv[1], Path(sys.argv[2]).read_bytes()))

@@ -1,4 +1,4 @@
-"""What one link costs inside the real worker, once everything is warm."""
+"""The cost of one link in the real worker, after a warm-up."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from bench.world import (
 
 MANY = 32
 GRAPHS_PACE = 0.25
-# Seconds that Graph thinks, how many at a time, and the seconds of each subject in each round.
+# Seconds until Graph answers, calls at a time, and seconds of each subject in each round.
 CASES = ((0.0, 1, 1.0), (0.0, MANY, 1.0), (GRAPHS_PACE, MANY, 4.0))
 _WARM_UP = 200  # calls
 
@@ -29,7 +29,7 @@ type Rounds = dict[str, list[Times]]
 
 
 def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
-    """Keep every subject's worker up, and load them in turns."""
+    """Start each subject's worker, and load the workers in turns."""
     tables, judged_goals = [], []
     with ExitStack() as running:
         workers = {
@@ -95,13 +95,13 @@ def _table(found: Rounds, *, delay: float, at_once: int) -> Table:
 
 
 def title(at_once: int, delay: float) -> str:
-    """Name a case, as its table does."""
+    """Give the title of a case's table."""
     thinks = f"Graph answers after {delay * 1000:g} ms" if delay else "Graph answers at once"
     return f"Warm: {at_once} at a time, {thinks}"
 
 
 def profile(found: Rounds) -> Table:
-    """Tell where this app's CPU goes, by the differences of what was measured side by side."""
+    """Split this app's CPU, by the differences between subjects measured in the same rounds."""
 
     def less(one: str, other: str) -> float:
         pairs = zip(found[one], found[other], strict=True)
@@ -125,7 +125,7 @@ def profile(found: Rounds) -> Table:
 
 
 def goals(found: Rounds, *, delay: float) -> list[Goal]:
-    """Judge what was found with so much delay, in seconds, at MANY at a time."""
+    """Make the goals for this delay in seconds, at MANY calls at a time."""
     ours = found[OURS]
     if delay == GRAPHS_PACE:
         return [

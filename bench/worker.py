@@ -1,4 +1,4 @@
-"""A subject in the Functions Python worker, seen from outside: calls in, times and memory out."""
+"""A subject in the Functions Python worker: calls go in, and times and memory are measured."""
 
 import itertools
 import json
@@ -17,21 +17,21 @@ from dev.host.functions import Function
 from dev.host.logs import LogLine, Logs
 from dev.host.worker_process import Invocation, Value, WorkerProcess
 
-PATIENCE = 60.0  # seconds, for whatever should take one
+PATIENCE = 60.0  # seconds, for work that should take one
 
 
 class WrongResponse(StartError):
-    """A subject did not give a link: what was measured counts for nothing."""
+    """A subject gave no link, so its measurement is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What a number of calls took.
+    """The times of a number of calls.
 
     Attributes:
-        wall: seconds from the first one to the end of the last.
-        cpu: seconds of the worker's CPU, all threads.
-        latencies: seconds of each.
+        wall: Seconds from the start of the first to the end of the last.
+        cpu: Seconds of the worker's CPU, for all threads.
+        latencies: Seconds of each call.
     """
 
     wall: float
@@ -43,9 +43,9 @@ class Worker:
     """A subject's worker process, from its start to its end. A context manager.
 
     Args:
-        subject: what to load.
-        world: where it runs.
-        settings: app settings beside the world's own.
+        subject: The app to load.
+        world: Its services and environments.
+        settings: App settings in addition to the world's.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Worker:
         """Wait until the app is loaded.
 
         Raises:
-            WrongResponse: it could not be.
+            WrongResponse: The app could not be loaded.
         """
         while not self._loaded.wait(0.1):
             if not self._reader.is_alive() or time.perf_counter() - self.started > PATIENCE:
@@ -96,12 +96,12 @@ class Worker:
         return process_cpu(self._process.pid)
 
     def peak_memory(self) -> int:
-        """Bytes of memory that the process has had at once, at most."""
+        """The greatest memory of the process so far, in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
     def call(self) -> Future[Value]:
-        """Ask for one link."""
+        """Request one link."""
         return self.invoke("join_link", {"req": self._request})
 
     def invoke(
@@ -131,17 +131,17 @@ class Worker:
         call: Callable[[], Future[Value]] | None = None,
         check: Callable[[Value], None] | None = None,
     ) -> Times:
-        """Make calls, so many at once, until there were enough or the time is over.
+        """Make calls, several at once, until the number is reached or the time is over.
 
         Args:
-            at_once: how many.
-            count: when there were enough; None where the time decides.
-            seconds: the time.
-            call: begins one; by default it asks for a link.
-            check: raises WrongResponse for what a call must not end in; by default, no link.
+            at_once: The number of calls at once.
+            count: The number of calls, or None to use the time.
+            seconds: The time.
+            call: Starts one call, by default for a link.
+            check: Raises WrongResponse for a wrong response, by default one without a link.
 
         Raises:
-            WrongResponse: one of them went wrong.
+            WrongResponse: A response was wrong.
         """
         run = _Run(
             self,
@@ -186,7 +186,7 @@ class _Run:
         return Times(self._wall, self._cpu, tuple(self._latencies))
 
     def _next(self) -> None:
-        """Begin one more call, or end this strand."""
+        """Start one more call, or end this chain of calls."""
         now = time.perf_counter()
         with self._lock:
             if self._left is not None:
@@ -201,7 +201,7 @@ class _Run:
         self._latencies.append(time.perf_counter() - began)
         try:
             self._check(future.result())
-        except Exception as error:  # noqa: BLE001 - told by times()
+        except Exception as error:  # noqa: BLE001 - raised by times()
             self._fault = error
         self._next()
 
@@ -215,7 +215,7 @@ def process_cpu(pid: int) -> float:
 def http_request(
     route: str, members: Mapping[str, object], *, headers: Mapping[str, str] | None = None
 ) -> wire.Data:
-    """Write a POST as the host hands it to the worker."""
+    """Write a POST as the host passes it to the worker."""
     body = json.dumps(members).encode("ascii")
     own = {"content-type": "application/json", "content-length": str(len(body))}
     return {
@@ -231,10 +231,10 @@ def http_request(
 
 
 def check_link(value: Value, *, count: int = 1) -> None:
-    """See that an answer holds a link, or so many.
+    """Check that a response has a link, or the given number of links.
 
     Raises:
-        WrongResponse: it does not.
+        WrongResponse: It has not.
     """
     http = (value or {}).get("http", {})
     body = http.get("body") or {}

@@ -1,4 +1,4 @@
-"""What every measurement needs: the far end, the subjects' environments, their settings."""
+"""The common parts of all measurements: the server, the subjects' environments, their settings."""
 
 import json
 import subprocess
@@ -36,11 +36,11 @@ class Subject:
     """An app to measure.
 
     Args:
-        name: as tables show it.
-        app: its folder.
-        environment: its list of packages, `requirements-NAME.txt`.
-        tree: where that list is.
-        signed_in: whether a person asks for their own meeting with an Entra token.
+        name: Its name in tables.
+        app: Its folder.
+        environment: The name of its `requirements-NAME.txt`.
+        tree: The folder of that file.
+        signed_in: Whether a person requests their own meeting with an Entra token.
     """
 
     name: str
@@ -69,7 +69,7 @@ PARTS = (
     _rival(WITHOUT_EVENT, "without_event", "ours"),
     _rival(WITHOUT_DEADLINE, "without_deadline", "ours"),
 )
-"""This app with something left out, to see what that costs."""
+"""This app with one part left out, to measure that part's cost."""
 
 USER_ID = "4e7c2a10-5d38-4c1f-9f6e-0d1b9a8c7e65"
 MEETING_ID = "MSo0ZTdjMmExMC01ZDM4LTRjMWYtOWY2ZS0wZDFiOWE4YzdlNjUqMCoqMTk6bWVldGlu"
@@ -78,14 +78,14 @@ _CLIENT_ID = "a796be92-0000-4000-8000-000000000002"
 
 
 def in_turns[Item](items: Sequence[Item], number: int) -> Sequence[Item]:
-    """Let another one begin each round: what the machine does meanwhile must not favour any."""
+    """Start each round with another item, so that other load of the machine favours none."""
     first = number % len(items)
     return (*items[first:], *items[:first])
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the far end has been asked for."""
+    """The requests that the server got."""
 
     graph: int
     connections: int
@@ -106,15 +106,15 @@ class Counts:
 
 
 class World:
-    """The far end and everything that leads there. A context manager.
+    """The server, and the environments that use it. A context manager.
 
     Args:
-        beside: another version of this app, checked out there, to compare with.
+        beside: The folder of another version of this app, to compare with.
 
     Attributes:
-        subjects: what is compared.
-        graph_url: where Graph is.
-        authority_file: the certificate authority of Graph's certificate.
+        subjects: The compared apps.
+        graph_url: The URL of Graph.
+        authority_file: The file with the authority of Graph's certificate.
     """
 
     def __init__(self, *, beside: Path | None = None) -> None:
@@ -135,7 +135,7 @@ class World:
         with ExitStack() as parts:
             folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             tls = make_certificates("127.0.0.1", folder=folder)
-            # As long as the bundle that a deployed app reads, or TLS would cost nothing to set up.
+            # As long as a deployed app's bundle, because its length affects the cost of TLS.
             bundle = folder / "bundle.pem"
             bundle.write_bytes(Path(certifi.where()).read_bytes() + tls.ca.read_bytes())
             keys = folder / "keys.json"
@@ -153,7 +153,7 @@ class World:
             self._control = f"http://127.0.0.1:{control}"
             self.graph_url = f"https://127.0.0.1:{graph}"
             self.authority_file = tls.ca
-            # Each finds its authorities where it looks by itself: this app and the standard library
+            # Each reads its authorities from its default place: this app and the standard library
             # in the platform's folder, the others in a bundle.
             folder_of_authorities = {"SSL_CERT_DIR": str(tls.authorities)}
             self._trust = {
@@ -175,10 +175,10 @@ class World:
         self._parts.close()
 
     def python(self, subject: Subject) -> Path:
-        """Give a subject's interpreter; its environment is made when it is first asked for.
+        """Give a subject's interpreter. Its environment is made at the first call.
 
         Raises:
-            ToolError: it could not be installed.
+            ToolError: The environment could not be installed.
         """
         name = subject.environment if subject.tree == ROOT else "beside"
         if name not in self._pythons:
@@ -201,18 +201,18 @@ class World:
         }
 
     def request(self, subject: Subject) -> tuple[dict[str, str], dict[str, str]]:
-        """Give the headers and the members of the request that a subject is sent."""
+        """Give the headers and members of a subject's request."""
         if not subject.signed_in:
             return {}, {"userId": USER_ID, "onlineMeetingId": MEETING_ID}
         token = self._entra.issue_to_person(audience=_CLIENT_ID, object_id=USER_ID)
         return {"authorization": f"Bearer {token}"}, {"onlineMeetingId": MEETING_ID}
 
     def delay(self, seconds: float) -> None:
-        """Let Graph think for so long about each call from now on."""
+        """Set the delay of Graph's answers."""
         self._ask(f"/delay?seconds={seconds}")
 
     def counts(self) -> Counts:
-        """Ask the far end what it has been asked for."""
+        """Read the server's counts."""
         return Counts(**self._ask("/counts"))
 
     def _ask(self, target: str) -> Any:  # noqa: ANN401 - JSON
