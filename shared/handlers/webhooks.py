@@ -3,7 +3,7 @@
 The steps: check the size, check the signature of the raw bytes, decode, check the source's
 conditions, map, queue. An event with a valid signature that cannot be used is accepted, and its
 error goes to the result queue, because some senders switch off a webhook after a 4xx. The only 4xx
-after a valid signature is the 413 for a list of too many events.
+after a valid signature is the 413 for too many events or values: nothing of the body is accepted.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from shared.core import strict_json
-from shared.core.errors import InvalidRequest
+from shared.core.errors import InvalidRequest, PayloadTooLarge
 from shared.core.identifiers import is_user_principal_name
 from shared.core.strict_json import Document, Json, NotJson, TooManyValues
 from shared.meetings.models import MEETING_REFERENCES, Alternatives, JoinRequest
@@ -32,12 +32,14 @@ FIELDS = frozenset(
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
 _MOST_VALUES = 5_000
-"""How many values one body may hold. Events have hundreds, and each costs an expression time."""
+"""How many values one body may hold, since each costs an expression time.
+
+An event has hundreds, of some 30 bytes each, so a body of 64 KiB has half as many.
+"""
 _MOST_TEXTS = 6
 """How many values of one member are kept: no more would be tried."""
 _UNREADABLE = "is no JSON object, no list of them and no form"
 _EMPTY_LIST = "is an empty list"
-_TOO_MANY = f"holds more than {_MOST_VALUES:,} values"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
 _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
@@ -204,7 +206,8 @@ def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
     `strict_json`) are left out, because they need not concern the meeting.
 
     Raises:
-        BodyUndecodable: if the body is none of these, or holds too many values.
+        BodyUndecodable: if the body is none of these.
+        PayloadTooLarge: if it holds too many values.
     """
     form = content_type.partition(";")[0].strip().lower() == _FORM
     if form and body.lstrip()[:1] not in (b"{", b"["):  # some systems call JSON a form
@@ -215,7 +218,7 @@ def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
             raise BodyUndecodable(_EMPTY_LIST)
         value = [_unquoted(item) for item in value]
         if strict_json.extent(value, most=_MOST_VALUES)[0] > _MOST_VALUES:
-            raise BodyUndecodable(_TOO_MANY)
+            raise _too_many_values()
     if isinstance(value, dict | list):
         return value
     raise BodyUndecodable(_UNREADABLE)
@@ -225,15 +228,24 @@ def _decode_json(text: bytes) -> Json:
     """Read JSON, which may be quoted as a JSON string.
 
     Raises:
-        BodyUndecodable: if it is not JSON, or holds too many values. They are counted first.
+        BodyUndecodable: if it is not JSON.
+        PayloadTooLarge: if it holds too many values. They are counted first.
     """
     read = partial(strict_json.read, control_characters=True, most=_MOST_VALUES)
     try:
         return strict_json.read_quoted(text, read, inside=_inside).value
     except TooManyValues:
-        raise BodyUndecodable(_TOO_MANY) from None
+        raise _too_many_values() from None
     except NotJson:
         raise BodyUndecodable(_UNREADABLE) from None
+
+
+def _too_many_values() -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The body holds more than {_MOST_VALUES:,} values. A list or object counts as one, and so "
+        "does each thing in it.",
+        fix="Let the booking system send less of each booking, or fewer booking events at once.",
+    )
 
 
 def _inside(document: Document) -> bytes | None:
@@ -241,7 +253,11 @@ def _inside(document: Document) -> bytes | None:
 
 
 def _unquoted(item: Json) -> Json:
-    """Read an item of a list that may be quoted JSON. Another text is kept."""
+    """Read an item of a list that may be quoted JSON. Another text is kept.
+
+    Raises:
+        PayloadTooLarge: if it holds too many values.
+    """
     try:
         return _decode_json(item.encode()) if isinstance(item, str) else item
     except BodyUndecodable:
@@ -249,13 +265,13 @@ def _unquoted(item: Json) -> Json:
 
 
 def _decode_form(body: bytes) -> dict[str, Json]:
-    try:
-        pairs = parse_qsl(
-            body.decode(),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_FORM_FIELDS,
+    if body.count(b"&") >= _MOST_FORM_FIELDS:
+        raise PayloadTooLarge(
+            f"The form holds more than {_MOST_FORM_FIELDS:,} fields.",
+            fix="Let the booking system send less of each booking.",
         )
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
     except ValueError:
         raise BodyUndecodable(_UNREADABLE) from None
     return dict(reversed(pairs))  # the first of repeated fields counts

@@ -582,19 +582,39 @@ def test_each_refusal_after_a_valid_signature_has_its_own_event(
     assert {event["code"] for event in events} == {"queue_unavailable"}
 
 
-def test_a_body_of_too_many_values_is_told_to_those_who_read_the_results(setup: Setup) -> None:
-    """Also where they stand in quoted events of a list; as many as are taken are no matter."""
-    beside = [0] * 4_900
-    few, many = ({**BOOKED, "beside": beside * times} for times in (1, 2))
-    half = {**BOOKED, "beside": beside[:3000]}
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_body_of_too_many_values_is_refused_as_a_whole(
+    setup: Setup, caplog: pytest.LogCaptureFixture, *, quoted: bool
+) -> None:
+    """Nothing of it is accepted, so its sender knows that it has to send less."""
+    few, half, many = ({**BOOKED, "beside": [0] * count} for count in (4_900, 2_600, 5_001))
+    bodies: list[Any] = [many, [BOOKED, many], [half, half]]
+    if quoted:
+        few, *bodies = (
+            json.dumps(few),
+            json.dumps(many),
+            [BOOKED, json.dumps(many)],
+            [json.dumps(half)] * 2,
+        )
 
-    assert members(setup.post(few))["status"] == "accepted"
-    for refused in (many, [json.dumps(half), json.dumps(half)]):
-        answer = setup.post(refused)
-        assert (answer.status, members(answer)["reason"]) == (202, "undecodable")
-        result = setup.queues.on(RESULTS)[-1].json
-        assert result["id"] == members(answer)["requestId"]
-        assert "holds more than 5,000 values" in result["data"]["detail"]
+    assert setup.post(json.dumps(few).encode()).status == 202
+    setup.queues.written.clear()
+    for body in bodies:
+        answer = setup.post(json.dumps(body).encode())
+        assert (answer.status, members(answer)["code"]) == (413, "payload_too_large")
+        assert setup.queues.written == []
+        event = emitted(caplog)[-1]
+        assert (event["event"], event["code"]) == ("webhook.refused", "payload_too_large")
+
+
+@pytest.mark.parametrize(("fields", "status"), [(1_000, 202), (1_001, 413)])
+def test_a_form_of_too_many_fields_is_refused(setup: Setup, fields: int, status: int) -> None:
+    """As JSON of too many values is."""
+    body = "&".join(["kind=other"] * fields).encode()
+
+    answer = setup.post(body, Content_Type="application/x-www-form-urlencoded")
+
+    assert (answer.status, setup.queues.written) == (status, [])
 
 
 def test_an_event_that_is_quoted_in_its_list_is_taken_up(setup: Setup) -> None:
