@@ -11,8 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import replace
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 from shared.app import Application, Services
 from shared.core import errors, telemetry
@@ -222,6 +221,7 @@ def _reply(verified: "_VerifiedWebhook", id_seed: str | bytes) -> _Reply:
             return _reply_to_list(verified, payload)
         taken = verified.read(payload, id_seed)
     if isinstance(taken, _Ignored):
+        verified.write()
         return _Reply(_accepted(webhook, taken.members), (taken.event,))
     return _reply_to_event(verified, taken)
 
@@ -251,11 +251,19 @@ def _authenticate(services: Services, source: Source, webhook: _IncomingWebhook)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _VerifiedWebhook:
-    """A webhook request of a source, with a valid signature."""
+    """A webhook request of a source, with a valid signature.
+
+    Attributes:
+        services: The app's services.
+        source: The source.
+        webhook: The request.
+        messages: What is to be written before the response: a queue's name and the text of each.
+    """
 
     services: Services
     source: Source
     webhook: _IncomingWebhook
+    messages: list[tuple[str, str]] = field(default_factory=list, repr=False)
 
     def read(self, payload: Json, id_seed: str | bytes) -> _Request | _Ignored:
         """Read a booking event. If it makes no request, its error goes to the result queue.
@@ -318,11 +326,7 @@ class _VerifiedWebhook:
         return request.sent_at is not None and abs(self.webhook.now() - request.sent_at) <= most
 
     def enqueue(self, request: _Request) -> None:
-        """Put a request on the queue.
-
-        Raises:
-            QueueUnavailable: if the queue could not be written.
-        """
+        """Add a request to the messages."""
         message = messages.write_request(
             request.document.value,
             request_id=request.correlation.request_id,
@@ -330,13 +334,21 @@ class _VerifiedWebhook:
             traceparent=read_traceparent(self.webhook.headers),
             alternatives=request.alternatives,
         )
-        self.services.queues.send(REQUESTS, message, deadline=self.webhook.deadline)
+        self.messages.append((REQUESTS, message))
+
+    def write(self) -> None:
+        """Write the messages.
+
+        Raises:
+            QueueUnavailable: if one could not be written.
+        """
+        self.services.queues.send_all(self.messages, deadline=self.webhook.deadline)
 
     def _failed(self, reason: str, error: ServiceError, correlation: Correlation) -> _Ignored:
         publish_outcome(
             self.services,
             Outcome.of(correlation, error),
-            write=partial(self.services.queues.send, deadline=self.webhook.deadline),
+            write=lambda queue, message: self.messages.append((queue, message)),
             time=self.webhook.now(),
             attempts=0,
             source=self.source.name,
@@ -387,6 +399,7 @@ def _reply_to_event(verified: _VerifiedWebhook, request: _Request) -> _Reply:
             return _Reply(answer, (tried,))
         event = replace(tried, event=event.event)
     verified.enqueue(request)
+    verified.write()
     members: dict[str, Json] = {
         "status": "accepted",
         "requestId": request.correlation.request_id,
@@ -405,6 +418,7 @@ def _reply_to_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Reply:
     for each in taken:
         if isinstance(each, _Request):
             verified.enqueue(each)
+    verified.write()
     members: dict[str, Json] = {"status": "accepted"}
     if len(ignored) == len(taken):
         members = ignored[0].members

@@ -2,8 +2,10 @@
 
 import math
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from shared.core.deadline import Deadline
@@ -28,10 +30,18 @@ _CONNECT_SECONDS = 3
 _READ_SECONDS = 3
 _MOST_WRITERS = 64
 """How many writes may run at once: one for each of the worker's threads."""
+_MOST_AT_ONCE = 16
+"""How many writes of one `send_all` may run at once, so that it leaves writers to others."""
 _FIX = (
     "Check that the queue exists and that the app's identity is Storage Queue Data Contributor on "
     "it."
 )
+
+
+def _silent(queue: str, error: TimeoutError) -> QueueUnavailable:
+    return QueueUnavailable(
+        f"The queue {queue} does not answer.", fix=_FIX, cause=root_cause(error)
+    )
 
 
 class Queues:
@@ -84,9 +94,39 @@ class Queues:
             writing.result(timeout=deadline.remaining())
         except TimeoutError as error:
             writing.cancel()  # stops a write that has not begun
-            raise QueueUnavailable(
-                f"The queue {queue} does not answer.", fix=_FIX, cause=root_cause(error)
-            ) from None
+            raise _silent(queue, error) from None
+
+    def send_all(self, messages: Sequence[tuple[str, str]], *, deadline: Deadline) -> None:
+        """Write several messages, up to 16 at a time. When this returns, the queues have them.
+
+        Args:
+            messages: a queue's name and the text of each.
+            deadline: how long the caller can wait for all of them.
+
+        Raises:
+            QueueUnavailable: if one is not known to be written. Others may have been, so the caller
+                sends all of them again.
+        """
+        waiting = iter(messages)
+        writing: dict[Future[None], str] = {}
+        try:
+            while True:
+                for queue, message in islice(waiting, _MOST_AT_ONCE - len(writing)):
+                    run = copy_context().run
+                    writing[self._writers.submit(run, self._write, queue, message, 0)] = queue
+                if not writing:
+                    return
+                written, _ = wait(
+                    writing, timeout=deadline.remaining(), return_when=FIRST_COMPLETED
+                )
+                if not written:
+                    raise _silent(next(iter(writing.values())), TimeoutError())
+                for each in written:
+                    del writing[each]
+                    each.result()
+        finally:
+            for each in writing:
+                each.cancel()
 
     def _write(self, queue: str, message: str, delay: float) -> None:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, which HTTP requests do not need

@@ -1,7 +1,7 @@
 """Queues in memory, the messages of the app in them, and a host that delivers one message."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,12 +84,14 @@ class MemoryQueues(Queues):
         written: All messages.
         journal: The queues in that order, and `complete` where the host deletes a message.
         away: The queues that cannot be written.
+        sizes: How many messages each `send_all` was given.
     """
 
     def __init__(self, *away: str) -> None:
         self.written: list[Written] = []
         self.journal: list[str] = []
         self.away = set(away)
+        self.sizes: list[int] = []
         self.on_send: Callable[[Written], None] = lambda _: None
 
     def send(self, queue: str, message: str, *, deadline: Deadline, delay: float = 0) -> None:
@@ -102,6 +104,12 @@ class MemoryQueues(Queues):
         self.written.append(written)
         self.journal.append(queue)
         self.on_send(written)
+
+    def send_all(self, messages: Sequence[tuple[str, str]], *, deadline: Deadline) -> None:
+        """Keep several messages, in order, or refuse the first that cannot be written."""
+        self.sizes.append(len(messages))
+        for queue, message in messages:
+            self.send(queue, message, deadline=deadline)
 
     def on(self, queue: str) -> list[Written]:
         """The messages of one queue."""

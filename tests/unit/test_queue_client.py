@@ -2,7 +2,9 @@
 
 import math
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -95,6 +97,81 @@ def test_a_write_that_hangs_delays_no_other() -> None:
         queues.send(REQUESTS, "two", deadline=Deadline(seconds=30))
 
         assert len(server.heads) == 2
+
+
+CREATED = answer(201, ACCEPTED, {"Content-Type": "application/xml"})
+MANY = [(REQUESTS, f"{number}") for number in range(100)]
+
+
+def storage_at(server: ScriptedServer) -> StorageSettings:
+    """Make the settings of a storage account at a server."""
+    return StorageSettings(
+        connection_string="DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YWJj;"
+        f"QueueEndpoint={server.url}/a"
+    )
+
+
+def test_many_messages_are_written_in_parallel() -> None:
+    """The server answers no write before ten have come, so it would never answer one alone."""
+    ten = threading.Barrier(10, timeout=20)
+
+    def reply(connection: socket.socket) -> None:
+        ten.wait()
+        connection.sendall(CREATED)
+
+    with ScriptedServer(reply) as server:
+        make_queues(storage_at(server)).send_all(MANY, deadline=Deadline(seconds=60))
+
+        assert len(server.heads) == 100
+
+
+def test_many_messages_leave_writers_to_others() -> None:
+    """While 16 of 100 hang, no more are begun, and another message is written."""
+    released = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        released.wait(20)
+        connection.sendall(CREATED)
+
+    with ScriptedServer(*[hold] * 16, CREATED) as server, ThreadPoolExecutor(1) as pool:
+        queues = make_queues(storage_at(server))
+        hanging = pool.submit(queues.send_all, MANY, deadline=Deadline(seconds=60))
+        while len(server.heads) < 16:
+            time.sleep(0.01)
+        queues.send(REQUESTS, "another", deadline=Deadline(seconds=30))
+        begun = len(server.heads)
+        released.set()
+
+        hanging.result()
+
+    assert begun == 17
+
+
+def test_many_messages_that_hang_fail_at_the_deadline() -> None:
+    """What has not begun by then is not written later."""
+    with ScriptedServer(keep_silent) as server:
+        with pytest.raises(QueueUnavailable, match="does not answer"):
+            make_queues(storage_at(server)).send_all(MANY, deadline=Deadline(seconds=0.2))
+
+        assert len(server.heads) <= 16
+
+
+def test_if_one_of_many_cannot_be_written_all_are_unavailable() -> None:
+    """And those that have not begun are not written any more."""
+    forbidden = answer(403, b"", {"Content-Type": "application/xml"})
+    with ScriptedServer(forbidden) as server:
+        with pytest.raises(QueueUnavailable, match="could not be written"):
+            make_queues(storage_at(server)).send_all(MANY, deadline=Deadline(seconds=30))
+
+        assert len(server.heads) < 100
+
+
+def test_no_messages_are_written_at_once() -> None:
+    """A webhook that is not for the app has none."""
+    with ScriptedServer(keep_silent) as server:
+        make_queues(storage_at(server)).send_all([], deadline=Deadline(seconds=0))
+
+        assert server.heads == []
 
 
 @pytest.mark.parametrize(("delay", "hidden"), [(0, "0"), (0.2, "1"), (30.0, "30"), (30.01, "31")])

@@ -555,6 +555,18 @@ def test_a_list_that_cannot_be_queued_is_not_accepted(setup: Setup) -> None:
     assert setup.post([BOOKED, {**BOOKED, "delivery": "d-2"}]).status == 503
 
 
+def test_everything_of_a_list_is_written_in_one_go(setup: Setup) -> None:
+    """So that the queues can write it in parallel while the sender waits: requests and outcomes."""
+    setup.post(
+        [{**BOOKED, "delivery": f"d-{number}"} for number in range(98)]
+        + [7, {**BOOKED, "meeting": None}]
+    )
+
+    assert setup.queues.sizes == [100]
+    assert len(setup.queues.on(REQUESTS)) == 98
+    assert len(setup.queues.on(RESULTS)) == 2
+
+
 def test_a_list_may_hold_a_hundred_events(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """One more is refused before anything is queued, and the event names the source as caller."""
     assert setup.post([BOOKED] * 100).status == 202
@@ -588,16 +600,12 @@ def test_a_body_of_too_many_values_is_refused_as_a_whole(
 ) -> None:
     """Nothing of it is accepted, so its sender knows that it has to send less."""
     few, half, many = ({**BOOKED, "beside": [0] * count} for count in (4_900, 2_600, 5_001))
-    bodies: list[Any] = [many, [BOOKED, many], [half, half]]
+    bodies: list[Any] = [few, many, [BOOKED, many], [half, half]]
     if quoted:
-        few, *bodies = (
-            json.dumps(few),
-            json.dumps(many),
-            [BOOKED, json.dumps(many)],
-            [json.dumps(half)] * 2,
-        )
+        bodies = [json.dumps(few), json.dumps(many), [BOOKED, json.dumps(many)]]
+        bodies.append([json.dumps(half)] * 2)
 
-    assert setup.post(json.dumps(few).encode()).status == 202
+    assert setup.post(json.dumps(bodies.pop(0)).encode()).status == 202
     setup.queues.written.clear()
     for body in bodies:
         answer = setup.post(json.dumps(body).encode())
