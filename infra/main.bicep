@@ -18,19 +18,19 @@ param location string
 @maxLength(90)
 param resourceGroupName string = ''
 
-@description('Tags for every resource, beside azd\'s own.')
+@description('Tags for every resource, in addition to azd\'s own.')
 param tags object = {}
 
-@description('Memory of one instance in MB; its share of a processor grows with it.')
+@description('Memory of one instance in MB. Its share of a processor is proportional to it.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Instances that each function group may scale out to, a bound on cost and on calls to Graph. All HTTP routes are one group, each queue trigger is one more. Some regions refuse fewer than 40.')
+@description('Greatest number of instances of each function group. It limits the cost and the calls to Graph. All HTTP routes are one group, and each queue trigger is another. Some regions refuse fewer than 40.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
+@description('Number of instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
 @minValue(0)
 @maxValue(40)
 param alwaysReadyHttpInstances int = 0
@@ -39,36 +39,36 @@ param alwaysReadyHttpInstances int = 0
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_LRS'
 
-@description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network. Senders and readers of the queues, and whoever sets secrets, must then be in that network.')
+@description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network. Senders and readers of the queues, and operators who set secrets, must then be in that network.')
 param vnetEnabled bool = false
 
-@description('Leaves storage and Key Vault open to the internet beside their private endpoints, while an app that is in use moves behind them (vnetEnabled).')
+@description('Leaves storage and Key Vault open to the internet in addition to their private endpoints, while an app in use is moved into the network (vnetEnabled).')
 param keepPublicAccess bool = false
 
-@description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
+@description('Client id of the app registration whose tokens the HTTP routes require. Empty: function keys.')
 @maxLength(36)
 param entraClientId string = ''
 
 @description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
 param webhookSources object = {}
 
-@description('Where outcomes are delivered: the value of DELIVERIES. URLs that hold a key belong into the vault.')
+@description('Where outcomes are delivered: the value of DELIVERIES. Put URLs that hold a key into the vault.')
 param deliveries object = {}
 
-@description('Which outcomes the result queue gets: all, or those that no destination takes.')
+@description('Which outcomes the result queue gets: all, or those that no destination selects.')
 @allowed(['always', 'unclaimed'])
 param resultsQueue string = 'always'
 
-@description('Days for which results, deliveries and dead letters are kept on their queues; they hold links and patients\' data.')
+@description('Days for which results, deliveries and dead letters are kept on their queues. They hold links and patients\' data.')
 @minValue(1)
 @maxValue(365)
 param retentionDays int = 30
 
-@description('Version of Microsoft Graph that is called.')
+@description('Version of Microsoft Graph to call.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
 
-@description('Time that one request may take, in seconds.')
+@description('Time limit of one request, in seconds.')
 @minValue(1)
 @maxValue(100)
 param graphTimeoutSeconds int = 10
@@ -78,38 +78,38 @@ param graphTimeoutSeconds int = 10
 @maxValue(168)
 param queueRetryHours int = 24
 
-@description('Works the meeting id out of a long Teams link, which Microsoft does not document.')
+@description('Derives the meeting id from a long Teams link, which Microsoft does not document.')
 param deriveMeetingId bool = false
 
-@description('Who may put requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
+@description('Principals that may put requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueSenders array = []
 
-@description('Who may take results from the queue: objects of id and type, which is User, Group or ServicePrincipal.')
+@description('Principals that may take results from the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueReaders array = []
 
-@description('Object id of the person or group that sets webhook secrets, looks at results and handles dead letters. Empty: nobody.')
+@description('Object id of the person or group that sets webhook secrets, reads results and handles dead letters. Empty: nobody.')
 @maxLength(36)
 param operatorPrincipalId string = ''
 
-@description('What operatorPrincipalId is.')
+@description('Principal type of operatorPrincipalId.')
 @allowed(['User', 'Group'])
 param operatorPrincipalType string = 'User'
 
-@description('Object id of the person or group that deploys, and may do with data what the operator may. Empty: nobody.')
+@description('Object id of the person or group that deploys, with the operator\'s roles on the data. Empty: nobody.')
 @maxLength(36)
 param deployerPrincipalId string = ''
 
-@description('What deployerPrincipalId is.')
+@description('Principal type of deployerPrincipalId.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param deployerPrincipalType string = 'User'
 
-@description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
+@description('Mail address for alerts. Empty: alerts are only in the portal.')
 @maxLength(254)
 param alertEmail string = ''
 
-@description('Gigabytes of logs a day after which Log Analytics takes no more; alerts are blind from then on.')
+@description('Daily limit of logs in gigabytes. After it Log Analytics accepts no more that day, and alerts do not fire.')
 @minValue(1)
 @maxValue(100)
 param dailyLogQuotaGb int = 1

@@ -1,11 +1,10 @@
-// Everything inside the resource group; deployable alone into a group that exists:
+// Everything inside the resource group. It can be deployed alone into an existing group:
 //   az deployment group create --resource-group GROUP --template-file infra/resources.bicep \
 //     --parameters environmentName=NAME
 //
-// Names and ids are computed here, once, and handed to the modules: what a module
-// would read from another module's output is unknown until Azure has run it, and a
-// reviewer of the snapshots in tests/infra would see expressions instead of names.
-// The price is that the order of the modules is written out (dependsOn).
+// Names and ids are computed here once and passed to the modules. Another module's output is
+// unknown until Azure has deployed it, so the snapshots in tests/infra would show expressions
+// instead of names. For the same reason the order of the modules is explicit (dependsOn).
 
 @description('Name of this environment; the resource names are derived from it.')
 @minLength(1)
@@ -18,16 +17,16 @@ param location string = resourceGroup().location
 @description('Tags for every resource.')
 param tags object = {}
 
-@description('Memory of one instance in MB; its share of a processor grows with it.')
+@description('Memory of one instance in MB. Its share of a processor is proportional to it.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Instances that each function group may scale out to, a bound on cost and on calls to Graph. All HTTP routes are one group, each queue trigger is one more. Some regions refuse fewer than 40.')
+@description('Greatest number of instances of each function group. It limits the cost and the calls to Graph. All HTTP routes are one group, and each queue trigger is another. Some regions refuse fewer than 40.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
+@description('Number of instances that are always ready for HTTP calls, so that no caller waits for a cold start. Each costs about 10 US dollars a month for each GB of its memory.')
 @minValue(0)
 @maxValue(40)
 param alwaysReadyHttpInstances int = 0
@@ -39,33 +38,33 @@ param storageSku string = 'Standard_LRS'
 @description('Puts storage and Key Vault behind private endpoints, with the app in a virtual network.')
 param vnetEnabled bool = false
 
-@description('Leaves storage and Key Vault open to the internet beside their private endpoints, while an app that is in use moves behind them (vnetEnabled).')
+@description('Leaves storage and Key Vault open to the internet in addition to their private endpoints, while an app in use is moved into the network (vnetEnabled).')
 param keepPublicAccess bool = false
 
-@description('Client id of the app registration whose tokens the HTTP routes ask for. Empty: function keys.')
+@description('Client id of the app registration whose tokens the HTTP routes require. Empty: function keys.')
 @maxLength(36)
 param entraClientId string = ''
 
 @description('Booking systems whose webhooks are accepted: the value of WEBHOOK_SOURCES.')
 param webhookSources object = {}
 
-@description('Where outcomes are delivered: the value of DELIVERIES. URLs that hold a key belong into the vault.')
+@description('Where outcomes are delivered: the value of DELIVERIES. Put URLs that hold a key into the vault.')
 param deliveries object = {}
 
-@description('Which outcomes the result queue gets: all, or those that no destination takes.')
+@description('Which outcomes the result queue gets: all, or those that no destination selects.')
 @allowed(['always', 'unclaimed'])
 param resultsQueue string = 'always'
 
-@description('Days for which results, deliveries and dead letters are kept on their queues; they hold links and patients\' data.')
+@description('Days for which results, deliveries and dead letters are kept on their queues. They hold links and patients\' data.')
 @minValue(1)
 @maxValue(365)
 param retentionDays int = 30
 
-@description('Version of Microsoft Graph that is called.')
+@description('Version of Microsoft Graph to call.')
 @allowed(['v1.0', 'beta'])
 param graphVersion string = 'v1.0'
 
-@description('Time that one request may take, in seconds.')
+@description('Time limit of one request, in seconds.')
 @minValue(1)
 @maxValue(100)
 param graphTimeoutSeconds int = 10
@@ -75,38 +74,38 @@ param graphTimeoutSeconds int = 10
 @maxValue(168)
 param queueRetryHours int = 24
 
-@description('Works the meeting id out of a long Teams link, which Microsoft does not document.')
+@description('Derives the meeting id from a long Teams link, which Microsoft does not document.')
 param deriveMeetingId bool = false
 
-@description('Who may put requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
+@description('Principals that may put requests on the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueSenders array = []
 
-@description('Who may take results from the queue: objects of id and type, which is User, Group or ServicePrincipal.')
+@description('Principals that may take results from the queue: objects of id and type, which is User, Group or ServicePrincipal.')
 @maxLength(100)
 param queueReaders array = []
 
-@description('Object id of the person or group that sets webhook secrets, looks at results and handles dead letters. Empty: nobody.')
+@description('Object id of the person or group that sets webhook secrets, reads results and handles dead letters. Empty: nobody.')
 @maxLength(36)
 param operatorPrincipalId string = ''
 
-@description('What operatorPrincipalId is.')
+@description('Principal type of operatorPrincipalId.')
 @allowed(['User', 'Group'])
 param operatorPrincipalType string = 'User'
 
-@description('Object id of the person or group that deploys, and may do with data what the operator may. Empty: nobody.')
+@description('Object id of the person or group that deploys, with the operator\'s roles on the data. Empty: nobody.')
 @maxLength(36)
 param deployerPrincipalId string = ''
 
-@description('What deployerPrincipalId is.')
+@description('Principal type of deployerPrincipalId.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param deployerPrincipalType string = 'User'
 
-@description('E-mail address that alerts are sent to. Empty: alerts show in the portal only.')
+@description('Mail address for alerts. Empty: alerts are only in the portal.')
 @maxLength(254)
 param alertEmail string = ''
 
-@description('Gigabytes of logs a day after which Log Analytics takes no more.')
+@description('Daily limit of logs in gigabytes. After it Log Analytics accepts no more that day, and alerts do not fire.')
 @minValue(1)
 @maxValue(100)
 param dailyLogQuotaGb int = 1
@@ -126,8 +125,8 @@ var names = {
 }
 var deploymentContainerName = 'app-package'
 
-// The queues are the app's contract with workflows (their names are no settings).
-// `-poison` is the host's: it moves there what killed the process each time.
+// The queues are the app's contract with workflows, so their names are no settings.
+// To `-poison` the host moves messages that ended the process at each try.
 var queues = {
   requests: 'join-link-requests'
   poison: 'join-link-requests-poison'
@@ -157,8 +156,8 @@ var publicNetworkAccess = vnetEnabled && !keepPublicAccess ? 'Disabled' : 'Enabl
 var queueServiceUri = 'https://${names.storageAccount}.queue.${environment().suffixes.storage}'
 var keyVaultUri = 'https://${names.keyVault}${environment().suffixes.keyvaultDns}/'
 
-// Each principal has one shape, so that union() finds out who is named twice: Azure refuses
-// a template with two role assignments of one name.
+// Each principal is an object of the same form, so that union() removes a principal that is named
+// twice. Azure refuses a template with two role assignments of one name.
 var operators = union(
   empty(operatorPrincipalId) ? [] : [{ id: toLower(operatorPrincipalId), type: operatorPrincipalType }],
   empty(deployerPrincipalId) ? [] : [{ id: toLower(deployerPrincipalId), type: deployerPrincipalType }]
@@ -166,10 +165,10 @@ var operators = union(
 var senders = [for sender in queueSenders: { id: toLower(sender.id), type: sender.type }]
 var readers = [for reader in queueReaders: { id: toLower(reader.id), type: reader.type }]
 
-// The app writes one JSON object per event; alerts and the workbook read nothing else.
-// Where the event has no code or source, the column is empty; one may stand for many occurrences.
-// A table that has no record yet does not exist, and an alert on it fails until Azure switches it
-// off: hence the empty one beside it.
+// The app writes one JSON object per event, and alerts and the workbook read only these.
+// The column of a missing code or source is empty. One event may count several occurrences.
+// A table without a record does not exist, and Azure switches an alert off that keeps failing.
+// So each query has an empty table beside it.
 var eventLines = [
   'union isfuzzy=true (datatable(TimeGenerated: datetime, AppRoleName: string, Message: string)[]), AppTraces'
   '| where AppRoleName =~ "${names.functionApp}" and Message startswith "{"'
@@ -256,8 +255,8 @@ module roles 'modules/roles.bicep' = {
   dependsOn: [monitoring, storage, keyVault]
 }
 
-// After the roles and the private endpoints: a host that starts without them fails,
-// and tries again only after a while.
+// After the roles and the private endpoints. A host that starts without them fails, and tries
+// again only later.
 module functionApp 'modules/function-app.bicep' = {
   params: {
     name: names.functionApp

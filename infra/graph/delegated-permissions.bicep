@@ -1,12 +1,12 @@
-// Consents, for everybody in the tenant, that the app asks Microsoft Graph for people's own meetings
-// on their behalf. A deployment of its own, since it takes the role Cloud Application Administrator
-// and whoever makes the registration may not hold that.
+// Consents, for all users of the tenant, that the app asks Microsoft Graph for people's own meetings
+// on their behalf. It is a separate deployment, because it needs the role Cloud Application
+// Administrator, which the person who makes the registration may not have.
 //   python scripts/retry_deployment.py \
 //     az deployment group create --resource-group GROUP \
 //     --template-file infra/graph/delegated-permissions.bicep \
 //     --parameters entraClientId=ENTRA_CLIENT_ID
-// It can be run again: there is one grant for the registration and Graph, and it says what this file
-// says. A permission that somebody added to that grant by hand is taken out again.
+// It can be run again: there is one grant for the registration and Graph, and it gets the permissions
+// of this file. A permission that was added to that grant by hand is removed.
 extension microsoftGraphV1
 
 @description('Client id of the registration: the output ENTRA_CLIENT_ID of sign-in.bicep.')

@@ -1,11 +1,11 @@
-// Gives a registration the URI that callers ask for tokens by; the extension patches what
-// is named here and leaves the rest as it is.
+// Gives a registration the URI with which callers request tokens. The extension changes the
+// properties in this file and leaves the others.
 extension microsoftGraphV1
 
 @description('Unique name of the registration.')
 param uniqueName string
 
-@description('Its display name, which the extension wants again.')
+@description('Its display name, which the extension requires.')
 param displayName string
 
 @description('Its client id.')

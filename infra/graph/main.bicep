@@ -1,12 +1,12 @@
-// Grants the app's identity its permissions on Microsoft Graph. A deployment of its own,
-// since it needs a right that Azure's Owner does not have: Privileged Role Administrator.
+// Grants the app's identity its permissions on Microsoft Graph. It is a separate deployment,
+// because it needs a role that Azure's Owner does not include: Privileged Role Administrator.
 //   python scripts/retry_deployment.py \
 //     az deployment group create --resource-group GROUP --template-file infra/graph/main.bicep \
 //     --parameters managedIdentityPrincipalId=MANAGED_IDENTITY_PRINCIPAL_ID
-// Run it before the first code is deployed: tokens are cached for up to 24 hours, and one
-// that was issued before the grant lacks it. It can be run again: a grant that is there stays.
-// An identity that is a few minutes old may not be found yet: hence retry_deployment.py, which
-// runs the deployment again.
+// Run it before the first code is deployed: tokens are cached for up to 24 hours, and a token
+// that was issued before the grant lacks it. It can be run again: an existing grant stays.
+// An identity that is a few minutes old may not be found yet. Then retry_deployment.py runs the
+// deployment again.
 extension microsoftGraphV1
 
 @description('Object id of the app\'s managed identity: the output MANAGED_IDENTITY_PRINCIPAL_ID.')
@@ -14,7 +14,7 @@ extension microsoftGraphV1
 @maxLength(36)
 param managedIdentityPrincipalId string
 
-@description('What to grant. The join link needs the first alone; OnlineMeetings.Read.All finds a meeting by its Teams link or number, User.ReadBasic.All an organizer by e-mail.')
+@description('Permissions to grant. The join link needs only the first. OnlineMeetings.Read.All finds a meeting by its Teams link or number, and User.ReadBasic.All an organizer by mail address.')
 @minLength(1)
 param permissions ('VirtualAppointment.Read.All' | 'OnlineMeetings.Read.All' | 'User.ReadBasic.All')[] = [
   'VirtualAppointment.Read.All'

@@ -1,5 +1,5 @@
 // The app registration for HTTP_AUTH=entra: callers sign in to it, and the app checks their
-// tokens. It has no secret: where the app asks Graph on a person's behalf, its managed identity is
+// tokens. It has no secret: when the app calls Graph on a person's behalf, its managed identity is
 // the registration's credential.
 //   python scripts/retry_deployment.py \
 //     az deployment group create --resource-group GROUP --template-file infra/graph/sign-in.bicep \
@@ -7,10 +7,10 @@
 //     managedIdentityPrincipalId=MANAGED_IDENTITY_PRINCIPAL_ID
 // The identity comes first: deploy infra/main.bicep without entraClientId, then this, then
 // infra/graph/delegated-permissions.bicep, then infra/main.bicep with entraClientId set to the
-// output ENTRA_CLIENT_ID. It takes the role Cloud Application Administrator.
-// It can be run again: the same environment is the same registration, and what is right stays.
-// The directory has several replicas, and one that does not know the new registration yet fails
-// what comes after it: hence retry_deployment.py, which runs the deployment again.
+// output ENTRA_CLIENT_ID. It needs the role Cloud Application Administrator.
+// It can be run again: the same environment has the same registration, and right values stay.
+// A replica of the directory may not have the new registration yet. Then the deployment fails, and
+// retry_deployment.py runs it again.
 extension microsoftGraphV1
 
 @description('Name of the environment that the registration is for, as in infra/main.bicep.')
@@ -26,22 +26,22 @@ param managedIdentityPrincipalId string
 @description('Whether only people and applications that an administrator assigns to the registration get a token for it.')
 param assignmentRequired bool = false
 
-@description('Unique name of the registration in the tenant: the same name is the same registration.')
+@description('Unique name of the registration in the tenant. A deployment with the same name changes the same registration.')
 @minLength(1)
 @maxLength(120)
 param uniqueName string = 'virtual-appointment-join-links-${environmentName}'
 
-@description('Name that people see when they are asked for consent.')
+@description('Name that people see when asked for consent.')
 @minLength(1)
 @maxLength(120)
 param displayName string = 'Virtual appointment join links (${environmentName})'
 
-@description('Applications that may ask for the scope without a question to the user. For Copilot Studio, which signs in on behalf of whoever talks to an agent, that is Azure API Connections: fe053c5f-3692-4f14-aef2-ee34fc081cae.')
+@description('Applications that get the scope without the user\'s consent. Copilot Studio, which signs in on behalf of an agent\'s user, needs Azure API Connections: fe053c5f-3692-4f14-aef2-ee34fc081cae.')
 @maxLength(20)
 param preAuthorizedClientIds array = []
 
-// Entra refuses a change of an enabled scope's or role's id: these must not differ between
-// two deployments, so they follow from the name.
+// Entra refuses to change the id of an enabled scope or role. The ids must be the same in each
+// deployment, so they are derived from the name.
 var scopeId = guid(uniqueName, 'JoinLink.Read')
 var appRoleId = guid(uniqueName, 'JoinLink.Read.All')
 
@@ -57,7 +57,7 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
   displayName: displayName
   signInAudience: 'AzureADMyOrg'
   api: {
-    // Version 1 tokens name another issuer.
+    // Version 1 tokens have another issuer.
     requestedAccessTokenVersion: 2
     oauth2PermissionScopes: [
       {
@@ -97,7 +97,7 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
       { name: 'xms_cc' }
     ]
   }
-  // Says what is asked for on people's behalf; delegated-permissions.bicep consents to it.
+  // The permissions requested on people's behalf. delegated-permissions.bicep consents to them.
   requiredResourceAccess: [
     {
       resourceAppId: graphAppId
@@ -110,7 +110,8 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
     }
   ]
 
-  // By its parent's name, so that it waits for the parent. Entra takes wrong values in silence.
+  // Its name refers to the parent, so that the parent is deployed first. Entra accepts wrong values
+  // without an error.
   resource managedIdentity 'federatedIdentityCredentials@v1.0' = {
     name: '${application.uniqueName}/managed-identity'
     description: 'The function app\'s managed identity, in place of a secret.'
@@ -120,8 +121,8 @@ resource application 'Microsoft.Graph/applications@v1.0' = {
   }
 }
 
-// In a module: a resource cannot read its own appId, and the same uniqueName a second time
-// in one file is one resource too many.
+// In a module, because a resource cannot read its own appId, and one file cannot have two
+// resources with the same uniqueName.
 module identifierUri 'identifier-uri.bicep' = {
   params: {
     uniqueName: uniqueName
@@ -130,7 +131,7 @@ module identifierUri 'identifier-uri.bicep' = {
   }
 }
 
-// Without it nobody in the tenant can be given the role, or a token.
+// Without it the role cannot be assigned in the tenant, and nobody gets a token.
 resource servicePrincipal 'Microsoft.Graph/servicePrincipals@v1.0' = {
   appId: application.appId
   appRoleAssignmentRequired: assignmentRequired

@@ -1,4 +1,4 @@
-@description('What makes the names in this deployment unique.')
+@description('Suffix that makes the names in this deployment unique.')
 param token string
 
 param location string
@@ -7,13 +7,13 @@ param tags object
 @description('Name of the action group.')
 param actionGroupName string
 
-@description('Address that alerts are sent to. Empty: no action group.')
+@description('Mail address for alerts. Empty: no action group.')
 param email string
 
 @description('Id of the workspace that holds the app\'s events.')
 param workspaceId string
 
-@description('KQL that gives the app\'s events, a row each, with a column for each member.')
+@description('KQL of the app\'s events: a row for each event and a column for each member.')
 param events string
 
 @description('Storage account of the request queue.')
@@ -22,9 +22,9 @@ param storageAccountName string
 @description('Name of the request queue.')
 param requestQueueName string
 
-// What was put on the queue over half an hour ago, if nothing was handled since (two clocks write
-// the times: hence the five seconds). It also fires, wrongly, for a message that its sender hid
-// for longer than that.
+// Messages put on the queue more than half an hour ago, if none was handled since. The five seconds
+// allow for the difference of two clocks. It also fires, wrongly, for a message that its sender hid
+// for longer.
 var stalledLines = [
   'let handled = toscalar('
   events
@@ -36,8 +36,8 @@ var stalledLines = [
   '| where TimeGenerated < ago(30m) and (isnull(handled) or TimeGenerated > handled + 5s)'
 ]
 
-// A source whose every webhook is refused, and that nobody else explains: where some are
-// accepted, the others are somebody's guesses.
+// A source all of whose webhooks are refused. If some are accepted, the refused ones may come from
+// another sender.
 var refusedLines = [
   events
   '| where trigger == "webhook" and isnotempty(source)'
@@ -45,7 +45,7 @@ var refusedLines = [
   '| where refused > 0 and accepted == 0'
 ]
 
-// A destination that takes nothing for a while, or whose outcomes were given up on.
+// A destination that accepts nothing for a while, or whose outcomes became dead letters.
 var deliveryLines = [
   events
   '| where event in ("delivery.retried", "delivery.dead_lettered")'
@@ -62,7 +62,7 @@ var rules = [
   {
     name: 'dead-letters'
     title: 'A request was given up on'
-    description: 'A message was moved to the dead letters. See scripts/dead_letters.py: list says why, replay tries again.'
+    description: 'A message was moved to the dead letters. See scripts/dead_letters.py: list shows the reason, and replay tries again.'
     severity: 1
     frequency: 'PT5M'
     window: 'PT15M'
@@ -70,10 +70,10 @@ var rules = [
     query: '${events}\n| where event == "join_link.dead_lettered"'
   }
   {
-    // Throttling is not among them: the queue waits it out, and an HTTP caller is told to.
+    // Without throttling, because the queue repeats throttled requests and HTTP callers are told to.
     name: 'failures'
     title: 'Requests fail for reasons that no caller can fix'
-    description: 'More than five in 15 minutes ended with an error of Graph, a dependency or this service.'
+    description: 'More than five requests in 15 minutes ended with an error of Graph, a dependency or this service.'
     severity: 2
     frequency: 'PT5M'
     window: 'PT15M'
@@ -83,7 +83,7 @@ var rules = [
   {
     name: 'permissions'
     title: 'A permission or access policy is missing'
-    description: 'Somebody\'s join link waits for an administrator. Run the diagnostics for that organizer: they name the command.'
+    description: 'A join link needs an administrator. Run the diagnostics for that organizer: they show the command.'
     severity: 2
     frequency: 'PT5M'
     window: 'PT15M'
@@ -93,7 +93,7 @@ var rules = [
   {
     name: 'settings'
     title: 'The app refuses its settings'
-    description: 'Nothing is answered until they are corrected; messages wait. The diagnostics name the settings.'
+    description: 'The app answers no request until they are corrected, and messages wait. The diagnostics name the settings.'
     severity: 1
     frequency: 'PT15M'
     window: 'PT15M'
@@ -103,7 +103,7 @@ var rules = [
   {
     name: 'stalled'
     title: 'Requests are queued and none is handled'
-    description: 'A message was put on the request queue, and for 30 minutes the app has handled none.'
+    description: 'A message was put on the request queue, and the app has handled none for 30 minutes.'
     severity: 1
     frequency: 'PT15M'
     window: 'P1D'
@@ -113,7 +113,7 @@ var rules = [
   {
     name: 'refused-source'
     title: 'Every webhook of a booking system is refused'
-    description: 'For six hours no webhook of the source had a valid signature, and some had none. Its secret is mistyped, here or in the booking system: see scripts/set_webhook_secret.py.'
+    description: 'In the last six hours webhooks of the source arrived, but none had a valid signature. The secret in the vault and that of the booking system may differ: see scripts/set_webhook_secret.py.'
     severity: 2
     frequency: 'PT15M'
     window: 'PT6H'
@@ -123,7 +123,7 @@ var rules = [
   {
     name: 'deliveries'
     title: 'Outcomes do not reach a destination'
-    description: 'A destination of DELIVERIES failed more than five times in 15 minutes, or an outcome for it became a dead letter: it is gone, or its time is over. The diagnostics check each destination; see scripts/dead_letters.py.'
+    description: 'A destination of DELIVERIES failed more than five times in 15 minutes, or an outcome for it became a dead letter. The diagnostics check each destination. See scripts/dead_letters.py.'
     severity: 2
     frequency: 'PT15M'
     window: 'PT15M'
@@ -133,7 +133,7 @@ var rules = [
   {
     name: 'daily-cap'
     title: 'The day\'s logs are used up, and alerts see nothing more'
-    description: 'Log Analytics takes no more logs until its next day: no other alert can fire. Raise DAILY_LOG_QUOTA_GB, or find out what logs so much.'
+    description: 'Log Analytics accepts no more logs until its next day, so no other alert can fire. Raise DAILY_LOG_QUOTA_GB, or find out what logs so much.'
     severity: 2
     frequency: 'PT15M'
     window: 'PT1H'
@@ -167,7 +167,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       scopes: [workspaceId]
       evaluationFrequency: rule.frequency
       windowSize: rule.window
-      // The tables appear with their first row, which is after this deployment.
+      // A table exists from its first row on, which comes after this deployment.
       skipQueryValidation: true
       autoMitigate: true
       criteria: {

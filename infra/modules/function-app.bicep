@@ -3,7 +3,7 @@
 @maxLength(60)
 param name string
 
-@description('Name of the plan; Flex Consumption takes one app per plan.')
+@description('Name of the plan. Flex Consumption allows one app per plan.')
 @minLength(1)
 @maxLength(60)
 param planName string
@@ -11,7 +11,7 @@ param planName string
 param location string
 param tags object
 
-@description('Id of the user-assigned identity that the app runs as.')
+@description('Id of the app\'s user-assigned identity.')
 param identityId string
 
 @description('Client id of that identity.')
@@ -23,32 +23,32 @@ param storageAccountName string
 @description('Container of the package.')
 param deploymentContainerName string
 
-@description('Application Insights component that the app reports to.')
+@description('Application Insights component of the app.')
 param applicationInsightsName string
 
-@description('Id of the subnet that the app\'s outgoing calls leave from. Empty: none.')
+@description('Id of the subnet for the app\'s outgoing calls. Empty: none.')
 param subnetId string
 
 @description('Memory of one instance in MB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int
 
-@description('Instances that each function group may scale out to.')
+@description('Greatest number of instances of each function group.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int
 
-@description('Instances that are always ready for HTTP calls.')
+@description('Number of instances that are always ready for HTTP calls.')
 @minValue(0)
 param alwaysReadyHttpInstances int
 
-@description('The app\'s own settings; the platform\'s are added here.')
+@description('The app\'s own settings. The platform\'s are added here.')
 param settings object
 
-// Calls that one instance serves at a time. host.json lets it take messages beside them:
-// batchSize + newBatchThreshold for each queue.
+// Calls that one instance serves at a time. In addition host.json allows it
+// batchSize + newBatchThreshold messages of each queue.
 var concurrency = 32
-// Twice as many, so that as many calls as one instance takes can hang and hold up no other.
+// Twice as many, so that an instance's whole number of calls can hang without delaying others.
 var threads = 64
 
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -67,7 +67,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
-  // By this tag `azd deploy` finds where the code of the service goes.
+  // With this tag `azd deploy` finds the app for the service's code.
   tags: union(tags, { 'azd-service-name': 'api' })
   kind: 'functionapp,linux'
   identity: {
@@ -111,7 +111,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
   properties: union(settings, {
-    // Both credential and clientId, or the trigger of an idle app never wakes.
+    // Needs both credential and clientId. Otherwise a message does not start an idle app.
     AzureWebJobsStorage__credential: 'managedidentity'
     AzureWebJobsStorage__clientId: identityClientId
     AzureWebJobsStorage__blobServiceUri: 'https://${storageAccountName}.blob.${environment().suffixes.storage}'
@@ -120,7 +120,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
     APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
     PYTHON_THREADPOOL_THREAD_COUNT: string(threads)
-    // Of resolv.conf(5): by itself the resolver waits 5 seconds, twice, for each name server.
+    // See resolv.conf(5). By default the resolver waits 5 seconds, twice, for each name server.
     RES_OPTIONS: 'timeout:1 attempts:2'
   })
 }

@@ -1,4 +1,4 @@
-@description('Name of the vault. After a deletion it stays taken for 90 days: recover the vault (az keyvault recover) before a deployment of the same environment.')
+@description('Name of the vault. After a deletion the name is reserved for 90 days: recover the vault (az keyvault recover) before a deployment of the same environment.')
 @minLength(3)
 @maxLength(24)
 param name string
@@ -6,11 +6,11 @@ param name string
 param location string
 param tags object
 
-@description('Whether the vault answers outside its private endpoint.')
+@description('Whether the vault can be reached without its private endpoint.')
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 
-@description('Id of the Log Analytics workspace that the audit log goes to.')
+@description('Id of the Log Analytics workspace for the audit log.')
 param workspaceId string
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {

@@ -11,7 +11,7 @@ param applicationInsightsName string
 param location string
 param tags object
 
-@description('Gigabytes a day after which no more logs are taken in: the bound on their cost.')
+@description('Daily limit of logs in gigabytes, which limits their cost.')
 @minValue(1)
 param dailyQuotaGb int
 

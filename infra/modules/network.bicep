@@ -6,10 +6,10 @@ param name string
 param location string
 param tags object
 
-@description('Name of the app\'s subnet. Flex Consumption takes none with an underscore.')
+@description('Name of the app\'s subnet. Flex Consumption does not allow an underscore.')
 param appSubnetName string
 
-@description('Name of the subnet that the private endpoints are in.')
+@description('Name of the subnet of the private endpoints.')
 param endpointSubnetName string
 
 resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
@@ -18,16 +18,16 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   tags: tags
   properties: {
     addressSpace: { addressPrefixes: ['10.20.0.0/18'] }
-    // Written here and not as children: a deployment that repeats the network without
-    // them would ask Azure to remove subnets that are in use.
+    // Not as child resources: a second deployment of the network without subnets would ask
+    // Azure to remove subnets that are in use.
     subnets: [
       {
         name: appSubnetName
         properties: {
-          // An address for each instance that there can be: 1,000 in each of up to 8 function
-          // groups. A subnet that is in use cannot grow, so it has them from the start.
+          // An address for each possible instance: 1,000 in each of up to 8 function groups.
+          // A subnet in use cannot grow, so it has this size from the start.
           addressPrefix: '10.20.0.0/19'
-          // Newer API versions make subnets private by default; the app calls Microsoft Graph.
+          // Newer API versions make subnets private by default, but the app calls Microsoft Graph.
           defaultOutboundAccess: true
           delegations: [
             { name: 'flex-consumption', properties: { serviceName: 'Microsoft.App/environments' } }

@@ -1,4 +1,4 @@
-@description('What makes the names in this deployment unique.')
+@description('Suffix that makes the names in this deployment unique.')
 param token string
 
 param location string
@@ -7,7 +7,7 @@ param tags object
 @description('Id of the virtual network that resolves the private addresses.')
 param virtualNetworkId string
 
-@description('Id of the subnet that the endpoints are in.')
+@description('Id of the subnet of the endpoints.')
 param subnetId string
 
 @description('Id of the storage account.')

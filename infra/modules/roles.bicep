@@ -4,7 +4,7 @@ param storageAccountName string
 @description('Vault of the webhooks\' secrets.')
 param keyVaultName string
 
-@description('Application Insights component that the app reports to.')
+@description('Application Insights component of the app.')
 param applicationInsightsName string
 
 @description('Names of the queues: requests, poison, results, deliveries, deliveriesPoison, deadLetters.')
@@ -13,13 +13,13 @@ param queues object
 @description('Object id of the app\'s identity.')
 param principalId string
 
-@description('Who puts requests on the queue, operators included: objects of id and type, nobody twice.')
+@description('Principals that put requests on the queue, with the operators: objects of id and type, each once.')
 param queueSenders array
 
-@description('Who takes results from the queue, operators included: objects of id and type, nobody twice.')
+@description('Principals that take results from the queue, with the operators: objects of id and type, each once.')
 param queueReaders array
 
-@description('Who sets secrets and handles dead letters: objects of id and type, nobody twice.')
+@description('Principals that set secrets and handle dead letters: objects of id and type, each once.')
 param operators array
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
@@ -88,8 +88,8 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing
   name: applicationInsightsName
 }
 
-// The app's identity. The host keeps keys and leases in containers, and diagnostic events in
-// tables, that it makes itself: no narrower scope than the account works for those.
+// The app's identity. The host creates containers for keys and leases, and tables for diagnostic
+// events, so these roles need the account's scope.
 resource appHost 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in [roles.storageBlobDataOwner, roles.storageTableDataContributor]: {
     name: guid(storage.id, principalId, role)
@@ -102,7 +102,7 @@ resource appHost 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// Contributor, for the message-only roles fail when the host puts a failed message back.
+// Contributor, because the roles for messages do not suffice for the host to put a message back.
 resource appQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for (queueName, index) in queueNames: {
     name: guid(everyQueue[index].id, principalId, roles.storageQueueDataContributor)
@@ -135,7 +135,7 @@ resource appTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Workflows and their makers: a connection that somebody signs in is that person's.
+// Workflows and their makers: a connection acts as the person who signed in to it.
 resource senders 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for sender in queueSenders: {
     name: guid(requestQueue.id, sender.id, roles.storageQueueDataMessageSender)
@@ -160,8 +160,8 @@ resource readers 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// Operators set webhook secrets and read and drop dead letters. Their rights on requests and
-// results are among those of senders and readers.
+// Operators set webhook secrets, and read and delete dead letters. For requests and results they
+// are among the senders and readers.
 resource operatorSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for operator in operators: {
     name: guid(vault.id, operator.id, roles.keyVaultSecretsOfficer)
@@ -186,7 +186,7 @@ resource operatorDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01
   }
 ]
 
-// To put a dead letter of a delivery back.
+// To put a delivery's dead letter back.
 resource operatorDeliveries 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for operator in operators: {
     name: guid(deliveryQueue.id, operator.id, roles.storageQueueDataMessageSender)

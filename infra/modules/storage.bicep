@@ -9,17 +9,17 @@ param tags object
 @description('Redundancy of the account.')
 param skuName string
 
-@description('Container that holds the app\'s package; it has to exist before the app does.')
+@description('Container of the app\'s package. It must exist before the app.')
 param deploymentContainerName string
 
-@description('Every queue, made up front: nobody then needs the right to make one.')
+@description('Names of all queues. They are created here, so that nobody needs the role to create one.')
 param queueNames array
 
-@description('Whether the account answers outside its private endpoints.')
+@description('Whether the account can be reached without its private endpoints.')
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 
-@description('Id of the Log Analytics workspace that the writes to queues are logged to.')
+@description('Id of the Log Analytics workspace for the log of writes to queues.')
 param workspaceId string
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
@@ -72,8 +72,8 @@ resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-
   }
 ]
 
-// The only record of a message that was put on one queue (metrics are hourly and for the
-// whole account): the alert on messages that nobody handles reads it.
+// The only record of a message on one queue, because metrics are hourly and for the whole account.
+// The alert on messages that are not handled reads it.
 resource queueWrites 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'queue-writes'
   scope: queueService

@@ -9,11 +9,11 @@ param tags object
 @description('Id of the workspace that holds the app\'s events.')
 param workspaceId string
 
-@description('KQL that gives the app\'s events, a row each, with a column for each member.')
+@description('KQL of the app\'s events: a row for each event and a column for each member.')
 param events string
 
 var title = 'Virtual appointment join links'
-// A booking system by its name; what came over HTTP or from a workflow by how it came.
+// A webhook by its booking system's name, other requests by their trigger.
 var bySource = '| extend source = iff(isempty(source), trigger, source)'
 var outcomes = '| where event in ("join_link.resolved", "join_link.failed")'
 
