@@ -6,12 +6,17 @@ from shared.core.identifiers import is_secret_name, is_source_name
 from shared.core.strict_json import FieldErrors
 
 
+def numbered(number: int) -> str:
+    """Give what a pointer shows in place of a name that may be a secret, or hold one."""
+    return f"#{number}"
+
+
 def shown_name(name: str, place: int) -> str:
     """Give the name of an entry for health and events. An invalid name is shown as its number.
 
     An invalid name may be a URL with a key in it, so it is not shown.
     """
-    return name if is_source_name(name) else f"#{place}"
+    return name if is_source_name(name) else numbered(place)
 
 
 class ConfigurationReader:
@@ -60,10 +65,18 @@ class ConfigurationReader:
     def _refuse_others(
         self, value: Mapping[str, object], known: frozenset[str], *place: str
     ) -> None:
-        for name in value.keys() - known:
-            # An invalid name may be a misplaced secret, so it is not shown.
-            shown = (name,) if is_source_name(name) else ()
-            self._complain("There is no such member.", *place, *shown)
+        """Refuse other members than the known ones. They are shown by their number.
+
+        A name that is not known may be a misplaced secret.
+        """
+        for number, name in enumerate(value, 1):
+            if name not in known:
+                self._complain(
+                    f"Member {number} of this object has an unknown name. Known are "
+                    f"{', '.join(sorted(known))}.",
+                    *place,
+                    numbered(number),
+                )
 
     def _complain(self, detail: str, *place: str | int) -> None:
         self.field_errors.add(detail, *place)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from shared.core.configuration import ConfigurationReader, shown_name
+from shared.core.configuration import ConfigurationReader, numbered, shown_name
 from shared.core.identifiers import (
     is_guid,
     is_header_name,
@@ -111,6 +111,8 @@ class _SourceReader(ConfigurationReader):
         given = self._object(value)
         self._refuse_others(given, _MEMBERS)
         merged = self._with_preset(given)
+        if isinstance(own := given.get("mapping"), dict):  # another value is refused below
+            self._refuse_others(own, FIELDS, "mapping")
         scheme, mapper = self._scheme(merged.get("scheme")), self._mapper(merged)
         return Source(
             name=name,
@@ -203,8 +205,7 @@ class _SourceReader(ConfigurationReader):
 
     def _mapper(self, merged: Mapping[str, object]) -> Mapper:
         mapping = self._object(merged.get("mapping"), "mapping")
-        self._refuse_others(mapping, FIELDS, "mapping")
-        expressions = {name: text for name, text in mapping.items() if name != "when"}
+        expressions = {name: mapping[name] for name in FIELDS if name in mapping and name != "when"}
         if not any(mapping.get(name) is not None for name in MEETING_REFERENCES):
             self._complain(
                 f"Must say where one of {', '.join(MEETING_REFERENCES)} stands.", "mapping"
@@ -217,32 +218,41 @@ class _SourceReader(ConfigurationReader):
         )
 
     def _conditions(self, when: object) -> "dict[str, ParsedResult]":
-        """Read one condition, or an object of conditions by name."""
+        """Read one condition, or an object of conditions by name. Errors show their numbers."""
         if not isinstance(when, dict):
             return self._compiled({"when": when}, "mapping")
-        for name in when:
+        conditions = {}
+        for number, (name, text) in enumerate(when.items(), 1):
+            place = ("mapping", "when", numbered(number))
             if not _CONDITION_NAME.fullmatch(name):
                 self._complain(
                     "A condition's name must be 1 to 40 letters, digits, hyphens and underscores.",
-                    *("mapping", "when", name),
+                    *place,
                 )
-        return self._compiled(when, "mapping", "when")
+            if (condition := self._expression(text, *place)) is not None:
+                conditions[name] = condition
+        return conditions
 
     def _compiled(
         self, expressions: Mapping[str, object], *place: str
     ) -> "dict[str, ParsedResult]":
-        """Compile expressions. Null removes the preset's expression."""
-        compiled = {}
-        for name, text in expressions.items():
-            if text is None:
-                continue
-            try:
-                if not isinstance(text, str):
-                    raise ValueError("Must be a JMESPath expression.")  # noqa: TRY301 - as below
-                compiled[name] = compile_expression(text)
-            except ValueError as error:
-                self._complain(str(error), *place, name)
-        return compiled
+        """Compile expressions, by the names of known members."""
+        compiled = {
+            name: self._expression(text, *place, name) for name, text in expressions.items()
+        }
+        return {name: each for name, each in compiled.items() if each is not None}
+
+    def _expression(self, text: object, *place: str) -> "ParsedResult | None":
+        """Compile an expression. Null removes the preset's expression."""
+        if text is None:
+            return None
+        try:
+            if not isinstance(text, str):
+                raise ValueError("Must be a JMESPath expression.")  # noqa: TRY301 - as below
+            return compile_expression(text)
+        except ValueError as error:
+            self._complain(str(error), *place)
+            return None
 
     def _organizers(self, value: object) -> dict[str, str]:
         organizers = self._object(value, "organizers")

@@ -1,6 +1,7 @@
 """Sources: what WEBHOOK_SOURCES may hold, and what a source finds in a booking event."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -424,7 +425,7 @@ def with_mapping(**mapping: object) -> dict[str, object]:
 FAULTY: list[tuple[object, list[str]]] = [
     (None, ["", "/mapping", "/scheme", "/secret"]),
     ([], ["", "/mapping", "/scheme", "/secret"]),
-    ({**OWN, "surprise": 1}, ["/surprise"]),
+    ({**OWN, "surprise": 1}, ["/#4"]),
     ({**OWN, "preset": "unknown"}, ["/preset"]),
     ({"preset": "calcmo", "secret": "s"}, ["/preset"]),
     ({"preset": ["calcom"], "secret": "s"}, ["/preset"]),
@@ -443,7 +444,7 @@ FAULTY: list[tuple[object, list[str]]] = [
     ({**OWN, "defaultUserId": "me"}, ["/defaultUserId"]),
     ({**OWN, "scheme": "md5"}, ["/scheme/type"]),
     ({**OWN, "scheme": {"header": "x"}}, ["/scheme/type"]),
-    (with_scheme("standard", header="x"), ["/scheme/header"]),
+    (with_scheme("standard", header="x"), ["/scheme/#2"]),
     (with_scheme("standard", toleranceSeconds=0), ["/scheme/toleranceSeconds"]),
     (with_scheme("standard", toleranceSeconds=True), ["/scheme/toleranceSeconds"]),
     (with_scheme("token"), ["/scheme/header"]),
@@ -455,7 +456,7 @@ FAULTY: list[tuple[object, list[str]]] = [
     (with_scheme("timestamped", header="x", signatureKey="v 1"), ["/scheme/signatureKey"]),
     (with_scheme("timestamped", header="x", signatureKey="v1,"), ["/scheme/signatureKey"]),
     (with_scheme("timestamped", header="x", signatureKey=""), ["/scheme/signatureKey"]),
-    (with_mapping(joinWebUrl="a", joinUrl="b"), ["/mapping/joinUrl"]),
+    (with_mapping(joinWebUrl="a", joinUrl="b"), ["/mapping/#2"]),
     (with_mapping(joinWebUrl="a["), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl="a" + "|a" * 2000), ["/mapping/joinWebUrl"]),
     (with_mapping(joinWebUrl="a#"), ["/mapping/joinWebUrl"]),
@@ -467,8 +468,10 @@ FAULTY: list[tuple[object, list[str]]] = [
     (with_mapping(joinWebUrl="join()"), ["/mapping/joinWebUrl"]),
     (with_mapping(when="a"), ["/mapping"]),
     (with_mapping(joinWebUrl="a", when=7), ["/mapping/when"]),
-    (with_mapping(joinWebUrl="a", when={"x": "a["}), ["/mapping/when/x"]),
-    (with_mapping(joinWebUrl="a", when={"a b": "a"}), ["/mapping/when/a b"]),
+    (with_mapping(joinWebUrl="a", when={"x": "a["}), ["/mapping/when/#1"]),
+    (with_mapping(joinWebUrl="a", when={"x": "a", "y": "a["}), ["/mapping/when/#2"]),
+    ({"preset": "calcom", "secret": "s", "mapping": {"userId": "a", "x": 1}}, ["/mapping/#2"]),
+    (with_mapping(joinWebUrl="a", when={"a b": "a"}), ["/mapping/when/#1"]),
 ]
 
 
@@ -509,6 +512,43 @@ def test_an_invalid_source_disables_no_other() -> None:
     assert set(sources.valid) == {"good"}
     assert set(sources.invalid) == {"bad"}
     assert "canary" not in repr(sources.invalid)
+
+
+@pytest.mark.parametrize("secret", ["whsec_c2VjcmV0LXNlY3JldA", "0123456789abcdef" * 4, "a b"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda secret: {**OWN, secret: "own"},
+        lambda secret: with_scheme("standard", **{secret: 1}),
+        with_scheme,
+        lambda secret: with_mapping(joinWebUrl="a", **{secret: "a"}),
+        lambda secret: with_mapping(joinWebUrl="a", **{secret: "a["}),
+        lambda secret: with_mapping(joinWebUrl="a", when={secret: "a["}),
+        lambda secret: with_mapping(joinWebUrl="a", when={secret: 7}),
+        lambda secret: {**OWN, "secret": f"{secret}/"},
+        lambda secret: {**OWN, "preset": secret},
+        lambda secret: {**OWN, "organizers": {secret: secret}},
+    ],
+)
+def test_a_field_error_shows_no_name_that_may_be_a_misplaced_secret(
+    source: Callable[[str], object], secret: str
+) -> None:
+    """Anybody may read the health, which gives its pointer."""
+    invalid = read_sources({"own": source(secret)}).invalid
+
+    assert invalid
+    assert secret not in repr(invalid)
+
+
+def test_a_field_error_of_an_unknown_member_tells_the_known_ones() -> None:
+    """So an operator finds a mistyped name without being shown it."""
+    (error,) = read_sources({"own": {**OWN, "replies": "inline"}}).invalid["own"]
+
+    assert error.pointer == "/#4"
+    assert error.detail == (
+        "Member 4 of this object has an unknown name. Known are defaultUserId, mapping, "
+        "organizers, preset, reply, scheme, secret."
+    )
 
 
 def test_a_form_becomes_a_flat_object() -> None:
@@ -561,7 +601,6 @@ def test_json_that_is_announced_as_a_form_is_read() -> None:
         ("application/json", b"[" * 20_000),
         ("application/x-www-form-urlencoded", b"a=%FF"),
         ("application/x-www-form-urlencoded", b"\xff"),
-        ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1001)),
     ],
 )
 def test_a_body_that_is_no_object_and_no_list_cannot_be_decoded(
