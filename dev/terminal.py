@@ -17,22 +17,22 @@ _COUNTING = 1.0  # seconds from one sign of life to the next
 
 
 def is_coloured() -> bool:
-    """Tell whether standard output takes colour, and nobody wants none (no-color.org)."""
+    """Tell whether standard output takes colour, and NO_COLOR is not set (no-color.org)."""
     return _is_live() and not os.environ.get("NO_COLOR")
 
 
 def green(text: str) -> str:
-    """What is as it should be."""
+    """Colour a correct result."""
     return _painted(text, 32)
 
 
 def red(text: str) -> str:
-    """What is not."""
+    """Colour an error."""
     return _painted(text, 31)
 
 
 def dim(text: str) -> str:
-    """What is only good to know, such as a time."""
+    """Colour additional information, such as a time."""
     return _painted(text, 2)
 
 
@@ -58,7 +58,7 @@ def complain(error: Exception) -> None:
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Say what is being done; a terminal shows for how long, until the context ends."""
+    """Print what is being done. A terminal also shows the time until the context ends."""
     print(f"{text} ...", flush=True)
     with ticking():
         yield

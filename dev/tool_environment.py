@@ -1,6 +1,6 @@
 """Environments for tools that bring many packages which nothing else here needs.
 
-Each is made once under .dev/, at the versions of its own list; from then on no network is needed.
+Each is made once under .dev/, with the versions of its list. Then no network is needed.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a booking system of somebody's own would post: an event that its mapping understands.
+"""Events for a user's own source, made from its mapping.
 
 A mapping is JMESPath, which says where things stand in an event. For expressions of the usual kind
 an event can be made from that; for others (functions, filters, projections) it cannot.

@@ -89,7 +89,7 @@ class App:
         return meeting
 
     def request(self, meeting: Meeting | None = None, **members: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Make a request for a meeting by its ids, with an id and a context of its own."""
+        """Make a request for a meeting by its ids, with a new id and context."""
         meeting = meeting or self.meeting()
         return {
             "requestId": uuid.uuid4().hex,

@@ -89,7 +89,7 @@ def test_the_app_sees_its_settings_and_nothing_else(monkeypatch: pytest.MonkeyPa
 
 
 def test_log_records_arrive_with_level_logger_text_and_invocation() -> None:
-    """As over gRPC: the exception is part of the text; what is printed is a line too."""
+    """As over gRPC: the exception is part of the text, and printed text is a line as well."""
     with make_host() as host:
         invocation = get(host, "talk").text
         eventually(lambda: any(line.message == "complained" for line in host.logs))

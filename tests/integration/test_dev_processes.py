@@ -72,7 +72,7 @@ def test_a_check_ends_with_all_that_it_has_started(
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_installation_ends_at_once(tmp_path: Path, name: str) -> None:
-    """By Ctrl-C, by whoever ends it politely, and with its terminal."""
+    """By Ctrl-C, by SIGTERM, and by the end of its terminal."""
     (tmp_path / "child.py").write_text(DEAF)
 
     with started("-c", INSTALLATION, environment={"PYTHONPATH": str(tmp_path)}) as process:

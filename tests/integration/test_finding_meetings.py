@@ -275,7 +275,7 @@ def test_a_refused_lookup_by_mail_address_is_user_not_found(app: App) -> None:
 
 
 def test_a_sign_in_name_may_begin_with_a_dollar_sign(app: App) -> None:
-    """Graph takes it in parentheses only, by itself and in a batch; the stand-in is as strict."""
+    """Graph accepts it only in parentheses, alone and in a batch. The stand-in is as strict."""
     user = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
     other = app.run.graph.data.add_user(f"$dr.{uuid.uuid4().hex}@clinic.example")
     meeting = app.meeting(user)
@@ -367,7 +367,7 @@ def test_of_a_pasted_text_only_the_link_waits_on_the_queue(app: App) -> None:
 def test_a_text_that_is_clearly_no_meeting_id_is_named(
     app: App, instead: str, meeting_id: str
 ) -> None:
-    """Refused before any call, with what it is and what to send."""
+    """Refused before any call. The error says what it is and what to send."""
     answer = app.post({"userId": str(uuid.uuid4()), "onlineMeetingId": meeting_id})
 
     problem = answer.json()

@@ -183,7 +183,7 @@ def test_a_link_on_microsofts_new_domain_is_given_out(app: App) -> None:
     ids=repr,
 )
 def test_temporary_errors_are_tried_again(app: App, fault: Fault) -> None:
-    """Busy, unavailable or cut off once: the caller does not notice."""
+    """Busy, unavailable or cut off once: the caller still gets the link."""
     app.run.graph.order(fault)
 
     answer = app.post(app.request())

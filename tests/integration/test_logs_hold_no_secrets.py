@@ -1,4 +1,4 @@
-"""The watch over the logs sees what it has to see; the fixture `log` reads those of all tests."""
+"""The check of the logs finds each forbidden text. The fixture `log` checks those of all tests."""
 
 import uuid
 

@@ -505,7 +505,7 @@ def test_the_fix_for_a_missing_federated_credential_has_its_three_values(
 def test_a_new_federated_credential_causes_one_short_wait(
     fresh_app: FreshApp,
 ) -> None:
-    """The caller does not notice."""
+    """The caller still gets the link."""
     app = fresh_app({"HTTP_AUTH": "entra", "GRAPH_TIMEOUT_SECONDS": "10"})
     doctor = app.organizer(covered=False)
     app.run.registration.unspread = 1

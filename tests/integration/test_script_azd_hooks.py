@@ -46,12 +46,12 @@ def identity(directory: GraphDirectory) -> ServicePrincipal:
 
 @pytest.fixture
 def operator(directory: GraphDirectory, tmp_path: Path) -> Administrator:
-    """Somebody who runs azd, and holds no directory role."""
+    """A person who runs azd and has no directory role."""
     return in_azd(directory, tmp_path, roles=())
 
 
 def in_azd(directory: GraphDirectory, folder: Path, **options: tuple[str, ...]) -> Administrator:
-    """Somebody in azd's environment, whose token has such directory roles."""
+    """A person in azd's environment, whose token has these directory roles."""
     operator = Administrator(folder, {GRAPH: directory.token(**options)})
     operator.command("azd", STAND_IN.format(folder=folder))
     operator.environment |= {

@@ -1,4 +1,4 @@
-"""scripts/diagnose.py as somebody runs it: a process, against the running app."""
+"""scripts/diagnose.py as a process, against the running app."""
 
 import importlib
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def manager(app: App) -> Iterator[ResourceManager]:
 
 @pytest.fixture
 def administrator(tmp_path: Path) -> Administrator:
-    """Somebody who is signed in."""
+    """A person who is signed in."""
     return Administrator(tmp_path, {MANAGEMENT: TOKEN})
 
 
@@ -197,7 +197,7 @@ def test_the_apps_name_alone_is_enough(
     administrator: Administrator,
     manager: ResourceManager,
 ) -> None:
-    """Its resource group is looked up; a name that nobody has is told."""
+    """Its resource group is looked up. An unknown name is reported."""
     found = by_its_name(administrator, manager, "join-links")
     unknown = by_its_name(administrator, manager, "nobodys")
 

@@ -42,7 +42,7 @@ def identity(directory: GraphDirectory) -> ServicePrincipal:
 
 @pytest.fixture
 def administrator(directory: GraphDirectory, tmp_path: Path) -> Administrator:
-    """Somebody who holds the directory role."""
+    """A person with the directory role."""
     administrator = Administrator(tmp_path, {GRAPH: directory.token()})
     administrator.environment["GRAPH_ROOT"] = directory.url
     return administrator
@@ -109,7 +109,7 @@ def test_a_role_that_somebody_grants_meanwhile_is_no_failure(
     assert identity.assignments == []
 
 
-def test_what_if_changes_nothing_and_tells_by_its_exit_code(
+def test_what_if_changes_nothing_and_shows_the_need_in_its_exit_code(
     directory: GraphDirectory, identity: ServicePrincipal, administrator: Administrator
 ) -> None:
     """3 while something is missing, 0 once it is there: the end of `azd up` relies on it."""

@@ -47,7 +47,7 @@ def vault(authority: Authority, tls: TlsFiles) -> Iterator[KeyVault]:
 def administrator(
     authority: Authority, vault: KeyVault, tls: TlsFiles, tmp_path: Path
 ) -> Iterator[Administrator]:
-    """Somebody who may write secrets, with azd's environment around them."""
+    """A person who may write secrets, in azd's environment."""
     token = authority.issue(
         audience=RESOURCE, client_id=str(uuid.uuid4()), object_id=str(uuid.uuid4())
     )
@@ -140,7 +140,7 @@ def test_refuses_a_text_that_is_no_secret(
 def test_makes_a_secret_that_deliveries_are_signed_with(
     vault: KeyVault, administrator: Administrator
 ) -> None:
-    """In the form of Standard Webhooks, shown once, for whoever runs the receiver."""
+    """In the form of Standard Webhooks, shown once, for the receiver's operator."""
     done = administrator.run(SCRIPT, "my_crm", "--delivery")
 
     assert (done.code, done.complained) == (0, "")

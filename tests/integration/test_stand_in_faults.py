@@ -97,7 +97,7 @@ type Ask = Callable[[], http.client.HTTPResponse]
 
 
 def ask_status(port: int) -> int:
-    """Ask without a token, over a connection of its own."""
+    """Ask without a token, over a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/v1.0/me")
@@ -107,7 +107,7 @@ def ask_status(port: int) -> int:
 
 
 def wait_until_held(graph: Graph, number: int) -> None:
-    """Return when the stand-in holds as many calls."""
+    """Wait until the stand-in holds this number of calls."""
     deadline = time.monotonic() + 5
     while graph.held < number:
         assert time.monotonic() < deadline

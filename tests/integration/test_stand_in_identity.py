@@ -164,7 +164,7 @@ def test_records_requests_without_the_secret(endpoint: IdentityEndpoint) -> None
     assert f"client_id={CLIENT}" in endpoint.calls[0].query
 
 
-def test_gives_new_tokens_unless_told_otherwise(endpoint: IdentityEndpoint) -> None:
+def test_gives_new_tokens_by_default(endpoint: IdentityEndpoint) -> None:
     """Azure's own cache may give the same token again."""
     first, second = token(), token()
     endpoint.same_token = True

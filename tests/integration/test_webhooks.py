@@ -34,7 +34,7 @@ def post(app: App, source: str, body: bytes, headers: dict[str, str]) -> request
 
 
 def book(app: App, *, secret: str = SECRET, **payload: Any) -> tuple[Meeting, requests.Response]:  # noqa: ANN401
-    """Let somebody book at Cal.com, under an id of its own."""
+    """Post a booking as Cal.com does, with a new id."""
     organizer = app.organizer()
     meeting = app.meeting(organizer)
     app.log.forbid("a webhook's secret", secret)
@@ -44,7 +44,7 @@ def book(app: App, *, secret: str = SECRET, **payload: Any) -> tuple[Meeting, re
 
 
 def book_and_wait_ten_seconds(app: App) -> requests.Response:
-    """Let somebody book, whose booking system waits no longer."""
+    """Post a booking with a short timeout."""
     organizer = app.organizer()
     body = calcom_booking(app.meeting(organizer), organizer)
     return requests.post(
@@ -219,7 +219,7 @@ def test_without_webhooks_the_vault_is_not_called(fresh_app: FreshApp) -> None:
 def run_the_guide(
     app: App, language: str, *more: object, secret: str = STANDARD_SECRET
 ) -> subprocess.CompletedProcess[str]:
-    """Let the program in docs/webhooks.md post, as it stands there, and print what it returns."""
+    """Run the unchanged program of docs/webhooks.md, and print the response."""
     code, *_ = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 14
     arguments = ", ".join(map(json.dumps, (f"{app.run.url}/api/webhooks/clinic", secret, *more)))

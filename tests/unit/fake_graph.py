@@ -36,10 +36,10 @@ class FakeGraph(ScriptedServer):
         mailboxes: The object ids of those who have a mail address.
         meetings: Meeting ids, by Teams link or join meeting id.
         links: Join links, by meeting id.
-        organizers: Whose a meeting is, by its id; where none is named, everybody's.
+        organizers: The organizer by meeting id. A meeting without one belongs to each user.
         failures: Given to the next asks for a join link, one each.
         lookup_failures: Given to the next lookups of a meeting, one each.
-        may_look_up: Whether the app may find meetings by what is not their id.
+        may_look_up: Whether the app may find meetings by a link or number.
         calls: What was asked, in order.
     """
 

@@ -39,7 +39,7 @@ def make_token(number: int = 1, *, roles: Iterable[str] | None = ()) -> str:
 
 
 class Credentials:
-    """Makes credentials, counts what is asked of them, and holds or refuses as it is told.
+    """Makes credentials, counts their requests, and holds or refuses them on order.
 
     Attributes:
         made: How many credentials were made.
@@ -76,7 +76,7 @@ class Credentials:
         return Credential(self)
 
     def next_token(self) -> AccessTokenInfo:
-        """Give the next token: each has a number of its own."""
+        """Give the next token. Each has another number."""
         with self._lock:
             self.requests += 1
             number = 1 if self.unchanged else self.requests

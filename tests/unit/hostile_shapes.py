@@ -324,7 +324,7 @@ def steps(take: Way, body: bytes) -> int:
     return count
 
 
-def dear(take: Way, shape: Shape, *, small: int, large: int) -> str:
+def cost_problem(take: Way, shape: Shape, *, small: int, large: int) -> str:
     """Say whether a shape costs too much on one of the routes. Return an empty text if not.
 
     Args:
@@ -363,7 +363,7 @@ def main() -> int:
     bad, costs = [], []
     for way, take in ways().items():
         for name, shape in shapes.items():
-            if problem := dear(take, shape, small=_SMALL, large=_LARGE):
+            if problem := cost_problem(take, shape, small=_SMALL, large=_LARGE):
                 bad.append(f"{way}, {name}: {problem}")
             ratio, seconds = _cpu_ratio(take, shape)
             costs.append((seconds, f"{way}, {name}"))

@@ -54,7 +54,7 @@ class ResolverOfOneMind(Resolver):
         stats: RequestStats,  # noqa: ARG002 - the resolver's
         max_tries: int = 4,  # noqa: ARG002 - as above
     ) -> JoinLink:
-        """Do as told."""
+        """Resolve, or raise the given error."""
         self.requests.append(request)
         self.deadlines.append(deadline)
         if self._error is not None:

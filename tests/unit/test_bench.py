@@ -1,4 +1,4 @@
-"""The benches' own arithmetic, and what they write."""
+"""The benches' arithmetic and output."""
 
 import asyncio
 import json
@@ -72,8 +72,8 @@ def test_a_table_is_markdown_and_plain_json() -> None:
     assert kept["tables"][0]["rows"] == (("this app", "968"), ("raw", "5"))
 
 
-def test_what_is_published_goes_between_the_markers_of_its_name() -> None:
-    """What stood there goes; what stands elsewhere stays."""
+def test_published_text_is_put_between_its_markers() -> None:
+    """The old text there is replaced, and the rest stays."""
     page = "a\n<!-- warm: from here -->\nold\n<!-- warm: to here -->\nb\n"
     assert put(page, "warm", "new") == page.replace("old", "new")
     with pytest.raises(ValueError, match="no place for cold"):
@@ -81,7 +81,7 @@ def test_what_is_published_goes_between_the_markers_of_its_name() -> None:
 
 
 def test_the_chart_is_xml_with_a_bar_for_each_value() -> None:
-    """Names are escaped, ours stands out, and it can be read out."""
+    """Names are escaped, ours is highlighted, and a screen reader gets the title."""
     drawn = bars("a & b", [("ours <1>", 2.0), ("raw", 1.0)], unit="µs", ours="ours <1>")
     svg = ET.fromstring(drawn)  # noqa: S314 - our own
     fills = [bar.get("fill") for bar in svg.iter("{http://www.w3.org/2000/svg}rect")]
@@ -101,13 +101,13 @@ def test_the_chart_is_xml_with_a_bar_for_each_value() -> None:
         {"http": {"status_code": 200, "body": None}},
     ],
 )
-def test_what_gives_no_link_is_not_measured(value: dict[str, object] | None) -> None:
+def test_a_response_without_a_link_is_an_error(value: dict[str, object] | None) -> None:
     """A subject that fails quickly would win."""
     with pytest.raises(WrongResponse):
         check_link(value)
 
 
-def test_of_many_links_every_one_counts() -> None:
+def test_a_missing_link_of_a_batch_is_an_error() -> None:
     """A batch that gives fewer would win as well."""
     body = "https://visit.teams.microsoft.com/ " * (LINKS - 1)
     value = {"http": {"status_code": 200, "body": {"string": body}}}
@@ -143,13 +143,13 @@ FOUND = {
 }
 
 
-def test_where_the_cpu_goes_adds_up_to_what_a_link_costs() -> None:
-    """Parts by the differences of what was measured side by side; what is left is the rest."""
+def test_the_parts_of_the_cpu_add_up_to_a_links_cost() -> None:
+    """The parts are differences of measurements in the same rounds. The remainder is the rest."""
     parts = [int(cell) for _, cell in warm.profile(FOUND).rows]
     assert parts == [300, 200, 200, 50, 30, 120, 900]
 
 
-def test_the_warm_path_is_judged_at_once_and_at_graphs_pace() -> None:
+def test_the_warm_path_has_goals_with_and_without_graphs_delay() -> None:
     """By the limits that are set for each."""
     at_once = warm.goals(FOUND, delay=0.0)
     assert [goal.found for goal in at_once] == pytest.approx([0.3, 1.0])

@@ -71,7 +71,7 @@ def servers() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def closed() -> str:
-    """An address where nobody listens."""
+    """An address at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return f"127.0.0.1:{listening.getsockname()[1]}"
 

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from shared.webhooks.presets import PRESETS
-from tests.unit.hostile_shapes import EVENTS_OF_SOURCES, KIB, SHAPES, dear, steps, ways
+from tests.unit.hostile_shapes import EVENTS_OF_SOURCES, KIB, SHAPES, cost_problem, steps, ways
 from tests.unit.memory_queues import make_request
 
 WAYS = ways()
@@ -30,7 +30,9 @@ def test_each_preset_has_an_event_with_the_place_of_a_body() -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_steps_grow_with_the_length_of_a_body_and_no_faster(way: str) -> None:
     """Whatever stands in it."""
-    found = {name: dear(WAYS[way], SHAPES[name], small=SMALL, large=LARGE) for name in KINDS}
+    found = {
+        name: cost_problem(WAYS[way], SHAPES[name], small=SMALL, large=LARGE) for name in KINDS
+    }
 
     assert {name: problem for name, problem in found.items() if problem} == {}
 
@@ -39,7 +41,7 @@ def test_steps_grow_with_the_length_of_a_body_and_no_faster(way: str) -> None:
 def test_steps_for_the_longest_body_are_bounded(way: str) -> None:
     """By as many values as fit, and by as many objects as are still taken."""
     for name in ("many items", "many longer objects"):
-        assert dear(WAYS[way], SHAPES[name], small=SMALL, large=WHOLE) == ""
+        assert cost_problem(WAYS[way], SHAPES[name], small=SMALL, large=WHOLE) == ""
 
 
 def test_a_cost_that_grows_with_the_square_would_be_seen() -> None:
@@ -50,7 +52,7 @@ def test_a_cost_that_grows_with_the_square_would_be_seen() -> None:
             for _ in body[:end:16]:
                 pass
 
-    assert dear(squares, SHAPES["digits"], small=SMALL, large=LARGE)
+    assert cost_problem(squares, SHAPES["digits"], small=SMALL, large=LARGE)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def written(letter: DeadLetter) -> dict[str, Any]:
 
 
 def original(letter: dict[str, Any]) -> bytes:
-    """Give what is kept in it."""
+    """Give its content."""
     text: str | None = letter.get("original")
     return base64.b64decode(letter["originalBase64"]) if text is None else text.encode()
 

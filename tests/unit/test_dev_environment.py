@@ -174,7 +174,7 @@ def test_a_finished_environment_is_left_alone(
     assert capsys.readouterr().out == ""
 
 
-def test_what_only_the_checks_need_is_installed_when_they_are_first_run(place: Path) -> None:
+def test_packages_of_the_checks_are_installed_at_their_first_run(place: Path) -> None:
     """After the packages of the local run. Then both are installed."""
     run = f"-r {place}/requirements.txt -r {place}/dev/requirements-run.txt"
 

@@ -145,16 +145,16 @@ def test_the_grants_flags_are_the_scripts() -> None:
 
 
 @pytest.mark.parametrize(("page", "command"), commands(r"azd env set "))
-def test_what_azd_is_told_reaches_somebody(page: str, command: str) -> None:
-    """A parameter of the Bicep, or a hook."""
+def test_each_azd_variable_of_the_pages_is_used(page: str, command: str) -> None:
+    """By a parameter of the Bicep, or by a hook."""
     variable = command.split()[3]
 
     assert variable in azd_variables() | HOOK_SETTINGS | {"NAME"}, page
 
 
 @pytest.mark.parametrize(("page", "command"), commands(r"(?:azd env get-value|output) (?=[A-Z])"))
-def test_what_azd_is_asked_for_is_there(page: str, command: str) -> None:
-    """An output of the Bicep, or what was set before."""
+def test_each_azd_variable_that_the_pages_read_exists(page: str, command: str) -> None:
+    """As an output of the Bicep, or as a variable that was set before."""
     known = azd_outputs() | azd_variables() | HOOK_SETTINGS
     assert command.rsplit(maxsplit=1)[-1] in known, page
 
@@ -162,8 +162,8 @@ def test_what_azd_is_asked_for_is_there(page: str, command: str) -> None:
 @pytest.mark.parametrize(
     ("page", "command"), commands(r"azd env set (?:WEBHOOK_SOURCES|QUEUE_(?:SENDERS|READERS)) ")
 )
-def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> None:
-    """Sources that the app takes, and principals that the Bicep takes."""
+def test_json_values_of_azd_variables_are_valid(page: str, command: str) -> None:
+    """The app accepts the sources, and the Bicep the principals."""
     *_, variable, value = shlex.split(command)
     told = json.loads(value)
 
@@ -175,7 +175,7 @@ def test_the_json_that_azd_is_told_has_its_shape(page: str, command: str) -> Non
 
 
 def test_the_table_of_settings_names_every_parameter() -> None:
-    """In docs/deploy.md, beside those that azd asks for by itself, and those of the hooks."""
+    """In docs/deploy.md, with azd's own and those of the hooks."""
     told = {name for row in table("docs/deploy.md", "What you can set") for name in spans(row[0])}
 
     assert told == (azd_variables() - {"AZURE_ENV_NAME", "AZURE_LOCATION"}) | HOOK_SETTINGS
@@ -191,8 +191,8 @@ def test_a_deployment_names_a_template_and_its_parameters(page: str, command: st
     assert set(given) <= set(declared), page
 
 
-def test_what_the_scripts_are_quoted_with_is_what_they_say() -> None:
-    """In the table of docs/setup.md for those who are stuck."""
+def test_quoted_output_is_the_scripts_output() -> None:
+    """In the last table of docs/setup.md."""
     said = " ".join(file.read_text(encoding="utf-8") for file in (ROOT / "scripts").glob("*.py"))
     said = re.sub(r'"\s+f?"', "", said)
     quoted = [spans(row[0])[0] for row in table("docs/setup.md", "When you are stuck")]
@@ -204,8 +204,8 @@ def test_what_the_scripts_are_quoted_with_is_what_they_say() -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="There is no bash here.")
 @pytest.mark.parametrize(("page", "code"), BASH)
-def test_what_is_to_be_pasted_is_bash(page: str, code: str) -> None:
-    """As far as bash can tell without running it."""
+def test_commands_to_paste_are_valid_bash(page: str, code: str) -> None:
+    """By bash's own check, without running them."""
     done = subprocess.run(["bash", "-n"], input=code, text=True, capture_output=True, check=False)  # noqa: S607 - wherever it is
 
     assert (done.returncode, done.stderr) == (0, ""), page

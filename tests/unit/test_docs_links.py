@@ -1,4 +1,4 @@
-"""Every relative link and every path in the documentation leads to what is there."""
+"""Each relative link and each path in the documentation exists."""
 
 import re
 from functools import cache

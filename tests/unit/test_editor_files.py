@@ -34,7 +34,7 @@ def tasks() -> dict[str, dict[str, Any]]:
 
 
 def extensions() -> list[str]:
-    """What is recommended to whoever opens the folder."""
+    """The recommended extensions."""
     recommended: list[str] = load(".vscode/extensions.json")["recommendations"]
     return recommended
 
@@ -70,7 +70,7 @@ def test_a_task_runs_a_command_of_dev_py(label: str) -> None:
 
 
 def test_f5_runs_the_local_run_and_debugs_the_worker() -> None:
-    """The first configuration is the one that F5 takes; the app is in a process of its own."""
+    """F5 uses the first configuration. The app is in a separate process."""
     first = load(".vscode/launch.json")["configurations"][0]
 
     options = cli.parse(first["args"])

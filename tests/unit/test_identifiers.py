@@ -119,6 +119,6 @@ def test_common_mistakes_for_a_meeting_id_are_named(meeting_id: str, what: str) 
         "1",
     ],
 )
-def test_what_may_be_a_meeting_id_is_left_to_graph(meeting_id: str) -> None:
+def test_a_possible_meeting_id_is_sent_to_graph(meeting_id: str) -> None:
     """The form of meeting ids is not documented."""
     assert identifiers.classify_non_meeting_id(meeting_id) is None

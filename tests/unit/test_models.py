@@ -101,7 +101,7 @@ def test_an_empty_text_is_a_valid_context() -> None:
     assert parse(request(context="")).context == ""
 
 
-def test_where_all_is_empty_the_reference_and_the_organizer_are_missing() -> None:
+def test_with_empty_values_the_reference_and_the_organizer_are_missing() -> None:
     """As if the members were absent."""
     assert faults({"userId": "", "joinWebUrl": "", "joinMeetingId": ""}) == faults({})
 

@@ -265,7 +265,7 @@ def test_callers_who_waited_for_a_failed_exchange_start_no_other(
     assert len({id(failure) for failure in failures}) == 4
 
 
-def test_who_waits_for_an_exchange_and_has_more_time_makes_one_of_their_own(world: World) -> None:
+def test_a_waiter_with_more_time_makes_its_own_exchange(world: World) -> None:
     """The first caller's deadline is not the second one's."""
     world.entra.order(Hang(), when=is_exchange)
     caller = world.caller()

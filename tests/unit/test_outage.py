@@ -95,7 +95,7 @@ def test_an_outage_longer_than_the_retry_hours_ends_in_outcomes_and_dead_letters
     assert simulation.final() == {f"booking-{n}": ["failed", "resolved"] for n in range(MESSAGES)}
 
 
-def test_what_arrives_during_an_outage_is_resolved_after_it(graph: GraphWithAnOutage) -> None:
+def test_requests_during_an_outage_are_resolved_after_it(graph: GraphWithAnOutage) -> None:
     """One message every 72 minutes of the day."""
     simulation = graph.simulation = Simulation(make_resolver(graph))
     graph.back_at = START + 24 * HOUR

@@ -194,7 +194,7 @@ def test_an_error_that_an_operator_can_fix_is_logged_at_the_first_attempt(
     )
 
 
-def test_what_is_still_not_found_after_three_more_tries_is_final() -> None:
+def test_not_found_is_final_after_three_more_tries() -> None:
     """An outcome is published, and no dead letter is written."""
     queues = MemoryQueues()
     message = delivery(as_bytes(make_request()))

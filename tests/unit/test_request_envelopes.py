@@ -35,7 +35,7 @@ def read(event: dict[str, Any]) -> History:
     source=st.none() | st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
     traceparent=st.none() | st.just(TRACEPARENT),
 )
-def test_what_is_written_is_read_back(
+def test_a_written_request_is_read_back_completely(
     attempts: int, first_seen: float, last_error: str, source: str | None, traceparent: str | None
 ) -> None:
     """Completely, by the same decoder as other messages."""

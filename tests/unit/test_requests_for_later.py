@@ -149,7 +149,7 @@ def test_ones_own_meetings_are_refused_with_the_reason(user_id: str | None) -> N
     assert "as itself" in problem["fix"]
 
 
-def test_who_may_ask_only_for_their_own_meetings_may_not_ask_for_later() -> None:
+def test_a_caller_with_only_the_scope_may_not_ask_for_later() -> None:
     """Not even by their own object id, because the app would ask as itself."""
     queues = MemoryQueues()
 
@@ -162,7 +162,7 @@ def test_who_may_ask_only_for_their_own_meetings_may_not_ask_for_later() -> None
 
 
 @pytest.mark.parametrize("caller", [APPLICATION, PERSON_FOR_ANY])
-def test_who_holds_the_app_role_may_ask_for_any_organizers(caller: Caller) -> None:
+def test_a_caller_with_the_app_role_may_ask_for_each_organizer(caller: Caller) -> None:
     """An application and a person."""
     assert post(MemoryQueues(), make_request(), caller=caller)[0].status == 202
 

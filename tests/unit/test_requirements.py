@@ -1,4 +1,4 @@
-"""The short lists say neither more nor less than what is imported."""
+"""The short lists of requirements are exactly the imports."""
 
 import ast
 import sys
@@ -48,7 +48,7 @@ def distribution(module: str) -> str:
     return name.lower()
 
 
-def test_what_the_app_imports_is_required_and_nothing_else_is() -> None:
+def test_the_apps_requirements_are_its_imports() -> None:
     """What only came with another package could leave with its next version."""
     deployed = [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
 
@@ -57,7 +57,7 @@ def test_what_the_app_imports_is_required_and_nothing_else_is() -> None:
     )
 
 
-def test_what_the_local_run_imports_is_required_and_nothing_else_is() -> None:
+def test_the_local_runs_requirements_are_its_imports() -> None:
     """A demo, the first time, waits for each package."""
     tools = {"layers.py", "demo_picture.py"}  # need the checks' packages
     local_run = [
@@ -72,7 +72,7 @@ def test_what_the_local_run_imports_is_required_and_nothing_else_is() -> None:
 
 
 def test_each_list_has_the_versions_of_the_one_that_it_continues() -> None:
-    """The checks run what the local run does, and that what is deployed."""
+    """The checks' list includes the local run's, and that the app's."""
     app, run, checks = map(
         pins, ("requirements.txt", "dev/requirements-run.txt", "dev/requirements.txt")
     )

@@ -56,7 +56,7 @@ def delay(
 
 
 @pytest.mark.parametrize("error", [errors.MeetingNotFound, errors.UserNotFound])
-def test_what_is_not_found_gets_three_more_tries_within_ten_minutes(
+def test_not_found_gets_three_more_tries_within_ten_minutes(
     error: type[ServiceError],
 ) -> None:
     """Graph does not find a new meeting at once. A deleted one must not be tried for a day."""

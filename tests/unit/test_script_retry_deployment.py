@@ -102,10 +102,8 @@ WRONG = table("docs/deploy.md", "What can go wrong")
 
 
 @pytest.mark.parametrize(("message", "what_to_do"), [(row[0], row[2]) for row in WRONG])
-def test_what_the_documentation_says_of_a_message_is_what_happens(
-    message: str, what_to_do: str
-) -> None:
-    """Where nothing is to be done, it is tried again; where something is, it is not."""
+def test_the_documented_advice_for_a_message_is_right(message: str, what_to_do: str) -> None:
+    """If the advice is to do nothing, the script tries again. Otherwise it does not."""
     waits = [reason_to_wait(sign) is not None for sign in spans(message)]
 
     if what_to_do == "nothing":

@@ -36,7 +36,7 @@ class Source:
         self.begun = 0
 
     def __call__(self) -> Value:
-        """Bring a value of its own."""
+        """Return a new value."""
         self.begun += 1
         gate, failure = self.gate, self.failure
         gate.wait(10)
@@ -52,7 +52,7 @@ class Source:
         return self.gate
 
     def let_pass(self) -> None:
-        """Let what begins from now on pass; what is held stays held."""
+        """Let later fetches pass. Held fetches stay held."""
         self.gate = threading.Event()
         self.gate.set()
 
@@ -306,15 +306,15 @@ def test_a_late_failure_does_not_replace_the_end_of_a_newer_fetch(
     assert fetch(flights, source, seen=value, cool_down=5) is value
 
 
-def test_who_has_time_left_tries_again_when_anothers_time_is_over(
+def test_a_waiter_with_time_left_fetches_again_after_anothers_deadline(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """The fetch kept to the time of whoever started it, which was less."""
+    """The fetch had its starter's deadline, which was earlier."""
     assert outlast(flights, source, clock, moved_to=61) is source.brought[0]
     assert source.begun == 2
 
 
-def test_who_waited_takes_the_failure_of_a_fetch_that_had_its_time(
+def test_a_waiter_gets_the_failure_of_a_fetch_that_had_enough_time(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
     """Another fetch would fail as well."""
@@ -322,10 +322,10 @@ def test_who_waited_takes_the_failure_of_a_fetch_that_had_its_time(
     assert source.begun == 1
 
 
-def test_who_has_no_time_left_either_does_not_try_again(
+def test_a_waiter_without_time_left_does_not_fetch_again(
     flights: SingleFlight[str, Value], source: Source, clock: Clock
 ) -> None:
-    """Its own deadline counts as it always does."""
+    """Its own deadline is over as well."""
     assert isinstance(outlast(flights, source, clock, moved_to=601), FetchFailed)
     assert source.begun == 1
 

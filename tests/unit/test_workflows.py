@@ -132,7 +132,7 @@ def test_a_step_is_bash(place: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(("place", "command"), COMMANDS)
-def test_what_a_step_runs_exists(place: str, command: str) -> None:
+def test_each_file_that_a_step_runs_exists(place: str, command: str) -> None:
     """Scripts and files by path, modules by name, commands of dev.py by its own parser."""
     words = shlex.split(command)
     for word in words:

@@ -20,7 +20,7 @@ def sample() -> Any:  # noqa: ANN401 - JSON is anything
 
 
 def test_its_first_line_says_how_it_is_copied_and_what_to_start() -> None:
-    """To whoever opens it."""
+    """For a reader of the file."""
     first = FILE.read_text(encoding="utf-8").splitlines()[1]
 
     assert "cp local.settings.sample.json local.settings.json" in first
@@ -34,7 +34,7 @@ def test_func_can_take_it(sample: Any) -> None:  # noqa: ANN401
     assert all(isinstance(value, str) for value in sample["Values"].values())
 
 
-def test_with_it_the_app_is_in_good_health(sample: Any) -> None:  # noqa: ANN401
+def test_with_the_sample_the_app_is_healthy(sample: Any) -> None:  # noqa: ANN401
     """There is no Azurite, so no queue is polled."""
     quiet = {
         f"AzureWebJobs.{name}.Disabled": "true"

@@ -22,7 +22,7 @@ def sample() -> dict[str, str]:
 
 
 def test_the_sample_holds_every_setting_and_no_other(sample: dict[str, str]) -> None:
-    """So that whoever copies it sees all settings."""
+    """A person who copies it then sees all settings."""
     assert set(sample) == {*NAMES, *PLATFORM}
 
 
