@@ -102,7 +102,7 @@ class Azurite:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C goes to this process: whatever uses the queues must end before them.
+                # Ctrl-C goes to this process. Programs that use the queues must end before it.
                 start_new_session=True,
             )
         try:

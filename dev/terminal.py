@@ -88,7 +88,7 @@ def _tick(over: threading.Event) -> None:
     with suppress(OSError):  # the terminal may go before the process does
         while not over.wait(_COUNTING):
             line = f"   {time.monotonic() - began:.0f} s"
-            # Whoever else prints begins where the line begins, and overwrites it.
+            # Other output then starts at the line's beginning and overwrites it.
             print(dim(line), end="\r", flush=True)
         print(" " * len(line), end="\r", flush=True)
 

@@ -119,7 +119,7 @@ def _true(node: Any, event: Any) -> Any:  # noqa: ANN401 - as above
             place, literal = sorted(children, key=lambda child: child["type"] == "literal")
             return _with(place, event, literal["value"])
         case "comparator" | "not_expression":
-            return event  # most hold for what is not there
+            return event  # most are true for a missing value
         case "function_expression" if node["value"] == "contains":
             among, place = children
             return _with(place, event, among["value"][0])

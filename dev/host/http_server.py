@@ -141,7 +141,7 @@ class _Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        # The base class looks for do_GET, do_POST, …; here the host decides about methods.
+        # The base class looks for do_GET, do_POST, …, but here the host decides about methods.
         if name.startswith("do_"):
             return self._answer
         raise AttributeError(name)

@@ -150,7 +150,7 @@ def test_the_service_gives_this_answer(app: App, path: str, status: str) -> None
 
 
 def test_a_signed_in_caller_without_the_permission_gets_403(fresh_app: FreshApp) -> None:
-    """And without a token 401."""
+    """Without a token the answer is 401."""
     app = fresh_app(dict(ENTRA))
     claims = {"audience": ENTRA["ENTRA_CLIENT_ID"], "scp": "User.Read"}
     token = app.run.authority.issue_to_person(**claims)

@@ -24,7 +24,7 @@ def make_host(
     start_limit: float = 30.0,
     on_log: Callable[[LogLine], None] | None = None,
 ) -> Host:
-    """Make a host; the sample app's queue functions are off unless the settings say otherwise."""
+    """Make a host. The sample app's queue functions are disabled by default."""
     return Host(
         app=app,
         environment={**NO_QUEUES, **(settings or {})},

@@ -16,7 +16,7 @@ from tests.integration.diagnostics_runs import run_checks
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stub is found by its #! line")
 GRAPH, VAULT = "graph.microsoft.com", "vault.azure.net"
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
-"""The client id under which everybody's `az login` asks for tokens."""
+"""The client id of the Azure CLI."""
 
 
 class Az:

@@ -84,7 +84,7 @@ def post(
 
 
 def place(app: App) -> tuple[Place, str]:
-    """Make a meeting with a short link and one with a long link; give the first one's join link."""
+    """Make a meeting with a short link and one with a long link. Give the first one's join link."""
     organizer = app.organizer(mail=f"{uuid.uuid4().hex[:12]}@mail.example")
     meeting, other = app.meeting(organizer), app.meeting(organizer, long_link=True)
     colleague = app.organizer().user_principal_name

@@ -67,7 +67,7 @@ def test_without_arguments_it_says_what_it_can_do(names: list[str]) -> None:
 def test_each_command_says_what_it_is_for_what_it_needs_and_how_long_it_takes(
     names: list[str],
 ) -> None:
-    """And shows it; at once, as above."""
+    """Its help also has an example, and needs no installation."""
     for name in names:
         done = dev(name, "--help")
         _, purpose, conditions, *_ = done.stdout.split("\n\n")

@@ -159,7 +159,7 @@ def test_a_token_that_cannot_be_read_is_a_warning(fresh_app: FreshApp) -> None:
 def test_for_a_missing_role_the_tokens_age_and_the_command_are_shown(
     fresh_app: FreshApp,
 ) -> None:
-    """And whether a newer token, which the app does not use yet, has the role."""
+    """The detail also says whether a newer token, which the app does not use yet, has the role."""
     app = fresh_app()
     app.run.identity.roles = frozenset({"OnlineMeetings.Read.All"})
 

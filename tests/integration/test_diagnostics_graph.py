@@ -143,7 +143,7 @@ def test_a_refusal_for_an_unknown_reason_is_a_warning_and_the_next_checks_run(ap
 
 
 def test_throttling_is_shown_as_throttling(app: App) -> None:
-    """And not as a missing permission."""
+    """It is not shown as a missing permission."""
     app.run.graph.always(throttle("30"), when=_link_at("v1.0"))
 
     failed = run_checks(app, {"userId": app.organizer().object_id}).fails_at("permission")

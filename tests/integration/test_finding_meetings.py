@@ -122,7 +122,7 @@ def test_a_link_is_looked_up_as_teams_stores_it(app: App) -> None:
     }
     for form, text in pasted.items():
         app.run.graph.clear()
-        # What is remembered of one organizer's links is not remembered of another's.
+        # The cache of one organizer's links is not used for another's.
         answer = app.post({"joinWebUrl": app.log.forbid("a pasted text", text)})
         assert _is_link(app, answer, meeting), form
         assert app.run.graph.count() <= 2
@@ -143,7 +143,7 @@ def test_a_link_that_is_stored_as_it_came_is_found_by_one_call_more(app: App, od
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_short_link_that_is_not_found_is_tried_by_the_number_in_it(app: App, empty: bool) -> None:
-    """Graph says "not found" in two ways; the path of a short link holds the joinMeetingId."""
+    """Graph has two answers for "not found". The path of a short link holds the joinMeetingId."""
     app.run.graph.empty_lookups = empty
     organizer = app.organizer()
     meeting = app.meeting(organizer, join_web_url="https://teams.microsoft.com/meet/stored")

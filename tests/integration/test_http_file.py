@@ -76,7 +76,7 @@ def test_a_request_is_answered_as_the_file_says(app: App, request_: Request) -> 
 
 
 def test_every_route_of_the_app_has_a_request(app: App) -> None:
-    """And each request has an existing route."""
+    """Each request has an existing route as well."""
     routes = {
         name for name, one in app.run.host.functions.items() if one.trigger["type"] == "httpTrigger"
     }

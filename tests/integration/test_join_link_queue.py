@@ -186,7 +186,7 @@ def test_a_result_that_cannot_be_written_leaves_the_message(app: App) -> None:
 
 
 def _recreate(run: LocalRun) -> bool:
-    """Make the result queue again; right after it was deleted that may need a moment."""
+    """Make the result queue again. Right after its deletion this may need several tries."""
     from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - of this alone
 
     try:

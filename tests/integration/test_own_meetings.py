@@ -67,7 +67,7 @@ def own(meeting: Meeting, **members: Any) -> dict[str, Any]:  # noqa: ANN401 - J
 
 
 def test_a_person_gets_the_link_of_their_own_meeting(fresh_app: FreshApp) -> None:
-    """Without an application permission, and without an access policy; as their object id."""
+    """Without an application permission or access policy. The response has their object id."""
     app = fresh_app({"HTTP_AUTH": "entra"})
     app.run.identity.roles = frozenset()
     doctor = app.organizer(covered=False)

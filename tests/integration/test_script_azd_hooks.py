@@ -365,7 +365,7 @@ def test_somebody_at_a_terminal_is_asked_first(
 
 
 def test_without_a_network_there_is_nothing_to_leave(operator: Administrator) -> None:
-    """Nor for the Azure CLI to do."""
+    """The Azure CLI is not called."""
     with_az(operator, code=1)
 
     done = operator.run("azd_predown.py")

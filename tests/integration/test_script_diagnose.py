@@ -31,7 +31,7 @@ class ResourceManager(StandIn):
         self._host = host
 
     def respond(self, request: Request) -> Response:
-        """Answer as Azure would; or as an app, with the report."""
+        """Answer as Azure does, or as an app with the report."""
         if request.path == "/api/diagnostics":
             return Response.json(200, self.report)
         if request.bearer != TOKEN:
@@ -75,7 +75,7 @@ def administrator(tmp_path: Path) -> Administrator:
 def diagnose(
     administrator: Administrator, *arguments: str, version: str = "3.13", typed: str | None = None
 ) -> Done:
-    """Run the script; nothing it prints may hold a key or a token."""
+    """Run the script, and check that its output holds neither a key nor a token."""
     done = administrator.run(SCRIPT, *arguments, version=version, typed=typed)
     assert DIAGNOSTICS_KEY not in done.said + done.complained
     assert TOKEN not in done.said + done.complained
@@ -152,7 +152,7 @@ def test_a_warning_exits_with_0_and_is_shown(administrator: Administrator, app: 
 def test_a_check_that_fails_exits_with_1_and_says_the_next_step(
     administrator: Administrator, app: App, tmp_path: Path
 ) -> None:
-    """In the terminal and in the file; neither holds a link."""
+    """In the terminal and in the file. Neither holds a link."""
     organizer = app.organizer(covered=False)
     meeting = app.meeting(organizer)
     file = tmp_path / "report.html"

@@ -230,7 +230,7 @@ def test_a_second_rotation_needs_a_confirmation(
 
 
 def test_what_if_changes_nothing(vault: KeyVault, administrator: Administrator) -> None:
-    """And asks for nothing."""
+    """It asks no question."""
     done = administrator.run(SCRIPT, "calcom", "--prompt", "--what-if")
 
     assert done.code == 0

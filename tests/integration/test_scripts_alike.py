@@ -31,7 +31,7 @@ def test_without_the_packages_it_says_how_to_install_them(script: str) -> None:
 
 
 def test_without_the_azure_cli_it_says_to_install_it(tmp_path: Path) -> None:
-    """And does not name a command that does not exist."""
+    """It does not name a command that does not exist."""
     administrator = Administrator(tmp_path, {})
     (tmp_path / "az").unlink()
     administrator.environment["PATH"] = str(tmp_path)

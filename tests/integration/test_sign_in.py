@@ -16,7 +16,7 @@ ROUTES = ("join-link", "join-links")
 
 @pytest.fixture
 def entra_app(fresh_app: FreshApp) -> App:
-    """An app whose callers sign in; it has no keys yet."""
+    """An app whose callers sign in, which has not read Entra's keys yet."""
     return make(fresh_app)
 
 

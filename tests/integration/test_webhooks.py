@@ -72,7 +72,7 @@ def last_event(app: App, name: str) -> dict[str, Any]:
 
 
 def test_a_signed_booking_becomes_a_result(app: App) -> None:
-    """202 at once; the link arrives on the result queue, with the source and the context."""
+    """The answer is 202. The link arrives on the result queue, with the source and the context."""
     meeting, answer = book(app)
 
     assert answer.status_code == 202

@@ -22,7 +22,7 @@ def test_a_request_by_ids_is_one_call_and_one_log_record(app: App) -> None:
     assert app.run.graph.count() - calls == 1
     new = app.run.host.logs[lines:]
     (invocation,) = {line.invocation_id for line in new if request["requestId"] in line.message}
-    # A message that another test left on the queue may be told of in between.
+    # Events of a message that another test left on the queue may come in between.
     assert [
         line.logger
         for line in new
@@ -44,7 +44,7 @@ def test_first_calls_at_once_share_a_token(fresh_app: FreshApp) -> None:
 
 
 def test_first_webhooks_at_once_cause_one_vault_read(fresh_app: FreshApp) -> None:
-    """And one token request. azure-keyvault-secrets would send one for each."""
+    """There is also only one token request. azure-keyvault-secrets would send one for each."""
     app = fresh_app({"GRAPH_TIMEOUT_SECONDS": "10"})
     meeting = app.meeting(organizer := app.organizer())
     url = f"{app.run.url}/api/webhooks/calcom"

@@ -13,7 +13,7 @@ from tests.unit.hostile_shapes import EVENTS_OF_SOURCES, KIB, SHAPES, cost_probl
 from tests.unit.memory_queues import make_request
 
 WAYS = ways()
-SMALL, LARGE, WHOLE = KIB, 8 * KIB, 60 * KIB  # so that what stands around it fits into 64 KiB
+SMALL, LARGE, WHOLE = KIB, 8 * KIB, 60 * KIB  # so that it fits into 64 KiB with its wrapping
 KINDS = (
     *("long names", "different names", "half of ids", "lines of base64", "a form"),
     *("links", "half of links", "many items", "many objects", "many empty lists"),
@@ -29,7 +29,7 @@ def test_each_preset_has_an_event_with_the_place_of_a_body() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_steps_grow_with_the_length_of_a_body_and_no_faster(way: str) -> None:
-    """Whatever stands in it."""
+    """For each content."""
     found = {
         name: cost_problem(WAYS[way], SHAPES[name], small=SMALL, large=LARGE) for name in KINDS
     }

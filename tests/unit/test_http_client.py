@@ -829,7 +829,7 @@ def test_a_folder_is_the_platforms_from_a_hundred_authorities_on(
     client, url = HttpClient(pool_size=1), f"https://localhost:{server.port}/x"
 
     if is_the_platforms:
-        with pytest.raises(ConnectionFailed):  # its empty files name nobody
+        with pytest.raises(ConnectionFailed):  # its empty files name no authority
             get(client, url)
     else:
         assert get(client, url).body == b"hello"

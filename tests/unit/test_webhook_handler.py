@@ -108,7 +108,7 @@ class Setup:
             secrets=self.secrets,
             resolver=self.resolver,
         )
-        self.application.event_limiter.emit_due()  # as if somebody had looked at health before
+        self.application.event_limiter.emit_due()  # as after a request for health
 
     def receive(self, name: str, headers: dict[str, str], body: bytes) -> HttpResponse:
         """Post to a source."""

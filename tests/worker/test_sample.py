@@ -28,7 +28,7 @@ def test_its_first_line_says_how_it_is_copied_and_what_to_start() -> None:
 
 
 def test_func_can_take_it(sample: Any) -> None:  # noqa: ANN401
-    """Not encrypted, and every value a string; func leaves members that it does not know."""
+    """It is not encrypted, and each value is a string. func ignores unknown members."""
     assert sample.keys() == {"//", "IsEncrypted", "Values"}
     assert sample["IsEncrypted"] is False
     assert all(isinstance(value, str) for value in sample["Values"].values())
