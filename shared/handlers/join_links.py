@@ -8,6 +8,7 @@ from shared.core.deadline import Deadline, RequestStats
 from shared.core.errors import (
     InvalidRequest,
     PayloadTooLarge,
+    QueueUnavailable,
     UnsupportedMediaType,
     to_service_error,
 )
@@ -191,7 +192,7 @@ def request_join_link(
             caller=request.caller_name,
             traceparent=read_traceparent(request.headers),
         )
-        services.queues.send(REQUESTS, message, deadline=request.deadline)
+        _enqueue(services, message, deadline=request.deadline)
     except Exception as error:  # noqa: BLE001 - as above
         return request.respond(Outcome.of(correlation, error), RequestStats())
     telemetry.emit(
@@ -231,6 +232,23 @@ def connection(application: Application, headers: Mapping[str, str]) -> HttpResp
             to_service_error(error), client_request_id=request.client_request_id
         )
     return json_response(200, {}, client_request_id=request.client_request_id)
+
+
+def _enqueue(services: Services, message: str, *, deadline: Deadline) -> None:
+    """Put a request on the queue.
+
+    Raises:
+        QueueUnavailable: if it is not known to be there. The sender is told how to try again.
+    """
+    try:
+        services.queues.send(REQUESTS, message, deadline=deadline)
+    except QueueUnavailable as error:
+        raise QueueUnavailable(
+            f"{error.detail} The request may have been written all the same.",
+            fix="Send the request again with the `requestId` of this problem: both then have the "
+            f"same one, and whoever reads the outcomes takes it once. {error.fix or ''}".rstrip(),
+            cause=error.cause,
+        ) from None
 
 
 def _check_for_later(document: Document, request_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.app import Application
+from shared.core.errors import QueueUnavailable
 from shared.handlers.join_links import request_join_link
 from shared.handlers.responses import HttpResponse
 from shared.identity.bearer_tokens import APP_ROLE, SCOPE, Caller, SignIn
@@ -175,6 +176,28 @@ def test_a_request_that_cannot_be_queued_is_not_accepted(caplog: pytest.LogCaptu
     assert answer.headers["Retry-After"]
     (event,) = emitted(caplog)
     assert (event["event"], event["code"]) == ("join_link.failed", "queue_unavailable")
+
+
+@pytest.mark.parametrize("request_id", ["booking-1", ""])
+def test_the_sender_is_told_to_try_again_with_the_same_request_id(request_id: str) -> None:
+    """Also if the sender gave none: after a time-out the request may be on the queue."""
+    queues = MemoryQueues()
+
+    def time_out(_: object) -> None:
+        raise QueueUnavailable(f"The queue {REQUESTS} does not answer.", fix="Check it.")
+
+    queues.on_send = time_out
+
+    _, problem = post(queues, make_request(request_id))
+
+    (written,) = queues.written
+    assert problem["requestId"] == written.json["id"]
+    assert problem["requestId"] == request_id or not request_id
+    assert problem["detail"] == (
+        f"The queue {REQUESTS} does not answer. The request may have been written all the same."
+    )
+    assert problem["fix"].startswith("Send the request again with the `requestId` of this problem")
+    assert problem["fix"].endswith("Check it.")
 
 
 def test_with_invalid_settings_nothing_is_accepted() -> None:
