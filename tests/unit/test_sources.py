@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.core.configuration import shown_name
 from shared.core.strict_json import Document, Json
+from shared.handlers.join_links import MAX_BODY_BYTES
 from shared.meetings.models import JoinRequest
 from shared.webhooks.mapping import FIELDS, BodyUndecodable, decode
 from shared.webhooks.presets import PRESETS
@@ -549,6 +550,17 @@ def test_a_field_error_of_an_unknown_member_tells_the_known_ones() -> None:
         "Member 4 of this object has an unknown name. Known are defaultUserId, mapping, "
         "organizers, preset, reply, scheme, secret."
     )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_list_that_fills_a_body_with_a_systems_bookings_holds_few_enough_values(
+    name: str,
+) -> None:
+    """So the limit of a body's values refuses no ordinary list."""
+    event = json.dumps(booking(name), separators=(",", ":")).encode()
+    count = MAX_BODY_BYTES // (len(event) + 1)
+
+    assert len(decode("application/json", b"[" + b",".join([event] * count) + b"]")) == count
 
 
 def test_a_form_becomes_a_flat_object() -> None:
