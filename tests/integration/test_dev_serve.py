@@ -223,7 +223,7 @@ def test_mistakes_in_sources_come_first_with_a_line_for_each(tmp_path: Path) -> 
     assert [line.split(":")[0].strip() for line in lines] == [
         "typo/preset",
         "#2",
-        "#2/replies",
+        "#2/#3",
         "#2/secret",
     ]
     assert "settings.invalid" not in guide

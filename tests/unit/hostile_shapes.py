@@ -360,7 +360,7 @@ def main() -> int:
     seeds = range(options.seed, options.seed + options.made_up)
     shapes = {**SHAPES, **{f"made up by --seed {seed}": made_up(seed) for seed in seeds}}
     logging.disable()  # writing to the terminal is not part of a body's cost
-    bad, costs = [], []
+    bad, costs, suspects = [], [], []
     for way, take in ways().items():
         for name, shape in shapes.items():
             if problem := cost_problem(take, shape, small=_SMALL, large=_LARGE):
@@ -368,7 +368,11 @@ def main() -> int:
             ratio, seconds = _cpu_ratio(take, shape)
             costs.append((seconds, f"{way}, {name}"))
             if ratio > MOST_GROWTH:
-                bad.append(f"{way}, {name}: {ratio:.1f} times the CPU for each byte")
+                suspects.append((way, name))
+    for way, name in suspects:  # once more: by now, what else the machine did then has ended
+        ratio, _ = _cpu_ratio(ways()[way], shapes[name])
+        if ratio > MOST_GROWTH:
+            bad.append(f"{way}, {name}: {ratio:.1f} times the CPU for each byte")
     for line in bad:
         print(line)  # noqa: T201
     for seconds, what in sorted(costs, reverse=True)[:_DEAREST]:
@@ -392,9 +396,9 @@ def _cpu_ratio(take: Way, shape: Shape) -> tuple[float, float]:
 def _cpu(take: Way, body: bytes) -> float:
     gc.collect()
     gc.freeze()  # earlier objects are not collected during the measurement
-    before = time.process_time()
+    before = time.thread_time()
     take(body)
-    return time.process_time() - before
+    return time.thread_time() - before
 
 
 if __name__ == "__main__":
