@@ -31,10 +31,10 @@ FIELDS = frozenset(
 )
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM_FIELDS = 1000
-_MOST_VALUES = 5_000
+_MOST_VALUES = 4_000
 """How many values one body may hold, since each costs an expression time.
 
-An event has hundreds, of some 30 bytes each, so a body of 64 KiB has half as many.
+An event has hundreds, of some 20 bytes each and more, so a body of 64 KiB has fewer.
 """
 _MOST_TEXTS = 6
 """How many values of one member are kept: no more would be tried."""

@@ -8,6 +8,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from shared.core.errors import MeetingNotFound
+from shared.core.identifiers import is_request_id
 from shared.core.strict_json import Json
 from shared.deliveries.delivery import Delivery
 from shared.meetings.models import Correlation, JoinLink, JoinRequest, Outcome
@@ -98,7 +99,18 @@ def test_each_expression_of_the_page_can_be_evaluated() -> None:
         steps = re.findall(r"(?:body|outputs)\('(\w+)'\)", found)
         assert {step.replace("_", " ") for step in steps} <= titles, found
         given = {step: {"type": "x.resolved"} for step in steps}
-        evaluate(found, trigger={}, bodies=given, outputs=given)
+        evaluate(found, trigger={}, item={}, bodies=given, outputs=given)
+
+
+def test_a_row_or_a_run_gives_a_request_id() -> None:
+    """A text of visible ASCII, as the app asks for one: a number would be refused."""
+    page = text(PAGE)
+    row, run = "string(item()?['ID'])", "workflow()?['run']?['name']"
+    assert row in page
+    assert run in page
+
+    assert evaluate(row, item={"ID": 17}) == "17"
+    assert is_request_id(evaluate(run))
 
 
 def test_a_booking_without_a_meeting_is_skipped() -> None:

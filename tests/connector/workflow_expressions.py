@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _SAFE = "_safe"
+RUN = "08584620957189579629541919368CU00"
+"""A run's name: digits and capital letters."""
 
 
 class ExpressionFailed(Exception):
@@ -22,6 +24,7 @@ def evaluate(
     expression: str,
     *,
     trigger: Any = None,  # noqa: ANN401 - JSON is anything
+    item: Any = None,  # noqa: ANN401
     bodies: Mapping[str, Any] | None = None,
     outputs: Mapping[str, Any] | None = None,
 ) -> Any:  # noqa: ANN401
@@ -30,6 +33,7 @@ def evaluate(
     Args:
         expression: the text to paste.
         trigger: the trigger's body.
+        item: the element of the list that Select or Apply to each has come to.
         bodies: each step's body, by the step's name.
         outputs: each step's outputs, such as those of Compose.
 
@@ -41,6 +45,8 @@ def evaluate(
         **_FUNCTIONS,
         "triggerBody": lambda: trigger,
         "triggerOutputs": lambda: {"body": trigger},
+        "item": lambda: item,
+        "workflow": lambda: {"run": {"name": RUN}},
         "body": lambda name: (bodies or {})[name],
         "outputs": lambda name: (outputs or {})[name],
     }

@@ -599,7 +599,7 @@ def test_a_body_of_too_many_values_is_refused_as_a_whole(
     setup: Setup, caplog: pytest.LogCaptureFixture, *, quoted: bool
 ) -> None:
     """Nothing of it is accepted, so its sender knows that it has to send less."""
-    few, half, many = ({**BOOKED, "beside": [0] * count} for count in (4_900, 2_600, 5_001))
+    few, half, many = ({**BOOKED, "beside": [0] * count} for count in (3_900, 2_100, 4_001))
     bodies: list[Any] = [few, many, [BOOKED, many], [half, half]]
     if quoted:
         bodies = [json.dumps(few), json.dumps(many), [BOOKED, json.dumps(many)]]
