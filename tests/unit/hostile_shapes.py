@@ -1,9 +1,9 @@
 """Bodies that could cost far more than their length, and the steps and CPU that they take.
 
 `python -m tests.unit.hostile_shapes` tries each of them on all routes and triggers, and more shapes
-from a seed: eight times the length must not take much more than eight times the steps or the CPU.
-Steps are the interpreter's, and the same in each run. Code in C has none, so the CPU is compared as
-well. The CPU for 64 KiB is printed, but has no limit.
+from a seed: eight times the length must not take much more than eight times the steps. Steps are
+the interpreter's, and the same in each run. Code in C has none, so the CPU is compared as well, and
+what grew is printed. It has no limit: it depends on what else the machine does.
 """
 
 import argparse
@@ -40,7 +40,7 @@ KIB = 1024
 MOST_STEPS = 700_000
 """For 64 KiB or less of a body. This number takes about 50 ms."""
 MOST_GROWTH = 2.5
-"""Limit for the growth of a byte's steps and CPU when a body is eight times as long. A quadratic
+"""Limit for the growth of a byte's steps when a body is eight times as long. A quadratic
 cost grows by eight. The parts of a longer made-up body have other proportions."""
 _TOOL = 4  # of those that PEP 669 leaves free
 _EVENTS = sys.monitoring.events
@@ -372,7 +372,7 @@ def main() -> int:
     for way, name in suspects:  # once more: by now, what else the machine did then has ended
         ratio, _ = _cpu_ratio(ways()[way], shapes[name])
         if ratio > MOST_GROWTH:
-            bad.append(f"{way}, {name}: {ratio:.1f} times the CPU for each byte")
+            print(f"look at {way}, {name}: {ratio:.1f} times the CPU for each byte")  # noqa: T201
     for line in bad:
         print(line)  # noqa: T201
     for seconds, what in sorted(costs, reverse=True)[:_DEAREST]:
