@@ -279,9 +279,7 @@ def check_tools() -> dict[str, str]:
                 f"Update azd, which is {found} here, to 1.24.2 or newer; docs/setup.md, *Update "
                 "azd*, has a way without an administrator's rights"
             )
-        if subprocess.run(  # noqa: S603 - azd
-            program(["azd", "auth", "login", "--check-status"]), check=False, capture_output=True
-        ).returncode:
+        if not signed_in_to_azd():
             missing.append(_SIGN_IN_TO_AZD)
     if shutil.which("az") is not None:
         shown = output(["az", "account", "show", "--output", "json"])
@@ -304,6 +302,18 @@ def check_tools() -> dict[str, str]:
     if shutil.which("pwsh") is None:
         print(f"   {_PWSH}")
     return account
+
+
+def signed_in_to_azd() -> bool:
+    """Ask azd whether somebody is signed in. It says so in its output; its exit code is always 0.
+
+    Source: https://github.com/Azure/azure-dev/blob/main/cli/azd/cmd/auth_login.go
+    """
+    told = output(["azd", "auth", "login", "--check-status", "--output", "json"])
+    try:
+        return bool(json.loads(told)["status"] == "success")
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def choose_environment(azd: Azd) -> str:

@@ -49,8 +49,12 @@ def environment() -> str:
 match arguments:
     case ["version"]:
         say(os.environ.get("AZD_VERSION", "azd version 1.25.0 (commit abc)"))
-    case ["auth", "login", "--check-status"]:
-        sys.exit(int((folder / "signed-out").exists()))
+    case ["auth", "login", "--check-status", *options]:  # the exit code is 0 either way
+        signed_in = not (folder / "signed-out").exists()
+        if options == ["--output", "json"]:
+            say(json.dumps({"status": "success" if signed_in else "unauthenticated"}))
+        else:
+            say("Logged in to Azure." if signed_in else "Not logged in, run `azd auth login`.")
     case ["env", "list", *_]:
         say(json.dumps([{"Name": path.name} for path in sorted(environments.iterdir())]))
     case ["env", "new", name, *_]:
