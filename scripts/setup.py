@@ -697,7 +697,12 @@ def output(command: Sequence[str]) -> str:
     """Give what a command prints, or nothing where it is missing or fails."""
     try:
         done = subprocess.run(  # noqa: S603 - az and azd
-            program(command), cwd=ROOT, check=False, capture_output=True, encoding="utf-8"
+            program(command),
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # at Windows az writes in the code page there
         )
     except OSError:
         return ""

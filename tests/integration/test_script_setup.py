@@ -507,6 +507,20 @@ def test_what_is_missing_is_said_all_at_once(setter: Setter) -> None:
     assert setter.changes() == []
 
 
+def test_a_name_that_is_not_in_utf_8_does_not_stop_it(setter: Setter) -> None:
+    """At Windows az writes in the code page there: the subscription is München."""
+    name = "M'\"$(printf '\\374')\"'nchen"
+    az = AZ.replace('"Clinic"', f'"{name}"')
+    setter.command(
+        "az", az.format(folder=setter.folder, operator=OPERATOR, registration=REGISTRATION)
+    )
+
+    done = setter.set_up("--what-if", typed=ANSWERS)
+
+    assert (done.code, done.complained) == (0, "")
+    assert "to the subscription M\ufffdnchen." in done.said
+
+
 @pytest.mark.parametrize(
     ("answers", "commands"),
     [
