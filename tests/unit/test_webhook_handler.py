@@ -245,6 +245,17 @@ def test_every_refusal_looks_the_same(  # noqa: PLR0917 - a row of the table
     assert caplog.records[-1].levelname == "WARNING"
 
 
+@pytest.mark.parametrize("name", ["own", "unknown"])
+def test_equal_refusals_share_an_event(
+    setup: Setup, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Anybody can cause them, and must not use up the log's daily quota."""
+    for _ in range(3):
+        assert setup.receive(name, {}, b"{}").status == 401
+
+    assert [event["event"] for event in emitted(caplog)] == ["webhook.refused"]
+
+
 def test_the_event_says_that_a_body_came_without_content_length(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
