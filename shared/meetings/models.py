@@ -263,7 +263,7 @@ def _read_link(texts: dict[str, str | None], errors: FieldErrors) -> "TeamsLink 
             return teams_links.TeamsLink(join_meeting_id=join_meeting_id)
         errors.add(
             "Must be 6 to 20 digits, as the invitation prints them; white space between them and "
-            "a label before them are fine.",
+            "a label before them are fine. A Teams link goes into joinWebUrl.",
             "joinMeetingId",
         )
     elif text := texts["joinWebUrl"]:

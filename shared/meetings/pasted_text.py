@@ -1,9 +1,10 @@
-"""Finds the links in pasted text: a link alone, a mail's text, HTML, Markdown, a JSON string.
+"""Finds the links in pasted text: a link alone, a mail's text or source, HTML, Markdown, JSON, CSV.
 
 The time for any text is proportional to its length: each character is read a fixed number of times,
 and no pattern backtracks.
 """
 
+import binascii
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
@@ -12,8 +13,22 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _ENTITY_ROUNDS = 3
 """How often HTML entities are decoded: a program on the way may have escaped them again."""
 _JSON_ESCAPE = re.compile(r"\\u00([0-7][0-9a-fA-F])")
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-"""Invisible characters that mail programs put into long links, so that lines can break."""
+_BACKSLASHES = re.compile(r"(?<!\\)\\++(?=[^\w\s\\]|_)")
+"""Backslashes before a punctuation mark. JSON, Markdown, iCalendar and shells escape with them."""
+_INVISIBLE = dict.fromkeys(
+    map(
+        ord,
+        "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067"
+        "\u2068\u2069\ufeff",
+    )
+)
+"""Invisible characters that programs put into and around links and numbers."""
+_QUOTED_PRINTABLE = re.compile(r"=3D\"|=\r?\n")
+_ICALENDAR = re.compile(
+    r"^(?:BEGIN:V[A-Z]|(?:DESCRIPTION|X-MICROSOFT-|X-ALT-DESC)[A-Z;:-])", re.MULTILINE
+)
+_ICALENDAR_FOLD = re.compile(r"\r?\n[ \t]")
+_LINE_BREAK = re.compile(r"[\r\n]+[ \t>]*")
 
 _COLON = r"(?::|%(?:25){0,3}3a)"
 _SLASH = r"(?:/|%(?:25){0,3}2f)"
@@ -42,13 +57,13 @@ def find_links(text: str) -> Iterator[str]:
     Addresses without a scheme are found for Teams' hosts and those that rewrite links. `msteams:`
     addresses are given as https. Punctuation after an address is left out.
     """
-    for match in _LINK.finditer(_plain(text)):
+    for match in _LINK.finditer(plain(text)):
         yield _address(match)
 
 
 def read_link(text: str) -> str | None:
     """Give the web address at the start of a text, as `find_links` does. None: there is none."""
-    match = _LINK.match(_plain(text).lstrip())
+    match = _LINK.match(plain(text).lstrip())
     return _address(match) if match else None
 
 
@@ -66,13 +81,23 @@ def without_invisible(text: str) -> str:
     return text if text.isascii() else text.translate(_INVISIBLE)
 
 
-def _plain(text: str) -> str:
-    """Undo the escapes of HTML and JSON in a text."""
+def without_line_breaks(text: str) -> str:
+    """Join the lines of a text, and remove the marks of a quoted mail (`> `) between them."""
+    return _LINE_BREAK.sub("", text)
+
+
+def plain(text: str) -> str:
+    """Undo the encoding of a mail's or calendar's source, and the escapes of HTML and JSON."""
     text = without_invisible(text)
+    if "=3D" in text and _QUOTED_PRINTABLE.search(text):
+        text = binascii.a2b_qp(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+    if "\n" in text and _ICALENDAR.search(text):
+        text = _ICALENDAR_FOLD.sub("", text)
     if "&" in text:
         text = _without_entities(text)
     if "\\" in text:
-        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).replace("\\/", "/")
+        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+        text = _BACKSLASHES.sub("", text)
     return text
 
 

@@ -16,6 +16,16 @@ _SAFE_LINKS_OF_TEAMS = frozenset(
 )
 _URL_DEFENSE = frozenset({"urldefense.com", "urldefense.us", "urldefense.proofpoint.com"})
 _GOOGLE = frozenset({"google.com", "www.google.com"})
+_PARAMETERS = {
+    "linkprotect.cudasvc.com": ("a",),  # Barracuda
+    "clicktime.symantec.com": ("u",),
+    "protect2.fireeye.com": ("u",),
+}
+"""Other mail security that keeps the link in a parameter."""
+_SOPHOS = re.compile(r"[a-z0-9-]+\.protection\.sophos\.com")
+_CISCO = "secure-web.cisco.com"
+_CHECK_POINT = frozenset({"protect.checkpoint.com", "url.avanan.click"})
+_CHECK_POINT_LINK = re.compile(r"/v2/(?:r[0-9]{2}/)?___(.*?)___")
 
 _V2_ALPHABET = str.maketrans("-_", "%/")
 _V3_TOKEN = re.compile(r"\*(?:\*([A-Za-z0-9_-]))?")
@@ -31,18 +41,48 @@ def unwrap(host: str, rest: str) -> str | None:
         rest: the text after the host: path, query and fragment, unchanged.
     """
     path = rest.partition("?")[0]
+    if names := _parameters(host, path):
+        return next(filter(None, (_parameter(rest, name) for name in names)), "")
+    if host in _URL_DEFENSE:
+        return _url_defense(path, rest)
+    if _SOPHOS.fullmatch(host):
+        return decode_base64(_parameter(rest, "u"))
+    if host == _CISCO:
+        return unquote(path.rpartition("/")[2])
+    if host in _CHECK_POINT and (link := _CHECK_POINT_LINK.match(rest)):
+        return link[1]
+    return None
+
+
+def _parameters(host: str, path: str) -> tuple[str, ...]:
+    """Name the parameters that may hold the link. No names: it is elsewhere, or there is none."""
     of_teams = host in _SAFE_LINKS_OF_TEAMS and path.endswith("/atp-safelinks.html")
     if of_teams or _SAFE_LINKS.fullmatch(host):
-        return _parameter(rest, "url")
+        return ("url",)
     if host in _GOOGLE and path == "/url":
-        return _parameter(rest, "q") or _parameter(rest, "url")
+        return ("q", "url")
     if host in _URL_DEFENSE and path == "/v1/url":
-        return _parameter(rest, "u")
-    if host in _URL_DEFENSE and path == "/v2/url":
+        return ("u",)
+    return _PARAMETERS.get(host, ())
+
+
+def _url_defense(path: str, rest: str) -> str | None:
+    if path == "/v2/url":
         return unquote(_raw_parameter(rest, "u").translate(_V2_ALPHABET))
-    if host in _URL_DEFENSE and rest.startswith("/v3/__"):
+    if rest.startswith("/v3/__"):
         return _third_form(rest.removeprefix("/v3/__"))
     return None
+
+
+def decode_base64(text: str) -> str:
+    """Decode base64 or base64url, padded or not. Any other text gives an empty one."""
+    try:
+        decoded = base64.urlsafe_b64decode(
+            text.translate(str.maketrans("+/", "-_")) + "=" * (-len(text) % 4)
+        )
+    except binascii.Error:
+        return ""
+    return decoded.decode("utf-8", "replace")
 
 
 def _raw_parameter(rest: str, name: str) -> str:

@@ -8,15 +8,21 @@ well, and writes the link again as Teams writes it.
 """
 
 import base64
-import binascii
 import enum
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from shared.meetings.pasted_text import decode_fully, find_links, read_link, without_invisible
-from shared.meetings.rewritten_links import unwrap
+from shared.meetings.pasted_text import (
+    decode_fully,
+    find_links,
+    plain,
+    read_link,
+    without_invisible,
+    without_line_breaks,
+)
+from shared.meetings.rewritten_links import decode_base64, unwrap
 
 MAX_LENGTH = 8192
 """The longest text that is read, in characters."""
@@ -40,18 +46,27 @@ _NUMBER = r"[0-9]{6,20}"
 _KEY = r"[A-Za-z0-9_-]{0,1999}[A-Za-z0-9](?![A-Za-z0-9])"
 _ANY_CASE = re.IGNORECASE | re.ASCII
 _ROUTE_PREFIX = re.compile(r"/+(?:_|v2)(?=/)")
-_LONG = re.compile(rf"/+l/+meetup-join/+({_THREAD})(?:/+([0-9]{{1,20}}))?(?![^/?#&])", _ANY_CASE)
+_LONG = re.compile(
+    rf"/+(?:l/+meetup-join|pre-join-calling)/+({_THREAD})(?:/+([0-9]{{1,20}}))?(?![^/?#&])",
+    _ANY_CASE,
+)
+_CONTEXT = re.compile("context=(.*)", re.IGNORECASE | re.DOTALL)
 _SHORT = re.compile(rf"/+meet/+({_NUMBER})(?![^/?#&])", _ANY_CASE)
-_PASSCODE = re.compile(rf"[?&](?:amp;)?p=({_KEY})")
+_PASSCODE = re.compile(rf"[?&](?:amp;)?[pP]=({_KEY})")
 _OTHER_LINK_OF_A_MEETING = re.compile(r"/+(?:l/+meetingrecap|meetingoptions)(?![^/?#])", _ANY_CASE)
 _LIGHT_MEETING = re.compile(r"/+light-meetings/[^?]*\?(?:[^&]*&)*?coords=([\w+/-]+)", _ANY_CASE)
-_EVENT = re.compile(r"/+(?:registration|event)/", _ANY_CASE)
+_EVENT = re.compile(
+    r"/+(?:(?:registration|event)/|convene/+(?:townhall|webinar)s?(?![^/?#]))", _ANY_CASE
+)
+_QUOTES = r"""["'\u2018-\u201f\u2032\u2033{]{0,4}"""
+"""Around a JSON member: also the quotes of word processors, doubled ones, and braces of a GUID."""
 
 
 def _member(names: str, form: str) -> re.Pattern[str]:
     """Match a JSON member, with or without its quotes, or a query parameter."""
     return re.compile(
-        rf"""(?<![A-Za-z])(?:{names})["']?[\s+]*[:=][\s+]*["']?({form})(?![A-Za-z0-9])""", _ANY_CASE
+        rf"(?<![A-Za-z])(?:{names}){_QUOTES}[\s+]*[:=][\s+]*{_QUOTES}({form})(?![A-Za-z0-9])",
+        _ANY_CASE,
     )
 
 
@@ -74,15 +89,20 @@ _LABELLED_NUMBER = re.compile(r"[:\uff1a]\s*([0-9](?:[^\S\r\n]?[0-9]){8,19}+)(?!
 _NUMBER_ALONE = re.compile(
     r"(?:(?P<label>[^0-9]{1,40}?)[:\uff1a]?\s*)?(?P<number>[0-9](?:\s*[0-9]){5,19})"
 )
+_AROUND_A_NUMBER = " \t\r\n\u00a0\u202f.,;'\""
 _LABEL_LENGTH = 40
+_LINE_BREAK = re.compile(r"[\r\n]")
 _MEETING = re.compile(
-    r"meeting|besprechung|r[eé]uni|riunion|vergader|m[öø][dt]e|kokouk|spotkani|schůzk|toplant"
-    r"|собрани|会议|会議|會議|모임|회의",
+    r"meeting|besprechung|r[eé]uni|riunion|vergader|m[öø][dt]e|kokouk|spotkani|schůzk|schôdz"
+    r"|toplant|értekezlet|întâlnir|[șş]edin[țţ]|s[ae]stan|srečanj|koosolek|sapulc|susitikim"
+    r"|posėdž|bilera|cyfarfod|rapat|mesyuarat|cuộc họp|собрани|събрани|нарад|збор|састан|σύσκεψ"
+    r"|פגיש|ישיב|اجتماع|ประชุม|मीटिंग|बैठक|会议|会議|會議|모임|회의",
     re.IGNORECASE,
 )
-"""Words in the label of a join meeting id, in some languages of invitations."""
+"""Words in the label of a join meeting id, in the languages of invitations."""
 _OTHER_NUMBER = re.compile(
-    r"phone|telefon|téléphon|conf[eé]r|konferen|video|vidéo|dial|pass|kenn|pin\b|zoom|webex",
+    r"phone|telefon|téléphon|conf[eé]r|konferen|video|vidéo|dial|pass|kenn|pin\b|zoom|webex"
+    r"|โทรศัพท์|电话|電話|전화",
     re.IGNORECASE,
 )
 
@@ -177,6 +197,17 @@ class TeamsLink:
         return self.thread_id is None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether this has all parts of a link: the organizer, or the passcode of a short link."""
+        return self.organizer_id is not None or self.passcode is not None
+
+    def continues(self, part: "TeamsLink") -> bool:
+        """Say whether a link that was cut off after that part may have been this one."""
+        if part.thread_id is not None:
+            return self.thread_id == part.thread_id
+        return (self.join_meeting_id or "").startswith(part.join_meeting_id or "")
+
+    @property
     def in_channel(self) -> bool:
         """Whether the meeting is in a channel, whose thread several meetings share."""
         return (self.thread_id or "").endswith(".tacv2") or self.message_id not in (None, "0")
@@ -249,14 +280,9 @@ def parse_teams_link(text: str) -> TeamsLink:
     """
     if len(text) > MAX_LENGTH:
         raise NotATeamsLink(Cause.TOO_LONG)
-    found: TeamsLink | None = None
-    causes: set[Cause] = set()
-    for address in find_links(text):
-        read = _read(address, _MOST_WRAPPERS)
-        if isinstance(read, Cause):
-            causes.add(read)
-        else:
-            found = read if found is None else _merge(found, read)
+    found, causes = _find(text)
+    if whole := _find_broken(text, found):
+        return whole
     if found is not None:
         return found
     cause = next((cause for cause in Cause if cause in causes), Cause.NO_LINK)
@@ -270,11 +296,12 @@ def parse_teams_link(text: str) -> TeamsLink:
 def parse_join_meeting_id(text: str) -> str | None:
     """Read a join meeting id as invitations print it. None: this is not a join meeting id.
 
-    White space between the digits and a label before them are left out.
+    White space between the digits and a label before them are left out, and what follows a number
+    with a label, such as the passcode.
     """
-    match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip())
+    match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip(_AROUND_A_NUMBER))
     if match is None:
-        return None
+        return _labelled_number(text)
     label = (match["label"] or "").strip()
     if label and label.lower() != "id" and not _is_of_a_meeting(label):
         return None
@@ -284,6 +311,45 @@ def parse_join_meeting_id(text: str) -> str | None:
 def derive_meeting_id(*, organizer_id: str, thread_id: str) -> str:
     """Compute a meeting id from a long link. The format is widely used, but undocumented."""
     return base64.b64encode(f"1*{organizer_id}*0**{thread_id}".encode()).decode()
+
+
+def _find(text: str) -> tuple[TeamsLink | None, set[Cause]]:
+    """Find the meeting that the links of a text lead to, and why other links lead to none.
+
+    Raises:
+        NotATeamsLink: if the links are of several meetings.
+    """
+    found: TeamsLink | None = None
+    causes: set[Cause] = set()
+    for address in find_links(text):
+        read = _read(address, _MOST_WRAPPERS)
+        if isinstance(read, Cause):
+            causes.add(read)
+        else:
+            found = read if found is None else _merge(found, read)
+    return found, causes
+
+
+def _find_broken(text: str, part: TeamsLink | None) -> TeamsLink | None:
+    """Find a link that is broken over several lines, as in wrapped mails and copies from PDFs.
+
+    A line break may as well be the end of the link. So the lines are joined only if the link is not
+    complete, and count only if they complete it.
+
+    Args:
+        text: the pasted text.
+        part: what was read from it without its lines being joined.
+    """
+    if not _LINE_BREAK.search(text.strip()) or (part is not None and part.is_complete):
+        return None
+    try:
+        whole, _ = _find(without_line_breaks(plain(text)))
+    except NotATeamsLink:
+        return None
+    if whole is None or not whole.is_complete or (part is not None and not whole.continues(part)):
+        return None
+    # A word of the next line may stand at the end of the passcode, and the number needs none.
+    return replace(whole, passcode=None, given=())
 
 
 def _read(address: str, wrappers: int) -> TeamsLink | Cause:
@@ -338,14 +404,14 @@ def _read_route(route: str) -> TeamsLink | None:
     if prefix := _ROUTE_PREFIX.match(route):
         route = route[prefix.end() :]
     if long := _LONG.match(route):
-        context = route.partition("context=")[2]
+        context = _first(_CONTEXT, route) or ""
         return _long_link(long[1], long[2] or "0", _first(_TID, context), _first(_OID, context))
     if short := _SHORT.match(route):
         return TeamsLink(join_meeting_id=short[1], passcode=_first(_PASSCODE, route))
     if _OTHER_LINK_OF_A_MEETING.match(route):
         return _link_of_members(route)
     if meeting := _LIGHT_MEETING.match(route):
-        return _link_of_members(_decode_base64(meeting[1]))
+        return _link_of_members(decode_fully(decode_base64(meeting[1])))
     return None
 
 
@@ -376,17 +442,6 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
     return match[1] if match else None
 
 
-def _decode_base64(text: str) -> str:
-    """Decode base64 or base64url, padded or not. Any other text gives an empty one."""
-    try:
-        decoded = base64.urlsafe_b64decode(
-            text.translate(str.maketrans("+/", "-_")) + "=" * (-len(text) % 4)
-        )
-    except binascii.Error:
-        return ""
-    return decode_fully(decoded.decode("utf-8", "replace"))
-
-
 def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
     """Merge two links of one text: an invitation may hold several links of its meeting.
 
@@ -411,7 +466,7 @@ def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
 
 def _labelled_number(text: str) -> str | None:
     """Find the join meeting id in an invitation. Its label distinguishes it from phone numbers."""
-    text = without_invisible(text)
+    text = plain(text)
     for match in _LABELLED_NUMBER.finditer(text):
         before = text[max(0, match.start() - _LABEL_LENGTH) : match.start()]
         label = re.split(r"[\r\n0-9:\uff1a]", before)[-1]

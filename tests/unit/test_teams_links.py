@@ -162,6 +162,12 @@ def test_a_long_link_with_a_broken_context_has_no_organizer(context: str) -> Non
     assert not link.has_only_number
 
 
+def test_the_page_before_a_meeting_names_the_thread_alone() -> None:
+    """The web client's address there has no organizer."""
+    link = parse_teams_link(f"https://teams.microsoft.com/_#/pre-join-calling/{THREAD}")
+    assert (link.thread_id, link.message_id, link.organizer_id) == (THREAD, "0", None)
+
+
 def test_missing_parts_of_a_long_link_are_filled_in() -> None:
     """From the given organizer and the app's own tenant."""
     start = LONG.partition("?")[0]
@@ -223,6 +229,19 @@ def test_links_of_two_meetings_are_refused() -> None:
     """The app cannot know which one is meant."""
     assert cause_of(f"{LONG} {LONG.replace('NDg2', 'AAAA')}") is Cause.SEVERAL_MEETINGS
     assert cause_of(f"{SHORT} {SHORT.replace('234567', '987654')}") is Cause.SEVERAL_MEETINGS
+
+
+def test_lines_are_joined_only_where_that_completes_the_link() -> None:
+    """A line break may as well be the end of the link, and then what follows is not its part."""
+    number = SHORT.partition("?")[0]
+    other = f"{number}\n567?p=abc"
+    assert parse_teams_link(f"{SHORT}\nx") == READ["short"]
+    assert parse_teams_link(f"{number}\n567 people") == READ["number"]
+    assert parse_teams_link(other) == TeamsLink(join_meeting_id=f"{NUMBER}567")
+    start, context = LONG.split("?")
+    assert parse_teams_link(f"{start}\n?{context}") == READ["long"]
+    without_organizer = parse_teams_link(f"{start}\nSee you on Monday")
+    assert (without_organizer.thread_id, without_organizer.organizer_id) == (THREAD, None)
 
 
 def test_a_text_is_read_up_to_its_limit() -> None:
@@ -360,7 +379,15 @@ HOSTILE = [
         "https://teams.microsoft.com/meet/123456 ",
         "https://a.safelinks.protection.outlook.com/?url=",
     ),
-    *("é", "\u200b", "123456789#", ": 123456789012345678901"),
+    *("é", "\u200b", "123456789#", ": 123456789012345678901", "\\", "\\\n", "\n", "\r\n ", "> "),
+    *(
+        "=3D",
+        '=3D"',
+        "=\r\n",
+        "DESCRIPTION:\n",
+        "BEGIN:V\n ",
+        "\nhttps://teams.microsoft.com/meet/1",
+    ),
 ]
 HOSTILE_AFTER_A_START = [
     (start, piece)
@@ -382,6 +409,10 @@ HOSTILE_AFTER_A_START = [
         "https://a.safelinks.protection.outlook.com/": ("?url", "?url=%2568"),
         "https://urldefense.com/v3/__": ("*", "**_", "__;", "__;a"),
         "https://urldefense.proofpoint.com/v2/url?u=": ("-25", "-"),
+        "https://protect.checkpoint.com/v2/": ("___", "_", "a"),
+        "https://secure-web.cisco.com/": ("/", "%2F", "a"),
+        "https://a.protection.sophos.com/": ("?u=", "?u=JSUl"),
+        "\\n": ("\\\\", "\\_"),
     }.items()
     for piece in pieces
 ]
@@ -429,10 +460,18 @@ def test_a_hostile_text_costs_little_more_than_a_harmless_one(
         "Besprechungs-ID: 234 567 890 123 4",
         "会議 ID\uff1a234 567 890 123 4",
         "ID: 2345678901234",
+        "Meeting ID: 234 567 890 123 4\r\nPasscode: x1Y2z3",
+        "Meeting ID: 234 567 890 123 4 Passcode: 123456",
+        "Phone conference ID: 112 233 445#\nMeeting ID: 234 567 890 123 4",
+        "Meeting&nbsp;ID: 234&nbsp;567&nbsp;890&nbsp;123&nbsp;4",
+        "\u2066234 567 890 123 4\u2069",
+        '"2345678901234"',
+        "'2345678901234",
+        "2345678901234.",
     ],
 )
 def test_a_join_meeting_id_is_read_as_invitations_print_it(text: str) -> None:
-    """With any white space between its digits, and with its label."""
+    """With any white space between its digits, with its label, and with the passcode after it."""
     assert parse_join_meeting_id(text) == NUMBER
 
 
@@ -446,6 +485,7 @@ def test_a_join_meeting_id_is_read_as_invitations_print_it(text: str) -> None:
             "Meeting ID:",
             "Video ID: 1198765432",
             "Order 2345678901234",
+            "2345678901234.0",
             "canary",
         ),
     ],
