@@ -80,6 +80,11 @@ class _Socket(ssl.SSLSocket):
         self._limit()
         return super().read(*args)
 
+    def settimeout(self, value: float | None) -> None:
+        old = self.gettimeout()
+        if not value or not old or abs(value - old) > 0.05:
+            super().settimeout(value)
+
     def _limit(self) -> None:
         if (deadline := _deadline.get()) is not None:
             self.settimeout(_seconds_until(deadline))
