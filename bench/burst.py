@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import requests
 
+from bench.profile import FIRST_CALLS, profile
 from bench.report import Goal, Report, Table, median, ratio
 from bench.worker import Times, Worker, WrongResponse
-from bench.world import FLOOR, OURS, PERSON, Counts, World, in_turns
+from bench.world import FLOOR, OURS, PARTS, PERSON, Counts, World, in_turns
 from dev.booking_systems import SECRETS, calcom_booking, sign_as_calcom
 from dev.local_run import LocalRun
 from dev.stand_ins.messages import Call
 
 AT_ONCE = (32, 100)
+PROFILED = 32  # also measured with parts of this app left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
     """Start each subject, and call it many times before it has given a link."""
     tables, goals = [], []
     for at_once in AT_ONCE:
-        bursts: dict[str, list[Burst]] = {subject.name: [] for subject in world.subjects}
+        subjects = (*world.subjects, *PARTS) if at_once == PROFILED else world.subjects
+        bursts: dict[str, list[Burst]] = {subject.name: [] for subject in subjects}
         for number in range(rounds):
             say(f"{at_once} first calls, round {number + 1} of {rounds}")
-            for subject in in_turns(world.subjects, number):
+            for subject in in_turns(subjects, number):
                 with Worker(subject, world) as worker:
                     before = world.counts()
                     times = worker.calls(at_once=at_once, count=at_once)
@@ -45,6 +48,17 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
                 rows=rows,
             )
         )
+        if at_once == PROFILED:
+            tables.append(
+                profile(
+                    bursts,
+                    lambda burst: 1e3 * _wall(burst),
+                    parts=FIRST_CALLS,
+                    title=f"Where this app's first {at_once} calls take their time",
+                    column="last link, ms",
+                    digits=1,
+                )
+            )
         goals += _goals(bursts, at_once)
     say("first calls of one person")
     with Worker(PERSON, world) as worker:

@@ -3,21 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from bench.profile import AT_GRAPHS_PACE, CPU, profile
 from bench.report import Goal, Report, Table, median, percentile, ratio
 from bench.worker import Times, Worker
-from bench.world import (
-    FLOOR,
-    NOTHING,
-    OURS,
-    PARTS,
-    PERSON,
-    RIVAL,
-    URLLIB3,
-    WITHOUT_DEADLINE,
-    WITHOUT_EVENT,
-    World,
-    in_turns,
-)
+from bench.world import FLOOR, OURS, PARTS, PERSON, RIVAL, World, in_turns
 
 MANY = 32
 GRAPHS_PACE = 0.25
@@ -36,25 +25,41 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
             subject.name: running.enter_context(Worker(subject, world))
             for subject in (*world.subjects, PERSON, *PARTS)
         }
-        parts = {part.name for part in PARTS}
-        compared = {name: worker for name, worker in workers.items() if name not in parts}
         for worker in workers.values():
             worker.calls(at_once=MANY, count=_WARM_UP)
         for delay, at_once, seconds in CASES:
             world.delay(delay)
             judged = at_once == MANY
-            taking_turns = compared if delay else workers
             count = 2 * rounds if judged else rounds
-            found: Rounds = {name: [] for name in taking_turns}
+            found: Rounds = {name: [] for name in workers}
             for number in range(count):
                 say(f"{at_once} at once, {delay * 1000:g} ms, round {number + 1} of {count}")
-                for name, worker in in_turns(list(taking_turns.items()), number):
+                for name, worker in in_turns(list(workers.items()), number):
                     found[name].append(worker.calls(at_once=at_once, seconds=seconds))
             tables.append(_table(found, delay=delay, at_once=at_once))
             if judged:
                 judged_goals += goals(found, delay=delay)
-            if judged and not delay:
-                tables.append(profile(found))
+            if delay:
+                tables.append(
+                    profile(
+                        found,
+                        lambda times: 1e3 * p99(times),
+                        parts=AT_GRAPHS_PACE,
+                        title=f"Where this app's p99 comes from: {MANY} at a time, {after(delay)}",
+                        column="p99, ms",
+                        digits=1,
+                    )
+                )
+            elif judged:
+                tables.append(
+                    profile(
+                        found,
+                        lambda times: 1e6 * cpu(times),
+                        parts=CPU,
+                        title=f"Where this app's CPU goes: {MANY} at a time, {after(delay)}",
+                        column="CPU, µs",
+                    )
+                )
         world.delay(0)
     return Report(name="warm", tables=tuple(tables), goals=tuple(judged_goals))
 
@@ -96,32 +101,12 @@ def _table(found: Rounds, *, delay: float, at_once: int) -> Table:
 
 def title(at_once: int, delay: float) -> str:
     """Give the title of a case's table."""
-    thinks = f"Graph answers after {delay * 1000:g} ms" if delay else "Graph answers at once"
-    return f"Warm: {at_once} at a time, {thinks}"
+    return f"Warm: {at_once} at a time, {after(delay)}"
 
 
-def profile(found: Rounds) -> Table:
-    """Split this app's CPU, by the differences between subjects measured in the same rounds."""
-
-    def less(one: str, other: str) -> float:
-        pairs = zip(found[one], found[other], strict=True)
-        return 1e6 * median(cpu(mine) - cpu(theirs) for mine, theirs in pairs)
-
-    parts = [
-        ("the worker: a call in, an answer out", 1e6 * median(map(cpu, found[NOTHING]))),
-        ("an exchange over TLS, as small as can be", less(FLOOR, NOTHING)),
-        ("urllib3 and azure-identity in its place", less(URLLIB3, FLOOR)),
-        ("the event of the outcome", less(OURS, WITHOUT_EVENT)),
-        ("the deadline of each wait", less(OURS, WITHOUT_DEADLINE)),
-    ]
-    whole = 1e6 * median(map(cpu, found[OURS]))
-    rest = whole - sum(part for _, part in parts)
-    rows = [*parts, ("the rest: reading and checking, retries, what is written", rest)]
-    return Table(
-        title=f"Where this app's CPU goes: {MANY} at a time, Graph answers at once",
-        columns=("part", "CPU, µs"),
-        rows=tuple((name, f"{part:.0f}") for name, part in (*rows, ("all of it", whole))),
-    )
+def after(delay: float) -> str:
+    """Say when Graph answers."""
+    return f"Graph answers after {delay * 1000:g} ms" if delay else "Graph answers at once"
 
 
 def goals(found: Rounds, *, delay: float) -> list[Goal]:

@@ -30,6 +30,8 @@ USER_AGENT = "virtual-appointment-join-link/1"
 MAX_BODY_BYTES = 1024 * 1024
 # A target that urllib3 sends unchanged. It would percent-encode anything else, perhaps again.
 _TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
+_LATE = 0.05
+"""The most seconds by which a wait may end after the deadline."""
 # The deadline of this thread's call; None where another library uses the session.
 _deadline: ContextVar[float | None] = ContextVar("_deadline", default=None)
 type Headers = Mapping[str, str]
@@ -81,8 +83,9 @@ class _Socket(ssl.SSLSocket):
         return super().read(*args)
 
     def settimeout(self, value: float | None) -> None:
-        old = self.gettimeout()
-        if not value or not old or abs(value - old) > 0.05:
+        """Leave out a change that is too small to matter, because each is a system call."""
+        current = self.gettimeout()
+        if not value or not current or abs(value - current) > _LATE:
             super().settimeout(value)
 
     def _limit(self) -> None:

@@ -4,12 +4,14 @@ import gc
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import certifi
@@ -324,6 +326,29 @@ def test_a_connection_is_used_again(
         get(transport, server.url)
     assert server.connections == 1
     assert len(server.heads) == 3
+
+
+def test_a_call_on_a_kept_connection_leaves_its_timeout(
+    transport: HttpClient, tls: ssl.SSLContext, servers: ExitStack
+) -> None:
+    """Each change lets another thread run first, which a busy worker pays for in late responses."""
+    server = over_tls(servers, tls, OK)
+    changes: list[str] = []
+
+    def note(_frame: FrameType, event: str, called: Any) -> None:  # noqa: ANN401 - any function
+        if event == "c_call" and called.__name__ == "settimeout":
+            changes.append(repr(called))
+
+    get(transport, by_name(server), seconds=5)
+    sys.setprofile(note)
+    try:
+        get(transport, by_name(server), seconds=5)
+        unchanged = len(changes)
+        get(transport, by_name(server), seconds=4)
+    finally:
+        sys.setprofile(None)
+    assert server.connections == 1
+    assert (unchanged, len(changes)) == (0, 1)
 
 
 @pytest.mark.parametrize(
