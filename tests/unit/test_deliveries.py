@@ -230,8 +230,8 @@ def tried(error: str, *, attempts: int, age: float) -> bytes:
 def test_a_delivery_that_fails_for_its_retry_hours_becomes_a_dead_letter(
     receiver: Receiver, queues: MemoryQueues
 ) -> None:
-    """It can be replayed: it starts anew, with the same id."""
-    receiver.order(Status(500))
+    """It can be replayed: it starts anew, with the same id, and has all its hours again."""
+    receiver.order(Status(500), times=2)
     services = services_for(queues, {"crm": destination(receiver.url)})
 
     deliver(services, queues, tried("delivery_failed", attempts=100, age=25 * HOUR))
@@ -240,7 +240,8 @@ def test_a_delivery_that_fails_for_its_retry_hours_becomes_a_dead_letter(
     assert (dead["reason"], dead["error"]["code"]) == ("delivery_failed", "delivery_failed")
     assert dead["attempts"] == 101
     deliver(services, queues, dead["original"].encode())
-    assert queues.journal == [DEAD_LETTERS, COMPLETE, COMPLETE]
+    assert queues.journal == [DEAD_LETTERS, COMPLETE, DELIVERIES, COMPLETE]
+    assert queues.on(DELIVERIES)[0].json["attempts"] == 1
     assert len({call.request.headers["webhook-id"] for call in receiver.calls}) == 1
 
 

@@ -156,6 +156,33 @@ def test_many_messages_that_hang_fail_at_the_deadline() -> None:
         assert len(server.heads) <= 16
 
 
+def test_what_waits_for_a_writer_at_its_deadline_is_not_written_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its sender was told to send it again. While storage hangs, such messages would pile up."""
+    monkeypatch.setattr("shared.queues.client._MOST_WRITERS", 1)
+    released = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        released.wait(20)
+        connection.sendall(CREATED)
+
+    with ScriptedServer(hold, CREATED) as server, ThreadPoolExecutor(1) as pool:
+        queues = make_queues(storage_at(server))
+        first = pool.submit(queues.send, REQUESTS, "1", deadline=Deadline(seconds=30))
+        while not server.heads:
+            time.sleep(0.01)
+        with pytest.raises(QueueUnavailable):
+            queues.send(REQUESTS, "2", deadline=Deadline(seconds=0.05))
+        with pytest.raises(QueueUnavailable):
+            queues.send_all(MANY, deadline=Deadline(seconds=0.05))
+        released.set()
+        first.result()
+        queues.send(REQUESTS, "3", deadline=Deadline(seconds=30))
+
+        assert len(server.heads) == 2
+
+
 def test_if_one_of_many_cannot_be_written_all_are_unavailable() -> None:
     """And those that have not begun are not written any more."""
     forbidden = answer(403, b"", {"Content-Type": "application/xml"})
