@@ -39,7 +39,8 @@ EVENTS = frozenset(
 """The names of all events that the app emits.
 
 Each outcome of a request or message is one event. A request that becomes a dead letter is two:
-`join_link.failed` for the outcome, then `join_link.dead_lettered`, whose note is the reason.
+`join_link.failed` for the outcome, where one is published, then `join_link.dead_lettered`, whose
+note is the reason.
 """
 
 MEMBERS_OF_A_REQUEST = frozenset(

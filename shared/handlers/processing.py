@@ -20,7 +20,8 @@ type Draw = Callable[[float, float], float]
 """Draws a random number between two bounds."""
 
 _HOUR = 3600.0
-_WRITE_SECONDS = 10.0
+WRITE_SECONDS = 10.0
+"""How long what follows from one try may be written."""
 
 
 class MessageNotCompleted(Exception):
@@ -63,7 +64,7 @@ class MessageProcessor(ABC):
             self.dead_letter(Reason.FAILED_ON_LAST_DELIVERY, fault)
 
     def dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Write the dead letter, and before it the `.failed` outcome of a request.
+        """Write the dead letter, and before it the `.failed` outcome where there is to be one.
 
         Raises:
             MessageNotCompleted: if that failed. The host must give the message again.
@@ -102,7 +103,7 @@ class MessageProcessor(ABC):
         Raises:
             QueueUnavailable: if the queue could not be written.
         """
-        deadline = Deadline(seconds=_WRITE_SECONDS)
+        deadline = Deadline(seconds=WRITE_SECONDS)
         self._queues.send(queue, message, deadline=deadline, delay=delay)
 
     @abstractmethod
@@ -115,7 +116,7 @@ class MessageProcessor(ABC):
 
     @abstractmethod
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Write the dead letter, and before it the `.failed` outcome of a request."""
+        """Write the dead letter, and before it the `.failed` outcome where there is to be one."""
 
     @abstractmethod
     def _emit_retried(self, error: ServiceError) -> None:

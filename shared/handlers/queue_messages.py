@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from copy import replace
+from itertools import chain
 
 from shared.app import Services
 from shared.core import telemetry
@@ -16,14 +17,18 @@ from shared.core.errors import (
     Retry,
     ServiceError,
 )
-from shared.handlers.processing import Draw, MessageProcessor
-from shared.handlers.publishing import publish_outcome
+from shared.handlers.processing import WRITE_SECONDS, Draw, MessageProcessor
+from shared.handlers.publishing import outcome_messages
 from shared.meetings.models import JoinRequest, Outcome
 from shared.queues import dead_letters, messages
 from shared.queues.client import DEAD_LETTERS, REQUESTS
 from shared.queues.dead_letters import DeadLetter, Reason
 from shared.queues.messages import MAX_DEQUEUE_COUNT, Incoming, QueueMessage, read
 from shared.queues.retry_policy import End
+
+_LIST_SECONDS = 200.0
+"""How long a list may be written: a thousand messages, 16 at a time, each in just the 3 seconds for
+which the queues' client waits for a response."""
 
 
 def process(
@@ -51,6 +56,8 @@ def process_poison(
     services: Services, message: QueueMessage, *, now: Callable[[], float] = time.time
 ) -> None:
     """Make a dead letter of a message that the host has moved to its poison queue.
+
+    No outcome is published: the process ended at each try, and one of them may have published it.
 
     There is no second poison queue. So no content of a message makes this fail, only a queue that
     cannot be written. Then the host keeps the message hidden until its lease ends (ten
@@ -94,10 +101,11 @@ class _RequestProcessor(MessageProcessor):
         self._incoming = self._reading.incoming
         self._correlation = self._reading.correlation
         self._attempts = self._incoming.history.attempts + tries
-        self._pending = list(self._incoming.items or (self._incoming,))
-        """The requests that were not yet put back on the queue, and have no outcome yet."""
-        self._finished: set[int] = set()
-        """By their identity, those whose outcome is on a queue, or at least on some of them."""
+        self._pending = dict(enumerate(self._incoming.items or (self._incoming,)))
+        """By their position, the requests that have no outcome yet, and were not put back on the
+        queue."""
+        self._published = False
+        """Whether an outcome is on a queue, or at least on some of them."""
 
     def _try_once(self, draw: Draw) -> None:
         if (unread := self._reading.error) is not None:
@@ -125,13 +133,20 @@ class _RequestProcessor(MessageProcessor):
             self._try_later(outcome, error, draw)
 
     def _split(self) -> None:
-        """Put each valid request of a list on the queue, and publish the errors of the others."""
-        for item in self._incoming.items:
+        """Publish the errors of a list's invalid requests, and put each valid one on the queue.
+
+        If a write fails, the host gives the list again, and all of it is written again with the
+        same ids. The errors are first: if they cannot be written, no request is on the queue yet.
+        """
+        failed: list[tuple[int, Outcome]] = []
+        valid: list[int] = []
+        requests: list[tuple[str, str]] = []
+        for position, item in self._pending.items():
             correlation = item.correlation
             try:
                 JoinRequest.from_document(item.document, request_id=correlation.request_id)
             except InvalidRequest as error:
-                self._finish(Outcome.of(correlation, error), item)
+                failed.append((position, Outcome.of(correlation, error)))
             else:
                 message = messages.write_request(
                     item.document.value,
@@ -140,8 +155,17 @@ class _RequestProcessor(MessageProcessor):
                     traceparent=item.traceparent,
                     alternatives=item.alternatives,
                 )
-                self._write(REQUESTS, message)
-            self._pending.remove(item)
+                valid.append(position)
+                requests.append((REQUESTS, message))
+        deadline = Deadline(seconds=_LIST_SECONDS)
+        errors = [self._messages_of(outcome, self._pending[n]) for n, outcome in failed]
+        self._queues.send_all([*chain.from_iterable(errors)], deadline=deadline)
+        for position, outcome in failed:
+            del self._pending[position]
+            self._emit_outcome(outcome)
+        self._queues.send_all(
+            requests, deadline=deadline, on_written=lambda n: self._pending.pop(valid[n])
+        )
 
     def _try_later(self, outcome: Outcome, error: ServiceError, draw: Draw) -> None:
         step, history = self._plan(error, self._incoming.history, draw)
@@ -163,59 +187,75 @@ class _RequestProcessor(MessageProcessor):
             self._emit_retried(error)
 
     def _dead_letter(self, reason: Reason, error: ServiceError) -> None:
-        """Publish the outcome of each request whose id is known, then write its dead letter.
+        """Publish the outcome of a request whose id is known, then write its dead letter.
 
         If writing the dead letter fails, the outcome is published again, and readers drop the
         duplicate by its id. At the last dequeue the dead letter is written even if the outcome
         cannot be.
 
-        A request that already has an outcome gets no other one: the outcome could not be written
-        everywhere, but a reader who has it must not be told the opposite. The operator sees the
-        dead letter.
+        Where somebody may have another outcome, none is published: nobody must be told the
+        opposite. The operator sees the dead letter, and its replay publishes the outcome. So it is
+
+        - where an outcome could not be written everywhere,
+        - where the process ended, perhaps after it had published one,
+        - in a list, whose requests may be on the queue since an earlier delivery of the list.
 
         Each request of a list has its own dead letter, because the whole list may not fit into one.
         """
-        try:
-            for each in self._pending:
-                if each.correlation.request_id and id(each) not in self._finished:
-                    self._finish(Outcome.of(each.correlation, error), each)
-        except QueueUnavailable:
-            if not self._message.is_last:
-                raise
-        for each in self._pending:
+        listed = bool(self._incoming.items)
+        other_outcome = self._published or listed or reason is Reason.HOST_GAVE_UP
+        if self._correlation.request_id and not other_outcome:
+            try:
+                self._finish(Outcome.of(self._correlation, error))
+            except QueueUnavailable:
+                if not self._message.is_last:
+                    raise
+        pending = self._pending.values()
+        self._queues.send_all(
+            [(DEAD_LETTERS, self._dead_letter_of(each, reason, error)) for each in pending],
+            deadline=Deadline(seconds=_LIST_SECONDS if listed else WRITE_SECONDS),
+        )
+        for each in pending:
             request_id = each.correlation.request_id
-            alone = each is self._incoming
-            body = self._message.body if alone else json.dumps(each.document.value).encode()
-            dead_letter = DeadLetter(
-                reason=reason,
-                error=error,
-                request_id=request_id or None,
-                original=dead_letters.restorable(body, each),
-                message_id=self._message.message_id,
-                dequeue_count=self._message.dequeue_count,
-                first_seen=self._incoming.history.arrived(self._message.inserted_on),
-                attempts=self._attempts,
-                traceparent=each.traceparent,
-            )
-            self._write(DEAD_LETTERS, dead_letter.to_message())
             self._emit("join_link.dead_lettered", error, note=reason, request_id=request_id)
 
-    def _finish(self, outcome: Outcome, incoming: Incoming | None = None) -> None:
-        """Publish the outcome of the message's request, or of one request in its list."""
-        incoming = incoming or self._incoming
-        self._finished.add(id(incoming))
-        publish_outcome(
+    def _dead_letter_of(self, incoming: Incoming, reason: Reason, error: ServiceError) -> str:
+        alone = incoming is self._incoming
+        body = self._message.body if alone else json.dumps(incoming.document.value).encode()
+        return DeadLetter(
+            reason=reason,
+            error=error,
+            request_id=incoming.correlation.request_id or None,
+            original=dead_letters.restorable(body, incoming),
+            message_id=self._message.message_id,
+            dequeue_count=self._message.dequeue_count,
+            first_seen=self._incoming.history.arrived(self._message.inserted_on),
+            attempts=self._attempts,
+            traceparent=incoming.traceparent,
+        ).to_message()
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Publish the outcome of the message's request."""
+        self._published = True
+        self._queues.send_all(
+            self._messages_of(outcome, self._incoming), deadline=Deadline(seconds=WRITE_SECONDS)
+        )
+        self._emit_outcome(outcome)
+
+    def _messages_of(self, outcome: Outcome, incoming: Incoming) -> list[tuple[str, str]]:
+        return outcome_messages(
             self._services,
             outcome,
-            write=self._write,
             time=self._now(),
             attempts=self._attempts,
             source=incoming.source,
             caller=incoming.caller,
             traceparent=incoming.traceparent,
         )
-        final = "join_link.resolved" if outcome.error is None else "join_link.failed"
-        self._emit(final, outcome.error, request_id=outcome.request_id)
+
+    def _emit_outcome(self, outcome: Outcome) -> None:
+        name = "join_link.resolved" if outcome.error is None else "join_link.failed"
+        self._emit(name, outcome.error, request_id=outcome.request_id)
 
     def _emit_retried(self, error: ServiceError) -> None:
         self._emit("join_link.retried", error)

@@ -26,7 +26,7 @@ from shared.core.errors import (
 from shared.core.strict_json import Document, Json
 from shared.core.telemetry import Event
 from shared.handlers.join_links import MAX_BODY_BYTES
-from shared.handlers.publishing import publish_outcome
+from shared.handlers.publishing import outcome_messages
 from shared.handlers.responses import (
     HttpResponse,
     json_response,
@@ -345,16 +345,16 @@ class _VerifiedWebhook:
         self.services.queues.send_all(self.messages, deadline=self.webhook.deadline)
 
     def _failed(self, reason: str, error: ServiceError, correlation: Correlation) -> _Ignored:
-        publish_outcome(
+        publishing = outcome_messages(
             self.services,
             Outcome.of(correlation, error),
-            write=lambda queue, message: self.messages.append((queue, message)),
             time=self.webhook.now(),
             attempts=0,
             source=self.source.name,
             caller=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
         )
+        self.messages.extend(publishing)
         detail = error.detail
         if isinstance(error, MeetingMissing):  # the sender may be able to do what the fix says
             detail = f"{error.detail} {error.fix}"

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from itertools import islice
@@ -96,37 +96,56 @@ class Queues:
             writing.cancel()  # stops a write that has not begun
             raise _silent(queue, error) from None
 
-    def send_all(self, messages: Sequence[tuple[str, str]], *, deadline: Deadline) -> None:
+    def send_all(
+        self,
+        messages: Sequence[tuple[str, str]],
+        *,
+        deadline: Deadline,
+        on_written: Callable[[int], object] = lambda _: None,
+    ) -> None:
         """Write several messages, up to 16 at a time. When this returns, the queues have them.
+
+        After the first failure no other write begins. Those that have begun may end, because what
+        they write is there.
 
         Args:
             messages: a queue's name and the text of each.
             deadline: how long the caller can wait for all of them.
+            on_written: is called in the caller's thread with the position of each message that the
+                queue has.
 
         Raises:
-            QueueUnavailable: if one is not known to be written. Others may have been, so the caller
-                sends all of them again.
+            QueueUnavailable: if one is not known to be written. It and others may have been, so the
+                caller sends them again.
         """
-        waiting = iter(messages)
-        writing: dict[Future[None], str] = {}
+        waiting = iter(enumerate(messages))
+        writing: dict[Future[None], int] = {}
+        failure: QueueUnavailable | None = None
         try:
             while True:
-                for queue, message in islice(waiting, _MOST_AT_ONCE - len(writing)):
+                begin = 0 if failure else _MOST_AT_ONCE - len(writing)
+                for position, (queue, message) in islice(waiting, begin):
                     run = copy_context().run
-                    writing[self._writers.submit(run, self._write, queue, message, 0)] = queue
+                    writing[self._writers.submit(run, self._write, queue, message, 0)] = position
                 if not writing:
-                    return
-                written, _ = wait(
-                    writing, timeout=deadline.remaining(), return_when=FIRST_COMPLETED
-                )
-                if not written:
-                    raise _silent(next(iter(writing.values())), TimeoutError())
-                for each in written:
-                    del writing[each]
-                    each.result()
+                    break
+                ended, _ = wait(writing, timeout=deadline.remaining(), return_when=FIRST_COMPLETED)
+                if not ended:
+                    queue, _ = messages[next(iter(writing.values()))]
+                    raise failure or _silent(queue, TimeoutError())
+                for each in ended:
+                    position = writing.pop(each)
+                    try:
+                        each.result()
+                    except QueueUnavailable as error:
+                        failure = failure or error
+                    else:
+                        on_written(position)
         finally:
             for each in writing:
                 each.cancel()
+        if failure:
+            raise failure
 
     def _write(self, queue: str, message: str, delay: float) -> None:
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - 60 ms, which HTTP requests do not need

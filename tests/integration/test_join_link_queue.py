@@ -100,6 +100,41 @@ def test_each_request_of_a_list_gets_an_outcome(app: App) -> None:
     assert app.result(invalid["requestId"])["data"]["code"] == "invalid_request"
 
 
+def test_a_list_that_the_queue_service_interrupts_is_answered_in_full(fresh_app: FreshApp) -> None:
+    """The list comes again. What was queued twice has the same id, so readers drop the repeats."""
+    app = fresh_app(queue_proxy=True)
+    meeting = app.meeting()
+    valid = [app.request(meeting, context=None) for _ in range(100)]
+    invalid = [{"requestId": uuid.uuid4().hex} for _ in range(300)]
+    retried = '"event":"join_link.retried"'
+
+    app.enqueue(valid + invalid)
+    eventually(lambda: app.run.queue(RESULTS).peek_messages())
+    with app.run.queue_proxy.down():
+        eventually(lambda: any(retried in line.message for line in app.run.host.logs))
+
+    told = _outcomes(app, len(valid) + len(invalid))
+    assert {told[each["requestId"]] for each in valid} == {"resolved"}
+    assert {told[each["requestId"]] for each in invalid} == {"failed"}
+    assert len(told) == len(valid) + len(invalid)
+
+
+def _outcomes(app: App, count: int) -> dict[str, str]:
+    """Take results until so many requests have one."""
+    told: dict[str, str] = {}
+
+    def take() -> bool:
+        for message in app.run.queue(RESULTS).receive_messages(messages_per_page=32):
+            event = json.loads(message.content)
+            outcome = event["type"].rpartition(".")[2]
+            assert told.setdefault(event["id"], outcome) == outcome
+            app.run.queue(RESULTS).delete_message(message)
+        return len(told) >= count
+
+    eventually(take, within=60)
+    return told
+
+
 def test_a_line_feed_in_a_text_is_read(app: App) -> None:
     """Flows insert texts without escapes."""
     request = app.request(context="SUBJECT")

@@ -105,11 +105,18 @@ class MemoryQueues(Queues):
         self.journal.append(queue)
         self.on_send(written)
 
-    def send_all(self, messages: Sequence[tuple[str, str]], *, deadline: Deadline) -> None:
+    def send_all(
+        self,
+        messages: Sequence[tuple[str, str]],
+        *,
+        deadline: Deadline,
+        on_written: Callable[[int], object] = lambda _: None,
+    ) -> None:
         """Keep several messages, in order, or refuse the first that cannot be written."""
         self.sizes.append(len(messages))
-        for queue, message in messages:
+        for position, (queue, message) in enumerate(messages):
             self.send(queue, message, deadline=deadline)
+            on_written(position)
 
     def on(self, queue: str) -> list[Written]:
         """The messages of one queue."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.app import Services
@@ -16,7 +16,7 @@ from shared.core.errors import QueueUnavailable
 from shared.handlers.processing import MessageNotCompleted
 from shared.handlers.queue_messages import process, process_poison
 from shared.queues import messages
-from shared.queues.client import DEAD_LETTERS, DELIVERIES, RESULTS
+from shared.queues.client import DEAD_LETTERS, DELIVERIES, REQUESTS, RESULTS
 from shared.queues.messages import MAX_DEQUEUE_COUNT, QueueMessage
 from tests.unit.delivery_world import destination, services_for
 from tests.unit.events import emitted
@@ -143,12 +143,8 @@ class Troubled:
             raise Killed
 
 
-def give_out(made: Services, body: bytes) -> bool:
-    """Give out a message as the host does: five times, and then from its poison queue.
-
-    Returns:
-        Whether it came from there in the end.
-    """
+def give_out(made: Services, body: bytes) -> None:
+    """Give out a message as the host does: five times, and then from its poison queue."""
     action: Callable[..., None] = process
     count = 0
     while True:
@@ -160,7 +156,7 @@ def give_out(made: Services, body: bytes) -> bool:
             if action is process and count == MAX_DEQUEUE_COUNT:
                 action, count = process_poison, 0
         else:
-            return action is process_poison
+            return
 
 
 ENTRIES = st.dictionaries(
@@ -184,6 +180,7 @@ ENTRIES = st.dictionaries(
     plan=st.lists(st.sampled_from([None, None, "fail", "kill"]), max_size=30),
     results=st.sampled_from(["always", "unclaimed"]),
 )
+@example(entries={}, source=None, error=None, plan=["kill"] * MAX_DEQUEUE_COUNT, results="always")
 def test_an_outcome_is_where_it_is_awaited_whatever_fails(
     entries: dict[str, dict[str, Any]],
     source: str | None,
@@ -194,8 +191,7 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
     """Unclaimed, what a destination takes is never on the result queue; what none takes always is.
 
     Each destination that takes an outcome has it, or the request has a dead letter. And nobody is
-    told one outcome while somebody else is told the other. Only where the process ended five times,
-    and perhaps after it had told somebody, `.failed` follows all the same.
+    told one outcome while somebody else is told the other.
     """
     queues = MemoryQueues()
     made = services(
@@ -203,7 +199,7 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
     )
     Troubled(queues, plan)
 
-    was_poisoned = give_out(made, request(source))
+    give_out(made, request(source))
 
     def taking(outcome: str) -> set[str]:
         return {
@@ -218,14 +214,45 @@ def test_an_outcome_is_where_it_is_awaited_whatever_fails(
         assert results == "always" or not taking(outcome_of(one))
     for one in queues.on(DELIVERIES):
         assert one.json["destination"] in taking(outcome_of(one))
-    if not was_poisoned:
-        assert len(set(written)) <= 1
+    assert len(set(written)) <= 1
     if queues.on(DEAD_LETTERS):
         return
     assert set(written) == {"resolved" if error is None else "failed"}
     (ended,) = set(written)
     assert {one.json["destination"] for one in queues.on(DELIVERIES)} == taking(ended)
     assert bool(queues.on(RESULTS)) == (results == "always" or not taking(ended))
+
+
+@settings(deadline=None)  # as above
+@given(plan=st.lists(st.sampled_from([None, None, None, "fail", "kill"]), max_size=60))
+@example(plan=["kill"] * MAX_DEQUEUE_COUNT)
+@example(plan=[None] * 5 + ["fail"] * 5)
+def test_each_request_of_a_list_is_queued_answered_or_kept_whatever_fails(
+    plan: list[str | None],
+) -> None:
+    """What comes again has the same id, and only an invalid request is told `.failed`."""
+    queues = MemoryQueues()
+    made = services(queues, {"crm": destination()}, results="always")
+    Troubled(queues, plan)
+    valid, invalid = [f"booking-{n}" for n in range(3)], ["wrong-1", "wrong-2"]
+    unnamed = {name: value for name, value in make_request().items() if name != "requestId"}
+    items = [
+        *(make_request(each) for each in valid),
+        *(make_request(each, userId=7) for each in invalid),
+        unnamed,
+    ]
+
+    give_out(made, json.dumps(items).encode())
+
+    queued = {one.json["id"] for one in queues.on(REQUESTS)}
+    kept = {one.json["error"]["requestId"] for one in queues.on(DEAD_LETTERS)}
+    told = {one.json["id"] for one in queues.on(RESULTS)}
+    delivered = {one.json["event"]["id"] for one in queues.on(DELIVERIES)}
+    digest = messages.digest(json.dumps(unnamed, sort_keys=True).encode())
+    assert queued | kept >= {*valid, digest}
+    assert (told & delivered) | kept >= {*invalid}
+    assert told | delivered <= {*invalid}
+    assert queued | kept | told <= {*valid, *invalid, digest}
 
 
 def outcome_of(written: Written) -> str:

@@ -193,6 +193,29 @@ def test_if_one_of_many_cannot_be_written_all_are_unavailable() -> None:
         assert len(server.heads) < 100
 
 
+def test_after_a_failure_the_caller_knows_what_the_queue_has() -> None:
+    """The 15 writes that had begun beside it may end, because the queue has their messages."""
+    forbidden = answer(403, b"", {"Content-Type": "application/xml"})
+    failed = threading.Event()
+    written: list[int] = []
+
+    def fail(connection: socket.socket) -> None:
+        connection.sendall(forbidden)
+        failed.set()
+
+    def hold(connection: socket.socket) -> None:
+        failed.wait(20)
+        connection.sendall(CREATED)
+
+    with ScriptedServer(*[CREATED] * 20, *[hold] * 15, fail, CREATED) as server:
+        with pytest.raises(QueueUnavailable, match="could not be written"):
+            make_queues(storage_at(server)).send_all(
+                MANY, deadline=Deadline(seconds=30), on_written=written.append
+            )
+
+        assert len(set(written)) == len(written) == len(server.heads) - 1
+
+
 def test_no_messages_are_written_at_once() -> None:
     """A webhook that is not for the app has none."""
     with ScriptedServer(keep_silent) as server:

@@ -265,7 +265,7 @@ def test_each_request_of_a_list_becomes_its_own_message() -> None:
 
     resolver = run(queues, delivery(as_bytes([valid, invalid, event, 7])))
 
-    assert queues.journal == [REQUESTS, RESULTS, REQUESTS, RESULTS, COMPLETE]
+    assert queues.journal == [RESULTS, RESULTS, REQUESTS, REQUESTS, COMPLETE]
     assert resolver.requests == []
     first, third = (messages.decode(one.text.encode()) for one in queues.on(REQUESTS))
     assert first.document.value == valid
@@ -289,6 +289,18 @@ def test_a_list_of_the_apps_own_messages_keeps_their_alternatives() -> None:
     assert messages.decode(again.text.encode()).alternatives == alternatives
 
 
+def test_a_list_is_written_at_once() -> None:
+    """All errors together, then all requests together: not one after the other."""
+    queues = MemoryQueues()
+    requests = [
+        make_request(f"booking-{n}", userId=7 if n < 30 else LINK.user_id) for n in range(99)
+    ]
+
+    run(queues, delivery(as_bytes(requests)))
+
+    assert queues.sizes == [30, 69]
+
+
 def test_a_list_that_comes_again_has_the_same_requests() -> None:
     """If a write fails in between, readers de-duplicate by the request ids."""
     unnamed = {name: value for name, value in make_request().items() if name != "requestId"}
@@ -310,25 +322,43 @@ def test_a_list_that_comes_again_has_the_same_requests() -> None:
     assert ids[2] == "booking-1"
 
 
-def test_on_the_last_delivery_each_request_of_a_list_gets_an_outcome_and_a_dead_letter() -> None:
-    """The whole list may not fit into one dead letter."""
+def test_no_request_of_a_list_is_queued_before_the_errors_are_published() -> None:
+    """Else each of five deliveries would queue all of them again."""
+    queues = MemoryQueues(RESULTS)
+    body = as_bytes([make_request("a"), make_request("b", userId=7)])
+
+    for dequeue_count in range(1, MAX_DEQUEUE_COUNT):
+        with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
+            run(queues, delivery(body, dequeue_count=dequeue_count))
+    assert queues.journal == []
+
+    run(queues, delivery(body, dequeue_count=MAX_DEQUEUE_COUNT))
+    assert queues.journal == [DEAD_LETTERS, DEAD_LETTERS, COMPLETE]
+
+
+def test_on_the_last_delivery_each_request_of_a_list_becomes_a_dead_letter() -> None:
+    """The whole list may not fit into one. None is told `.failed` but the one that is not valid.
+
+    The others may have been put on the queue by an earlier delivery, and resolved.
+    """
     queues = MemoryQueues(REQUESTS)
     requests = [make_request(f"booking-{n}", context='"' * 2000) for n in range(14)]
     requests.append({"requestId": "booking-14", "userId": 7})
 
     run(queues, delivery(as_bytes(requests), dequeue_count=MAX_DEQUEUE_COUNT))
 
-    assert queues.journal == [RESULTS] * 15 + [DEAD_LETTERS] * 15 + [COMPLETE]
-    ids = [f"booking-{n}" for n in range(15)]
-    assert [one.json["id"] for one in queues.on(RESULTS)] == ids
+    assert queues.journal == [RESULTS] + [DEAD_LETTERS] * 14 + [COMPLETE]
+    (failed,) = queues.on(RESULTS)
+    assert (failed.json["id"], failed.json["data"]["code"]) == ("booking-14", "invalid_request")
     letters = [one.json for one in queues.on(DEAD_LETTERS)]
-    assert [letter["error"]["requestId"] for letter in letters] == ids
+    ids = [letter["error"]["requestId"] for letter in letters]
+    assert ids == [f"booking-{n}" for n in range(14)]
     kept = [messages.decode(letter["original"].encode()).document.value for letter in letters]
-    assert kept == requests
+    assert kept == requests[:14]
 
 
 def test_queued_requests_of_a_list_get_no_dead_letter_with_the_rest() -> None:
-    """On the last delivery, the queue fails after the first two were written."""
+    """On the last delivery, the queue fails after the first was written."""
     queues = MemoryQueues()
     requests = [
         make_request("a"),
@@ -338,14 +368,14 @@ def test_queued_requests_of_a_list_get_no_dead_letter_with_the_rest() -> None:
     ]
 
     def break_off(_: object) -> None:
-        if queues.journal == [REQUESTS, RESULTS]:
+        if queues.journal == [RESULTS, REQUESTS]:
             queues.away = {REQUESTS}
 
     queues.on_send = break_off
     run(queues, delivery(as_bytes(requests), dequeue_count=MAX_DEQUEUE_COUNT))
 
     assert [one.json["id"] for one in queues.on(REQUESTS)] == ["a"]
-    assert [one.json["id"] for one in queues.on(RESULTS)] == ["b", "c", "d"]
+    assert [one.json["id"] for one in queues.on(RESULTS)] == ["b"]
     letters = [one.json["error"]["requestId"] for one in queues.on(DEAD_LETTERS)]
     assert letters == ["c", "d"]
 
