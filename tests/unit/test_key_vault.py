@@ -69,7 +69,7 @@ def test_the_newest_two_usable_versions_count(setup: Setup) -> None:
     """Enabled, in force and not expired, the newest first."""
     now = int(setup.now())
     setup.vault.set_secret(NAME, "oldest", created=100)
-    setup.vault.set_secret(NAME, "old", created=200)
+    setup.vault.set_secret(NAME, "old", created=200, not_before=now - 1)
     setup.vault.set_secret(NAME, "disabled", created=300, enabled=False)
     setup.vault.set_secret(NAME, "expired", created=400, expires=now - 1)
     setup.vault.set_secret(NAME, "future", created=500, not_before=now + 60)

@@ -412,6 +412,22 @@ def test_alternatives_need_the_type_and_the_version_of_the_app(change: dict[str,
     assert decode(as_json(event)).alternatives == ()
 
 
+NO_CALLERS = [None, 7, "user:dr.meyer", "dr.meyer@clinic.example", "https://teams.microsoft.com/x"]
+NO_SOURCES = [None, 7, "", "dr.meyer@clinic.example", "https://teams.microsoft.com/x"]
+
+
+@pytest.mark.parametrize("caller", NO_CALLERS)
+@pytest.mark.parametrize("source", NO_SOURCES)
+def test_a_message_that_names_no_caller_is_the_queues(caller: object, source: object) -> None:
+    """Anybody may have written it, and events show a caller and a source as they are."""
+    event = json.loads(messages.write_request(REQUEST, request_id="r"))
+    uri = f"/virtual-appointment/webhooks/{source}" if isinstance(source, str) else source
+
+    incoming = decode(as_json(event | {"caller": caller, "source": uri}))
+
+    assert (incoming.caller, incoming.source) == (messages.QUEUE_CALLER, None)
+
+
 def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
     """The text around it may be about a patient, and long."""
     short = "https://teams.microsoft.com/meet/2345678901234?p=AbC"
