@@ -165,10 +165,8 @@ def receive(
             duration_ms=webhook.deadline.elapsed_ms(),
             client_request_id=webhook.client_request_id,
         )
-        if authenticated is None:
-            application.event_limiter.emit_refusal(
-                completed
-            )  # anybody who finds the route can cause it
+        if authenticated is None:  # anybody who finds the route can cause it
+            application.event_limiter.emit_refusal(completed)
         else:
             telemetry.emit(completed)
     application.event_limiter.emit_due()
@@ -182,7 +180,7 @@ def _is_configured(services: Services, name: str) -> bool:
 
 def _verify(
     services: Services, name: str, webhook: _IncomingWebhook
-) -> "tuple[_VerifiedWebhook, str | bytes]":
+) -> tuple["_VerifiedWebhook", str | bytes]:
     """Check the size, the source and the signature.
 
     Returns:
