@@ -170,7 +170,8 @@ def _connect(options: argparse.Namespace) -> QueueServiceClient:
         from azure.identity import AzureCliCredential  # noqa: PLC0415 - not for a local run
 
         uri = options.queue_service_uri or f"https://{options.account}.queue.core.windows.net"
-        return QueueServiceClient(uri, credential=AzureCliCredential(), retry_policy=retry)
+        credential = AzureCliCredential(process_timeout=60)
+        return QueueServiceClient(uri, credential=credential, retry_policy=retry)
     if not options.connection_string:
         raise UsageError("Say where: --account NAME, or --queue-service-uri URI.")
     try:

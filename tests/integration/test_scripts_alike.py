@@ -1,5 +1,6 @@
 """What all scripts for administrators do if something is missing or an argument is wrong."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,14 @@ def test_without_the_azure_cli_it_says_to_install_it(tmp_path: Path) -> None:
 
     assert done.code == 1
     assert done.complained == "Install the Azure CLI, then run `az login`.\n"
+
+
+@pytest.mark.parametrize("script", [*SIGNED_IN, "dead_letters.py"])
+def test_it_waits_a_minute_for_the_azure_cli(script: str) -> None:
+    """Which may take longer than azure-identity's ten seconds to start, as in Cloud Shell."""
+    source = (SCRIPTS / script).read_text(encoding="utf-8")
+
+    assert re.findall(r"AzureCliCredential\((.*?)\)", source) == ["process_timeout=60"]
 
 
 @pytest.mark.parametrize(
