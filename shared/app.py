@@ -62,7 +62,7 @@ class Services:
         http = _http_client(environment)
         client_id = settings.managed_identity_client_id
         identity = ManagedIdentity(client_id=client_id, environment=environment)
-        on_behalf_of = _on_behalf_of(settings, http, identity)
+        sign_in, on_behalf_of = _sign_in(settings, http, identity)
         sources, destinations = _sources(settings), _destinations(settings)
         graph = GraphClient(
             root=settings.graph_root,
@@ -92,7 +92,7 @@ class Services:
             destinations=destinations,
             sender=_sender(settings, http),
             secrets=_secrets(settings, identity, http),
-            sign_in=_sign_in(settings, http),
+            sign_in=sign_in,
             on_behalf_of=on_behalf_of,
             event_limiter=EventLimiter(_faults_of_entries(sources, destinations)),
         )
@@ -220,30 +220,25 @@ def _storage_identity(
     return ManagedIdentity(client_id=client_id, environment=environment)
 
 
-def _sign_in(settings: Settings, http: HttpClient) -> SignIn | None:
-    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
-        return None
-    return SignIn(
-        tenant_id=settings.entra_tenant_id,
-        client_id=settings.entra_client_id,
-        authority=settings.entra_authority,
-        http=http,
-    )
-
-
-def _on_behalf_of(
+def _sign_in(
     settings: Settings, http: HttpClient, identity: ManagedIdentity
-) -> "OnBehalfOf | None":
-    if settings.http_auth != "entra" or not (settings.entra_tenant_id and settings.entra_client_id):
-        return None
+) -> "tuple[SignIn, OnBehalfOf] | tuple[None, None]":
+    """Give what checks callers' tokens, and what asks Graph on a person's behalf."""
+    tenant_id, client_id = settings.entra_tenant_id, settings.entra_client_id
+    if settings.http_auth != "entra" or not (tenant_id and client_id):
+        return None, None
     from shared.identity.on_behalf_of import OnBehalfOf  # noqa: PLC0415 - only with HTTP_AUTH=entra
 
-    return OnBehalfOf(
-        tenant_id=settings.entra_tenant_id,
-        client_id=settings.entra_client_id,
-        authority=settings.entra_authority,
-        http=http,
-        identity=identity,
+    authority = settings.entra_authority
+    return (
+        SignIn(tenant_id=tenant_id, client_id=client_id, authority=authority, http=http),
+        OnBehalfOf(
+            tenant_id=tenant_id,
+            client_id=client_id,
+            authority=authority,
+            http=http,
+            identity=identity,
+        ),
     )
 
 

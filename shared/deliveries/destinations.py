@@ -12,8 +12,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from shared.core.configuration import ConfigurationReader, shown_name
+from shared.core.deadline import Deadline
 from shared.core.identifiers import is_source_name
 from shared.core.strict_json import FieldError
+from shared.identity.key_vault import SecretStore
 
 OUTCOMES = ("resolved", "failed")
 _FILTER_PLACES = ("/sources", "/outcomes")
@@ -121,6 +123,23 @@ class Destination:
     secret: str
     filter: Filter
     private: bool
+
+    def locate(self, secrets: SecretStore, *, deadline: Deadline) -> Endpoint:
+        """Give where it is, from DELIVERIES or from the secret that holds its URL.
+
+        Raises:
+            SecretsUnavailable: if the vault does not answer, and no value is cached.
+            ValueError: if the secret holds no valid URL. The text does not quote it.
+        """
+        if self.endpoint is not None:
+            return self.endpoint
+        values = secrets.current(str(self.url_secret), deadline=deadline)
+        if not values:
+            raise ValueError("The secret that holds its URL does not exist.")
+        try:
+            return Endpoint.parse(values[0].strip(), private=self.private)
+        except ValueError as error:
+            raise ValueError(f"The secret that holds its URL: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

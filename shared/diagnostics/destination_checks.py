@@ -6,7 +6,7 @@ from shared.core.errors import SecretsUnavailable
 from shared.core.http_client import NoResponse
 from shared.core.strict_json import Json
 from shared.deliveries.addresses import AddressNotAllowed
-from shared.deliveries.destinations import Destination, Endpoint
+from shared.deliveries.destinations import Destination
 from shared.deliveries.sender import Sender
 from shared.deliveries.signing import NoUsableSecret, sign
 from shared.diagnostics.context import CheckContext
@@ -57,12 +57,7 @@ def _look_at(
     try:
         values = store.current(destination.secret, deadline=deadline)
         sign(values, delivery_id="diagnostics", timestamp=0, body=b"")
-        endpoint = destination.endpoint
-        if endpoint is None:
-            urls = store.current(str(destination.url_secret), deadline=deadline)
-            if not urls:
-                return "the secret that holds its URL does not exist"
-            endpoint = Endpoint.parse(urls[0].strip(), private=destination.private)
+        endpoint = destination.locate(store, deadline=deadline)
         sender.reach(endpoint, private=destination.private, deadline=deadline)
     except NoResponse as error:
         return f"cannot be reached: {error.reason}"

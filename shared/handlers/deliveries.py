@@ -21,7 +21,7 @@ from shared.core.retry_after import parse_retry_after
 from shared.core.telemetry import Event
 from shared.deliveries.addresses import AddressNotAllowed
 from shared.deliveries.delivery import Delivery, read_delivery
-from shared.deliveries.destinations import Destination, Endpoint
+from shared.deliveries.destinations import Destination
 from shared.deliveries.sender import MAX_SECONDS, DestinationBusy, Receipt
 from shared.deliveries.signing import NoUsableSecret, sign
 from shared.handlers.processing import Draw, MessageProcessor
@@ -142,7 +142,10 @@ class _DeliveryProcessor(MessageProcessor):
         with sender.turn(destination.name):
             deadline = self._deadline = Deadline(seconds=MAX_SECONDS)
             values = secrets.current(destination.secret, deadline=deadline)
-            endpoint = destination.endpoint or self._secret_endpoint(destination)
+            try:
+                endpoint = destination.locate(secrets, deadline=deadline)
+            except ValueError as error:
+                raise DestinationInvalid(str(error), fix=_FIX) from None
             body = delivery.body()
             try:
                 signed = sign(
@@ -186,18 +189,6 @@ class _DeliveryProcessor(MessageProcessor):
         if not destination.filter.takes(source=delivery.source, outcome=delivery.outcome):
             raise DestinationGone("The destination's filter no longer takes this outcome.")
         return destination
-
-    def _secret_endpoint(self, destination: Destination) -> Endpoint:
-        secrets = self._services.secrets
-        assert secrets is not None  # noqa: S101 - as above
-        assert destination.url_secret is not None  # noqa: S101 - there is one of the two
-        values = secrets.current(destination.url_secret, deadline=self._deadline)
-        if not values:
-            raise DestinationInvalid("The secret that holds its URL does not exist.", fix=_FIX)
-        try:
-            return Endpoint.parse(values[0].strip(), private=destination.private)
-        except ValueError as error:
-            raise DestinationInvalid(f"The secret that holds its URL: {error}", fix=_FIX) from None
 
     def _judge(self, receipt: Receipt) -> None:
         self._note = f"status_{receipt.status}"
