@@ -124,11 +124,6 @@ class Entra(StandIn):
         self._authority = authority
 
     @property
-    def url(self) -> str:
-        """Its root, which replaces https://login.microsoftonline.com."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
     def issuer(self) -> str:
         """The issuer of the tenant's tokens of version 2, including those of managed identities."""
         return f"https://login.microsoftonline.com/{self._authority.tenant_id}/v2.0"

@@ -118,11 +118,6 @@ class Graph(StandIn):
         self._busy_since: dict[str, float] = {}
         self._authority = authority
 
-    @property
-    def url(self) -> str:
-        """Its root, which replaces https://graph.microsoft.com."""
-        return f"http://127.0.0.1:{self.port}"
-
     def join_link(self, meeting: Meeting, *, language: str | None = None) -> str:
         """Give the link for a meeting and an Accept-Language header."""
         return graph_messages.join_link(meeting, self.data.tenant_id, language)

@@ -66,11 +66,6 @@ class GraphDirectory(StandIn):
         self._principals = [self.graph]
         self._directory_lock = threading.Lock()
 
-    @property
-    def url(self) -> str:
-        """Its root, which replaces https://graph.microsoft.com."""
-        return f"http://127.0.0.1:{self.port}"
-
     def add(self, principal: ServicePrincipal) -> ServicePrincipal:
         """Add a service principal."""
         self._principals.append(principal)

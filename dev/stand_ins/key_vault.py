@@ -52,7 +52,6 @@ class KeyVault(StandIn):
 
     Attributes:
         host: Its host name.
-        url: Its address, which works only through the proxy.
         page_size: How many entries one page of a list has.
     """
 
@@ -66,12 +65,16 @@ class KeyVault(StandIn):
     ) -> None:
         super().__init__(name="key vault", tls=tls)
         self.host = f"{name}.vault.azure.net"
-        self.url = f"https://{self.host}"
         self.page_size = 25
         self._authority = authority
         self._clock = clock
         self._secrets_lock = threading.Lock()
         self._secrets: dict[str, list[SecretVersion]] = {}
+
+    @property
+    def url(self) -> str:
+        """Its address, which works only through the proxy."""
+        return f"https://{self.host}"
 
     def set_secret(
         self,

@@ -124,6 +124,11 @@ class StandIn(ABC):
         return self._listener.port
 
     @property
+    def url(self) -> str:
+        """Its root, which replaces the service's, where it speaks plain HTTP."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def calls(self) -> list[Call]:
         """The requests in order."""
         return self.log.select()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dev.local_run import FUNCTION_KEY, MASTER_KEY, QUEUES, LocalRun
+from dev.stand_ins.authority import Authority
 from tests.integration.app_under_test import App, LogWatch
 
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
@@ -16,7 +17,16 @@ QUICK_QUEUES = {
 }
 """The default values would make tests wait for half a minute."""
 
+TENANT = "10000000-0000-4000-8000-000000000001"
+"""The tenant of `authority`."""
+
 type FreshApp = Callable[..., App]
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The keys of a tenant, for stand-ins without an app."""
+    return Authority(TENANT)
 
 
 @pytest.fixture(scope="session")

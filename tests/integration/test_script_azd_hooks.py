@@ -14,7 +14,6 @@ from shared.core import remediation
 from tests.integration.script_runs import ROOT, VERSIONS, Administrator
 from tests.unit.terminals import show
 
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 PRINCIPAL = "30000000-0000-4000-8000-000000000003"
 LINK, LOOKUP, USERS = remediation.APP_ROLES.values()
@@ -32,9 +31,9 @@ fi
 
 
 @pytest.fixture
-def directory() -> Iterator[GraphDirectory]:
+def directory(authority: Authority) -> Iterator[GraphDirectory]:
     """A tenant's directory."""
-    with GraphDirectory(Authority(TENANT)) as directory:
+    with GraphDirectory(authority) as directory:
         yield directory
 
 

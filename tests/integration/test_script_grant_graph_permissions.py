@@ -14,17 +14,10 @@ from shared.core.remediation import APP_ROLES
 from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "grant_graph_permissions.py"
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 LINK, LOOKUP, USERS = APP_ROLES.values()
 
 type Grant = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture

@@ -19,15 +19,8 @@ from tests.integration.script_runs import VERSIONS, Administrator, Done
 
 SCRIPT = "set_webhook_secret.py"
 RESOURCE = "https://vault.azure.net"
-TENANT = "10000000-0000-4000-8000-000000000001"
 NAME = "webhook-calcom"
 HOUR = 3600
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from dev.stand_ins.entra import EXCHANGE_APP_ID, Entra, EntraError, Registration
 from dev.stand_ins.graph import Graph
 from dev.stand_ins.graph_data import Meeting, User
 from dev.stand_ins.identity_endpoint import IdentityEndpoint
+from tests.integration.conftest import TENANT
 
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 IDENTITY = "30000000-0000-4000-8000-000000000003"
 GRAPH = "https://graph.microsoft.com"
@@ -79,12 +79,6 @@ class World:
     def own_meeting(self) -> Meeting:
         """A meeting of the doctor's."""
         return self.graph.data.add_meeting(self.doctor)
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture

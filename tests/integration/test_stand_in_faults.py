@@ -42,14 +42,6 @@ from dev.stand_ins.graph_faults import (
 )
 from dev.stand_ins.stand_in import Fault
 
-TENANT = "10000000-0000-4000-8000-000000000001"
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
-
 
 @pytest.fixture
 def graph(authority: Authority) -> Iterator[Graph]:

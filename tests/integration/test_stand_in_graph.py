@@ -14,8 +14,8 @@ from dev.stand_ins.authority import Authority
 from dev.stand_ins.graph import Graph
 from dev.stand_ins.graph_data import Meeting, User, make_meeting_id
 from dev.stand_ins.identity_endpoint import GRAPH_ROLES
+from tests.integration.conftest import TENANT
 
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 AUDIENCE = "https://graph.microsoft.com"
 FUNCTION = "getVirtualAppointmentJoinWebUrl"
@@ -39,12 +39,6 @@ class Reply:
         """Status, code and message of an error."""
         error = self.json["error"]
         return self.status, error["code"], error["message"]
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture

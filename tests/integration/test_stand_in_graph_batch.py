@@ -15,12 +15,6 @@ from dev.stand_ins.graph_data import User
 from dev.stand_ins.identity_endpoint import GRAPH_ROLES
 
 
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority("10000000-0000-4000-8000-000000000001")
-
-
 @pytest.fixture
 def graph(authority: Authority) -> Iterator[Graph]:
     """A separate Graph for each test."""

@@ -13,17 +13,11 @@ from azure.identity import ManagedIdentityCredential
 from dev.stand_ins.authority import Authority
 from dev.stand_ins.faults import NOT_JSON, Delay, Hang, Reset, Status
 from dev.stand_ins.identity_endpoint import GRAPH_ROLES, IdentityEndpoint
+from tests.integration.conftest import TENANT
 
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 IDENTITY = "30000000-0000-4000-8000-000000000003"
 GRAPH = "https://graph.microsoft.com"
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture

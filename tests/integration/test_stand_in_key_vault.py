@@ -24,15 +24,8 @@ from dev.stand_ins.key_vault import KeyVault
 from dev.stand_ins.proxy import ConnectProxy
 from dev.stand_ins.stand_in import Fault
 
-TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT = "20000000-0000-4000-8000-000000000002"
 IDENTITY = "30000000-0000-4000-8000-000000000003"
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    """The tenant's keys."""
-    return Authority(TENANT)
 
 
 @pytest.fixture(scope="module")

@@ -63,13 +63,6 @@ def http(files: TlsFiles) -> Iterator[HttpClient]:
 
 
 @pytest.fixture
-def servers() -> Iterator[ExitStack]:
-    """Servers that stop at the test's end."""
-    with ExitStack() as servers:
-        yield servers
-
-
-@pytest.fixture
 def closed() -> str:
     """An address at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -4,7 +4,6 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -57,13 +56,6 @@ def tls(files: TlsFiles) -> ssl.SSLContext:
 def trusting(files: TlsFiles) -> ssl.SSLContext:
     """What a client has that trusts that authority."""
     return make_context(str(files.ca))
-
-
-@pytest.fixture
-def servers() -> Iterator[ExitStack]:
-    """Servers that stop at the test's end."""
-    with ExitStack() as servers:
-        yield servers
 
 
 def serve(servers: ExitStack, *replies: Reply, tls: ssl.SSLContext | None = None) -> ScriptedServer:

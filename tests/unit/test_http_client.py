@@ -67,13 +67,6 @@ def transport(files: TlsFiles) -> Iterator[HttpClient]:
     transport.session.close()
 
 
-@pytest.fixture
-def servers() -> Iterator[ExitStack]:
-    """Servers that stop at the test's end."""
-    with ExitStack() as servers:
-        yield servers
-
-
 def get(transport: HttpClient, url: str, *, seconds: float = 5) -> Response:
     """Send one GET with so much time."""
     return transport.get(url, headers={"X-A": "b"}, deadline=time.monotonic() + seconds)

@@ -1,8 +1,6 @@
 """The app's tokens: one credential for the process, and one token request at a time."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +17,7 @@ from shared.identity.managed_identity import (
     ManagedIdentity,
     Token,
 )
+from tests.unit.at_once import at_once
 from tests.unit.fake_identity import Clock, Credentials, make_token
 
 SCOPE = "https://graph.microsoft.com/.default"
@@ -62,24 +61,9 @@ def bench() -> Bench:
     return Bench()
 
 
-def at_once[Result](count: int, ask: Callable[[], Result]) -> list[Result | IdentityUnavailable]:
-    """Ask from so many threads at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def asked(_: int) -> Result | IdentityUnavailable:
-        barrier.wait(10)
-        try:
-            return ask()
-        except IdentityUnavailable as error:
-            return error
-
-    with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(asked, range(count)))
-
-
 def test_a_hundred_threads_on_a_cold_cache_send_one_token_request(bench: Bench) -> None:
     """They make one credential, and all get its token."""
-    tokens = at_once(100, bench.token)
+    tokens = at_once(100, bench.token, failure=IdentityUnavailable)
     assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(1)}
     assert all(isinstance(token, Token) for token in tokens)
     assert bench.credentials.requests == 1
@@ -111,7 +95,7 @@ def test_an_expiring_token_is_renewed_by_one_thread_while_others_use_the_old_one
     bench.clock.now += LIFETIME - RENEWAL_SECONDS
     bench.credentials.gate.clear()
 
-    tokens = at_once(100, bench.token)
+    tokens = at_once(100, bench.token, failure=IdentityUnavailable)
 
     assert all(token is old for token in tokens)
     bench.credentials.gate.set()
@@ -135,7 +119,7 @@ def test_a_token_that_expires_at_once_is_not_given(bench: Bench) -> None:
     """A call takes time itself. One request is sent for all threads."""
     bench.token()
     bench.clock.now += LIFETIME - USABLE_SECONDS
-    tokens = at_once(100, bench.token)
+    tokens = at_once(100, bench.token, failure=IdentityUnavailable)
     assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(2)}
     assert all(isinstance(token, Token) for token in tokens)
     assert bench.credentials.requests == 2
@@ -162,7 +146,7 @@ def test_an_endpoint_that_fails_is_identity_unavailable(bench: Bench) -> None:
     bench.credentials.gate.clear()
     threading.Timer(0.2, bench.credentials.gate.set).start()
 
-    failures = at_once(50, bench.token)
+    failures = at_once(50, bench.token, failure=IdentityUnavailable)
 
     assert all(isinstance(failure, IdentityUnavailable) for failure in failures)
     assert len(set(map(id, failures))) == 50
@@ -251,7 +235,7 @@ def test_a_token_that_comes_back_unchanged_is_not_sent_again(bench: Bench) -> No
 def test_a_hundred_threads_with_the_same_rejected_token_replace_it_once(bench: Bench) -> None:
     """One new credential, one token request, one new token for all."""
     rejected = bench.token()
-    tokens = at_once(100, lambda: bench.renew(rejected))
+    tokens = at_once(100, lambda: bench.renew(rejected), failure=IdentityUnavailable)
     assert {token.value for token in tokens if isinstance(token, Token)} == {make_token(2)}
     assert all(isinstance(token, Token) for token in tokens)
     assert bench.credentials.made == 2

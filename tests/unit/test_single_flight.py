@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from shared.core.deadline import Deadline
 from shared.core.single_flight import FetchFailed, SingleFlight
+from tests.unit.at_once import at_once
 from tests.unit.fake_identity import Clock
 
 
@@ -97,24 +98,9 @@ def end_all() -> None:
             thread.join(5)
 
 
-def at_once(count: int, ask: Callable[[], Value]) -> list[Value | FetchFailed]:
-    """Ask from so many threads at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def asked(_: int) -> Value | FetchFailed:
-        barrier.wait(10)
-        try:
-            return ask()
-        except FetchFailed as failure:
-            return failure
-
-    with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(asked, range(count)))
-
-
 def test_many_callers_share_one_fetch(flights: SingleFlight[str, Value], source: Source) -> None:
     """All of them get its value."""
-    values = at_once(32, lambda: fetch(flights, source))
+    values = at_once(32, lambda: fetch(flights, source), failure=FetchFailed)
     assert set(values) == {flights.get("a")}
     assert source.begun == 1
 
@@ -153,7 +139,7 @@ def test_each_caller_gets_its_own_error_with_the_cause(
         except OSError as error:
             raise ValueError("canary") from error
 
-    failures = at_once(8, lambda: fetch(flights, fail))
+    failures = at_once(8, lambda: fetch(flights, fail), failure=FetchFailed)
 
     assert len({id(failure) for failure in failures}) == 8
     assert {getattr(failure, "reason", None) for failure in failures} == {"ConnectionRefusedError"}
@@ -181,7 +167,7 @@ def test_during_the_cool_down_the_failure_is_raised_again(
 ) -> None:
     """For any number of callers. After it, one fetches again."""
     source.failure = OSError()
-    failures = at_once(32, lambda: fetch(flights, source, cool_down=5))
+    failures = at_once(32, lambda: fetch(flights, source, cool_down=5), failure=FetchFailed)
     assert {type(failure) for failure in failures} == {FetchFailed}
     source.failure = None
     clock.now = 4.9
@@ -238,7 +224,7 @@ def test_a_fetch_that_hangs_delays_only_its_own_callers(
 ) -> None:
     """The next caller's fetch succeeds while the old one still hangs."""
     gate = source.hold()
-    failures = at_once(8, lambda: fetch(flights, source, seconds=0.2))
+    failures = at_once(8, lambda: fetch(flights, source, seconds=0.2), failure=FetchFailed)
     assert {getattr(failure, "reason", None) for failure in failures} == {"TimeoutError"}
     assert source.begun == 1
 
@@ -396,7 +382,7 @@ def test_a_failure_is_logged_once_by_the_caller_who_started_the_fetch(
 ) -> None:
     """The host drops records of threads without an invocation."""
     source.failure = OSError("canary")
-    at_once(16, lambda: fetch(flights, source, cool_down=5))
+    at_once(16, lambda: fetch(flights, source, cool_down=5), failure=FetchFailed)
     assert source.begun == 1
     (record,) = caplog.records
     assert record.getMessage() == "The fetch-under-test failed: OSError"
