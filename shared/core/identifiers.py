@@ -14,16 +14,17 @@ _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CALLER = re.compile(rf"key|(?:app|user):{_GUID.pattern}")
 _SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
-_USER_PRINCIPAL_NAME = re.compile(
-    r"[^\s@/\\?%\x00-\x1f\x7f]{1,200}@[^\s@/\\?%#\x00-\x1f\x7f]{1,120}"
-)
+_NOT_IN_A_NAME = r"""\s@/\\?%<>()\[\],;:"|\x00-\x1f\x7f"""
+_USER_PRINCIPAL_NAME = re.compile(rf"[^{_NOT_IN_A_NAME}]{{1,200}}@[^{_NOT_IN_A_NAME}#]{{1,120}}")
 _CHAT_THREAD = r"[0-9]+:.*@(thread|unq)\."
 _TAKEN_FOR_MEETING_IDS = (
     (re.compile("AAMk|AAkA|AQMk"), "the id of a calendar event"),
+    (re.compile("AAQk"), "the id of a conversation in Outlook"),
     # The iCalendar UID of each event of Outlook begins with this.
     (re.compile("040000008200E00074C5B7101A82E008", re.IGNORECASE), "a calendar event's UID"),
     (re.compile(_CHAT_THREAD), "the id of a chat thread"),
-    (re.compile(r"https?://|msteams:", re.IGNORECASE), "a link"),
+    (re.compile(r"https?://|msteams:|teams\.", re.IGNORECASE), "a link"),
+    (re.compile(rf"\{{?{_GUID.pattern}\}}?\Z"), "a GUID, such as a user's or an appointment's id"),
     (
         re.compile(r"[0-9][0-9\s]{7,}\Z"),
         "a join meeting id (the number that a person types)",
@@ -57,6 +58,11 @@ def is_language_tag(text: str) -> bool:
 def is_user_principal_name(text: str) -> bool:
     """Say whether this looks like a user principal name or an e-mail address."""
     return _USER_PRINCIPAL_NAME.fullmatch(text) is not None
+
+
+def find_addresses(text: str) -> list[str]:
+    """Find the e-mail addresses in a text such as `Anna <a@b.example>` or `mailto:a@b.example`."""
+    return [address.rstrip(".") for address in _USER_PRINCIPAL_NAME.findall(text)]
 
 
 def is_traceparent(text: str) -> bool:

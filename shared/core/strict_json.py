@@ -6,6 +6,8 @@ collected, each with a JSON pointer (RFC 6901). The time for any text is proport
 So a pointer is computed only for an error that is shown.
 """
 
+import base64
+import binascii
 import codecs
 import json
 import math
@@ -209,6 +211,33 @@ def read_quoted[Parsed](
             break
         parsed = read(quoted)
     return parsed
+
+
+def to_utf_8(data: bytes) -> bytes:
+    """Give a JSON text in UTF-8, without a byte order mark, although it may be in UTF-16.
+
+    .NET and PowerShell call UTF-16 Unicode. JSON in UTF-8 has no zero bytes, so that both differ.
+    """
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-16"):
+        data = data.decode(encoding, "replace").encode("utf-8", "replace")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def quoted(value: Json) -> bytes | None:
+    """Give the text that a value holds: a string, or what a flow makes of other content types.
+
+    Raises:
+        NotJson: if a flow's base64 is invalid.
+    """
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict) and isinstance(content := value.get("$content"), str):
+        try:
+            return base64.b64decode(content.encode(), validate=True)
+        except binascii.Error:
+            raise NotJson("Its $content is not base64.") from None
+    return None
 
 
 def extent(value: object, *, most: int) -> tuple[int, int]:

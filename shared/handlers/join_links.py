@@ -35,6 +35,10 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_BYTES_OF_MANY = 1024 * 1024
 MOST_REQUESTS = 100
 _MANY = "requests"
+_JSON_FIX = (
+    "Send one JSON document in UTF-8, and not compressed. Windows PowerShell sends UTF-8 only with "
+    "the content type application/json; charset=utf-8."
+)
 
 
 class _HttpRequest:
@@ -333,4 +337,6 @@ def parse_body[Parsed](
     try:
         return read(body)
     except NotJson as error:
-        raise InvalidRequest(str(error), field_errors=[FieldError("", str(error))]) from None
+        raise InvalidRequest(
+            str(error), fix=_JSON_FIX, field_errors=[FieldError("", str(error))]
+        ) from None

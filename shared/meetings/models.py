@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest, ServiceError, to_service_error
@@ -34,9 +35,14 @@ _MAX_LENGTHS = {
     "requestId": 128,
 }
 _MEMBERS = frozenset({"userId", "language", "requestId", "context", *MEETING_REFERENCES})
+_LONGEST_NAME = 64
+"""How much is read of a member's name that is unknown, in characters."""
+_BY_LOWER_CASE = {name.lower(): name for name in _MEMBERS}
 _PASTED = frozenset({"joinWebUrl", "joinMeetingId"})
 """Members that people paste with other text around. Only the link or number in them is used."""
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_VISIBLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +87,10 @@ class JoinRequest:
             raise _invalid(errors)
         for name in value:
             if name not in _MEMBERS:
-                errors.add("There is no such member.", name)
+                errors.add(_unknown_member(name), name)
         texts = {name: _text(value, name, errors) for name in _MAX_LENGTHS}
+        if meeting_id := texts["onlineMeetingId"]:  # people copy it from an address of Graph
+            texts["onlineMeetingId"] = unquote(meeting_id)
         _check_forms(texts, errors, from_person=from_person)
         link = _read_link(texts, errors)
         _check_reference(value, link, errors, from_person=from_person)
@@ -202,6 +210,14 @@ def _invalid(errors: FieldErrors) -> InvalidRequest:
     )
 
 
+def _unknown_member(name: str) -> str:
+    """Say what is wrong with a member's name, such as its capitals or an underscore."""
+    letters = name[:_LONGEST_NAME].strip().replace("_", "").replace("-", "").lower()
+    detail = "There is no such member."
+    meant = _BY_LOWER_CASE.get(letters)
+    return f"{detail} Its name is written {meant}." if meant else detail
+
+
 def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
     """Read an optional text member. Null and an empty text count as absent."""
     text = value.get(name)
@@ -216,8 +232,8 @@ def _text(value: dict[str, Json], name: str, errors: FieldErrors) -> str | None:
         return text
     elif text != text.strip():
         detail = "Must not begin or end with blanks."
-    elif _CONTROL_CHARACTER.search(text):
-        detail = "Must hold no control characters."
+    elif _NOT_VISIBLE.search(text):
+        detail = "Must hold no control characters and no invisible ones."
     else:
         return text
     errors.add(detail, name)

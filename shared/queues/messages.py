@@ -42,7 +42,9 @@ _MOST_ALTERNATIVES = 4096
 _MOST_ITEMS = 1000
 """How many requests a list may have. No more valid ones fit into a message."""
 _REQUEST_ID = re.compile(rb'"requestId\\*"\s*:\s*\\*"([!\x23-\x5b\x5d-\x7e]{1,128})\\*"')
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MOST_ENCODINGS = 2
+"""How often a message may be encoded in base64: a queue's client may do it once more."""
+_FROM_BASE64URL = bytes.maketrans(b"-_", b"+/")
 _logger = logging.getLogger("virtual_appointment")
 
 
@@ -257,17 +259,23 @@ def _nothing(detail: str) -> Document:
 
 
 def _json_text(body: bytes) -> bytes:
-    text = body.removeprefix(_BYTE_ORDER_MARK).strip()
-    return text if text[:1] in (b"{", b"[", b'"') else _from_base64(text)
+    """Decode a text that may be base64, or base64 of base64, until it begins as JSON does."""
+    text = strict_json.to_utf_8(body).strip()
+    for _ in range(_MOST_ENCODINGS):
+        if text[:1] in (b"{", b"[", b'"'):
+            break
+        text = _from_base64(text)
+    return text
 
 
 def _from_base64(text: bytes) -> bytes:
-    """Decode base64, which may have line breaks and lack its padding."""
-    joined = b"".join(text.split())
+    """Decode base64 or base64url, which may have line breaks and lack its padding."""
+    joined = b"".join(text.split()).translate(_FROM_BASE64URL)
     try:
-        return base64.b64decode(joined + b"=" * (-len(joined) % 4), validate=True)
+        decoded = base64.b64decode(joined + b"=" * (-len(joined) % 4), validate=True)
     except binascii.Error:
         raise NotJson("The text is neither JSON nor base64.") from None
+    return strict_json.to_utf_8(decoded).strip()
 
 
 def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
@@ -278,9 +286,8 @@ def _unquoted(text: bytes) -> tuple[Document, list[object] | None]:
 
 def _inside(read: tuple[Document, list[object] | None]) -> bytes | None:
     document, _ = read
-    if not isinstance(document.value, str) or document.field_errors:
-        return None
-    return _json_text(document.value.encode())
+    text = None if document.field_errors else strict_json.quoted(document.value)
+    return None if text is None else _json_text(text)
 
 
 def _find_request_id(text: bytes) -> str | None:

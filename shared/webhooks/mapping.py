@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl
 
 from shared.core import strict_json
 from shared.core.errors import InvalidRequest, PayloadTooLarge
-from shared.core.identifiers import is_user_principal_name
+from shared.core.identifiers import find_addresses, is_guid, is_user_principal_name
 from shared.core.strict_json import Document, Json, NotJson, TooManyValues
 from shared.meetings.models import MEETING_REFERENCES, Alternatives, JoinRequest
+from shared.meetings.pasted_text import without_invisible
 from shared.meetings.teams_links import NotATeamsLink, parse_teams_link
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ An event has hundreds, of some 20 bytes each and more, so a body of 64 KiB has f
 """
 _MOST_TEXTS = 6
 """How many values of one member are kept: no more would be tried."""
+_QUOTED_MEMBERS = ("data", "payload", "body")
+"""Members that hold a whole event, in the envelopes of flows, of CloudEvents and of forms."""
+_LONGEST_ADDRESSES = 1000
+"""How much of a text is searched for addresses, in characters."""
 _UNREADABLE = "is no JSON object, no list of them and no form"
 _EMPTY_LIST = "is an empty list"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
+_SECONDS = re.compile(r"[0-9]{10,13}(?:\.[0-9]{1,9})?", re.ASCII)
 _LOCALE_EXTRAS = re.compile(r"[.@].*", re.DOTALL)
 _PROBE: Mapping[str, Json] = {"userId": "a@b", "joinMeetingId": "1234567890"}
 """A valid request, to check one optional member with."""
@@ -110,7 +116,11 @@ class Mapper:
         members = {**optional, **dict.fromkeys(left_out)}
         for found in (references, organizers):
             members |= found[0] if found else {}
-        missing = "meeting" if not references else "organizer" if not organizers else None
+        missing = None
+        if not references:
+            missing = "meeting"
+        elif not organizers and _is_valid_reference(references[0]):
+            missing = "organizer"
         return Booking(
             delivery_id=_delivery_id(self._find("deliveryId", payload)),
             members={name: value for name, value in members.items() if value is not None},
@@ -129,7 +139,7 @@ class Mapper:
         found = [
             {name: value} for name in MEETING_REFERENCES for value in self._texts(name, payload)
         ]
-        valid = [each for each in found if _is_valid({"joinMeetingId": None, **each})]
+        valid = [each for each in found if _is_valid_reference(each)]
         return _unique(valid) or found[:1]
 
     def _organizers(
@@ -146,11 +156,12 @@ class Mapper:
             if user_id := _link_organizer(reference.get("joinWebUrl")):
                 return [{"userId": user_id}]
         addresses = self._texts("organizer", payload)
-        keys = [address.casefold() for address in addresses if isinstance(address, str)]
+        texts = [address for address in addresses if isinstance(address, str)]
+        keys = [key.casefold() for text in texts for key in _addresses(text)][:_MOST_TEXTS]
         known: list[Json] = [
             self.organizers.get(key) or key
             for key in keys
-            if key in self.organizers or is_user_principal_name(key)
+            if key in self.organizers or is_guid(key) or is_user_principal_name(key)
         ]
         others = [self.default_user_id] if self.default_user_id else addresses[:1]
         return _unique([{"userId": user_id} for user_id in known or others])
@@ -201,27 +212,28 @@ def compile_expression(text: str) -> "ParsedResult":
 def decode(content_type: str, body: bytes) -> dict[str, Json] | list[Json]:
     """Read a body: a form as a flat object of texts, else a JSON object or list.
 
-    JSON that is quoted as a JSON string is read as well, the whole or an item of the list. So are
-    control characters in strings. Flows write both. Invalid parts of a JSON text (see
-    `strict_json`) are left out, because they need not concern the meeting.
+    JSON that is quoted as a JSON string is read as well: the whole, an item of the list, or the
+    member of an event that holds all of it. So are control characters in strings. Flows write both.
+    Invalid parts of a JSON text (see `strict_json`) are left out, because they need not concern the
+    meeting.
 
     Raises:
         BodyUndecodable: if the body is none of these.
         PayloadTooLarge: if it holds too many values.
     """
     form = content_type.partition(";")[0].strip().lower() == _FORM
-    if form and body.lstrip()[:1] not in (b"{", b"["):  # some systems call JSON a form
-        return _decode_form(body)
-    value = _decode_json(body)
+    is_form = form and body.lstrip()[:1] not in (b"{", b"[", b'"')  # some systems call JSON a form
+    value = _decode_form(body) if is_form else _decode_json(body)
     if isinstance(value, list):
         if not value:
             raise BodyUndecodable(_EMPTY_LIST)
-        value = [_unquoted(item) for item in value]
-        if strict_json.extent(value, most=_MOST_VALUES)[0] > _MOST_VALUES:
-            raise _too_many_values()
-    if isinstance(value, dict | list):
-        return value
-    raise BodyUndecodable(_UNREADABLE)
+        value = [_with_members_unquoted(_unquoted(item)) for item in value]
+    value = _with_members_unquoted(value)
+    if not isinstance(value, dict | list):
+        raise BodyUndecodable(_UNREADABLE)
+    if strict_json.extent(value, most=_MOST_VALUES)[0] > _MOST_VALUES:
+        raise _too_many_values()
+    return value
 
 
 def _decode_json(text: bytes) -> Json:
@@ -233,7 +245,7 @@ def _decode_json(text: bytes) -> Json:
     """
     read = partial(strict_json.read, control_characters=True, most=_MOST_VALUES)
     try:
-        return strict_json.read_quoted(text, read, inside=_inside).value
+        return strict_json.read_quoted(strict_json.to_utf_8(text), read, inside=_inside).value
     except TooManyValues:
         raise _too_many_values() from None
     except NotJson:
@@ -249,11 +261,19 @@ def _too_many_values() -> PayloadTooLarge:
 
 
 def _inside(document: Document) -> bytes | None:
-    return document.value.encode() if isinstance(document.value, str) else None
+    return strict_json.quoted(document.value)
+
+
+def _with_members_unquoted(event: Json) -> Json:
+    """Read the members that hold an object as quoted JSON. Other values are kept."""
+    if not isinstance(event, dict):
+        return event
+    read = {name: _unquoted(event[name]) for name in _QUOTED_MEMBERS if name in event}
+    return event | {name: value for name, value in read.items() if isinstance(value, dict)}
 
 
 def _unquoted(item: Json) -> Json:
-    """Read an item of a list that may be quoted JSON. Another text is kept.
+    """Read an item or a member that may be quoted JSON. Another text is kept.
 
     Raises:
         PayloadTooLarge: if it holds too many values.
@@ -288,6 +308,8 @@ def _calls(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - jmespath's
 
 def _time(value: Json) -> float | None:
     """Read a time as seconds since the epoch: ISO 8601 with an offset, seconds or milliseconds."""
+    if isinstance(value, str) and _SECONDS.fullmatch(value):  # a form has only texts
+        value = float(value)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -309,10 +331,17 @@ def _delivery_id(value: Json) -> str | None:
 
 def _as_text(value: Json) -> Json:
     if isinstance(value, str):
-        value = value.strip()
+        value = without_invisible(value).strip()
     elif isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    elif isinstance(value, float) and value.is_integer():  # such as 2.345678901234E+12
+        value = str(int(value))
     return None if _is_nothing(value) else value
+
+
+def _addresses(text: str) -> list[str]:
+    """Give the e-mail addresses in a text, or the text itself if there is none."""
+    return find_addresses(text[:_LONGEST_ADDRESSES]) or [text]
 
 
 def _unique(found: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
@@ -346,6 +375,10 @@ def _language_tag(locale: Json) -> Json:
     if not isinstance(locale, str):
         return locale
     return _LOCALE_EXTRAS.sub("", locale).replace("_", "-") or None
+
+
+def _is_valid_reference(reference: Mapping[str, Json]) -> bool:
+    return _is_valid({"joinMeetingId": None, **reference})
 
 
 def _is_valid(optional: Mapping[str, Json]) -> bool:

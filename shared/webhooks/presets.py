@@ -7,13 +7,15 @@ source gives itself replaces the preset's.
 from collections.abc import Mapping
 
 _TEAMS = (
-    "type(@) == 'string' && (contains(@, 'teams.microsoft.')"
+    "type(@) == 'string' && (contains(@, 'teams.microsoft.') || contains(@, 'Teams.microsoft.')"
     " || contains(@, 'teams.cloud.microsoft') || contains(@, 'teams.live.com'))"
 )
 """True for a text that holds a Teams link, also a rewritten one."""
 
 _CALCOM_LINKS = "[payload.metadata.videoCallUrl, payload.videoCallData.url, payload.location]"
 _CALENDLY_LINKS = "payload.scheduled_event.location.[join_url, location]"
+_BOOKING = "(body || @)"
+"""The appointment. A flow may post all of a trigger's outputs, and it is their `body`."""
 _BOOKINGS_LINKS = "JoinWebURL, JoinWebUrl, joinWebUrl, anonymousJoinWebUrl"
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
@@ -26,7 +28,10 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
             "when": {
                 "default_payload": "triggerEvent && payload",
                 "test": "triggerEvent != 'PING' && (payload.uid || payload.type != 'Test')",
-                "event": 'contains(`["BOOKING_CREATED", "BOOKING_RESCHEDULED"]`, triggerEvent)',
+                "event": (
+                    'contains(`["BOOKING_CREATED", "BOOKING_RESCHEDULED"]`, triggerEvent)'
+                    ' && !contains(`["CANCELLED", "REJECTED"]`, payload.status)'
+                ),
                 "teams": (
                     "payload.location == 'integrations:office365_video'"
                     " || payload.videoCallData.type == 'office365_video'"
@@ -66,7 +71,10 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         },
         "mapping": {
             "when": {
-                "event": "event == 'invitee.created'",
+                "event": (
+                    "event == 'invitee.created' && payload.status != 'canceled'"
+                    " && payload.scheduled_event.status != 'canceled'"
+                ),
                 "teams": (
                     "payload.scheduled_event.location.type == 'microsoft_teams_conference'"
                     f" || payload.scheduled_event.location.[location][?{_TEAMS}]"
@@ -90,20 +98,27 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         ),
     },
     # A Power Automate flow passes on the event of the Bookings connector's trigger, and cannot
-    # sign. The event's organizer is not documented, so the link or `defaultUserId` names it.
-    # Graph's own form differs, and says as well whether there should be a link:
+    # sign. Its triggers for new, updated and cancelled appointments give the same form. The event's
+    # organizer is not documented, so the link or `defaultUserId` names it. Graph's own form
+    # differs, and says as well whether there should be a link:
     # https://learn.microsoft.com/graph/api/resources/bookingappointment
     "msbookings": {
         "scheme": {"type": "token", "header": "X-Webhook-Token"},
         "mapping": {
             "when": {
+                "appointment": (
+                    f"{_BOOKING}.[SelfServiceAppointmentId, Id, id, {_BOOKINGS_LINKS}][?@]"
+                ),
+                "event": f"!({_BOOKING}.CancelReason)",
                 "teams": (
-                    f"[{_BOOKINGS_LINKS}][?@]"
-                    " || IsLocationOnline == `true` || isLocationOnline == `true`"
-                )
+                    f"{_BOOKING}.[{_BOOKINGS_LINKS}][?@]"
+                    f" || {_BOOKING}.[IsLocationOnline, isLocationOnline]"
+                    """[?contains(`[true, "true", "True"]`, @)]"""
+                ),
             },
-            "joinWebUrl": f"[{_BOOKINGS_LINKS}]",
+            "joinWebUrl": f"{_BOOKING}.[{_BOOKINGS_LINKS}]",
             "context": (
+                f"{_BOOKING}."
                 "{bookingId: SelfServiceAppointmentId || Id || id, replaces: `null`,"
                 " start: StartTime || startDateTime.dateTime,"
                 " end: EndTime || endDateTime.dateTime,"

@@ -144,8 +144,8 @@ class BodyHmac:
         """See `Scheme`."""
         del now
         decode: Callable[[str], bytes | None] = _hex if self.encoding == "hex" else _base64
-        # The prefix may hold blanks and commas.
-        one = re.compile(rf"(?:^|[,\s]){re.escape(self.prefix)}([^,\s]+)")
+        # The prefix may hold blanks and commas. Its capitals and the blanks after it do not matter.
+        one = re.compile(rf"(?:^|[,\s])(?i:{re.escape(self.prefix)})[ ]{{0,3}}([^,\s]+)")
         signatures = _decoded(map(decode, one.findall(_header(headers, self.header))))
         _compare(_verbatim(secrets), self.url.encode() + body, signatures)
 
@@ -167,7 +167,7 @@ class SharedToken:
         value = _header(headers, self.header).strip()
         if not value.lower().startswith(self.prefix.lower()):  # "bearer" is accepted like "Bearer"
             raise SignatureInvalid("signature_malformed")
-        given = hashlib.sha256(value[len(self.prefix) :].encode()).digest()
+        given = hashlib.sha256(value[len(self.prefix) :].lstrip().encode()).digest()
         _check_any(
             [hmac.compare_digest(hashlib.sha256(key).digest(), given) for key in _verbatim(secrets)]
         )

@@ -67,11 +67,33 @@ def test_a_user_principal_name_looks_like_an_e_mail_address(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "anna", "@clinic.example", "anna@", "a@b@c", "a/b@c", "a b@c", "a@b/c", "a@b?x", "a%2f@c"],
+    [
+        *("", "anna", "@clinic.example", "anna@", "a@b@c", "a/b@c", "a b@c", "a@b/c", "a@b?x"),
+        *("a%2f@c", "mailto:a@c", "<a@c>", "a@c;", "a@c,b@c", '"a"@c', "i:0#.f|membership|a@c"),
+    ],
 )
 def test_texts_that_would_change_a_path_are_not_user_principal_names(text: str) -> None:
     """Nor are texts without a name or domain, or with two."""
     assert not identifiers.is_user_principal_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("a@b.example", ["a@b.example"]),
+        ("mailto:a@b.example", ["a@b.example"]),
+        ("SMTP:a@b.example", ["a@b.example"]),
+        ("Dr Meyer <a@b.example>", ["a@b.example"]),
+        ('"Meyer, Anna" <a@b.example>, c@d.example.', ["a@b.example", "c@d.example"]),
+        ("a@b.example;c@d.example", ["a@b.example", "c@d.example"]),
+        ("i:0#.f|membership|a@b.example", ["a@b.example"]),
+        ("nobody", []),
+        ("", []),
+    ],
+)
+def test_addresses_are_found_in_what_stands_around_them(text: str, addresses: list[str]) -> None:
+    """Calendars and mail programs write more than the address."""
+    assert identifiers.find_addresses(text) == addresses
 
 
 def test_a_traceparent_is_version_00_in_lower_case() -> None:
@@ -93,6 +115,10 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
         ("19:abc@thread.tacv2", "chat thread"),
         ("19:a_b@unq.gbl.spaces", "chat thread"),
         ("19%3Ameeting_NDg2OTY%40thread.v2", "chat thread"),
+        ("AAQkADAwATM0MDAAMS0=", "conversation"),
+        (GUID, "GUID"),
+        (f"{{{GUID.upper()}}}", "GUID"),
+        ("teams.microsoft.com/meet/2345678901234?p=AbCdEf", "link"),
         ("https://teams.microsoft.com/meet/2345678901234?p=AbCdEf", "link"),
         ("HTTPS://teams.microsoft.com/x", "link"),
         ("234 567 890 123", "join meeting id"),

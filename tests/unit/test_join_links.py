@@ -151,6 +151,18 @@ def test_a_body_that_is_no_request_is_400_with_a_pointer(
     assert problem["errors"][0]["pointer"] == ""
 
 
+@pytest.mark.parametrize(
+    "body", ['{"userId": "Zoë"}'.encode("latin-1"), "{}".encode("utf-16"), b"{'a': 1}", b"{},"]
+)
+def test_a_body_that_is_no_json_in_utf_8_is_told_what_to_send(
+    application: Application, body: bytes
+) -> None:
+    """Windows PowerShell sends Latin-1 unless it is told otherwise."""
+    answer, problem = post(application, body)
+    assert answer.status == 400
+    assert "charset=utf-8" in problem["fix"]
+
+
 def test_all_field_errors_are_in_one_problem(application: Application, graph: FakeGraph) -> None:
     """Each with its pointer. Graph is not called."""
     body = {"userId": "anna", "language": "??", "requestId": "r-9", "color": 1}

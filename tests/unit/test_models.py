@@ -146,11 +146,22 @@ def test_a_body_that_is_not_an_object_is_refused(value: object) -> None:
     assert faults(value) == {"": "The body must be one JSON object."}
 
 
-@pytest.mark.parametrize("name", ["userid", "password", "a/b", "m~n", "ü", ""])
+@pytest.mark.parametrize("name", ["password", "a/b", "m~n", "ü", "", "userId" + "x" * 100])
 def test_an_unknown_member_is_refused(name: str) -> None:
     """Most often it is a typing error."""
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-    assert faults({**request(), name: 1}) == {pointer: "There is no such member."}
+    (found,) = faults({**request(), name: 1}).items()
+    assert pointer.startswith(found[0].removesuffix("…"))
+    assert found[1] == "There is no such member."
+
+
+@pytest.mark.parametrize("name", ["userid", "UserID", "user_id", "user-id", "userId "])
+def test_an_unknown_member_that_differs_only_in_its_spelling_is_told_how_it_is_written(
+    name: str,
+) -> None:
+    """So the sender need not look it up."""
+    found = faults({**request(), name: USER})
+    assert found == {f"/{name}": "There is no such member. Its name is written userId."}
 
 
 def test_a_duplicate_member_is_refused() -> None:
@@ -169,9 +180,11 @@ def test_a_wrong_type_is_refused(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["userId", "onlineMeetingId", "language", "requestId"])
-@pytest.mark.parametrize("value", [" ", " x", "x ", "\u00a0x", "a\x00b", "a\nb", "a\u2028b"])
+@pytest.mark.parametrize(
+    "value", [" ", " x", "x ", "\u00a0x", "a\x00b", "a\nb", "a\u2028b", "\u202aa", "a\u200b"]
+)
 def test_blanks_around_and_control_characters_within_are_refused(name: str, value: str) -> None:
-    """They reach headers, paths and logs."""
+    """They reach headers, paths and logs. Nobody sees the invisible ones in a wrong address."""
     assert list(faults(request(**{name: value}))) == [f"/{name}"]
 
 
@@ -205,7 +218,24 @@ def test_a_user_id_that_is_neither_guid_nor_name_is_refused(user: str) -> None:
     assert list(faults(request(userId=user))) == ["/userId"]
 
 
-@pytest.mark.parametrize("meeting_id", [".", ".."])
+@pytest.mark.parametrize(
+    "user",
+    [
+        *("mailto:anna@clinic.example", "<anna@clinic.example>", "Anna <anna@clinic.example>"),
+        *("anna@clinic.example;", "a@clinic.example,b@clinic.example", '"anna"@clinic.example'),
+    ],
+)
+def test_an_address_with_more_than_the_address_is_refused(user: str) -> None:
+    """Graph would only say that nobody has that name."""
+    assert list(faults(request(userId=user))) == ["/userId"]
+
+
+def test_a_meeting_id_from_an_address_of_graph_is_decoded() -> None:
+    """It is percent-encoded there, and would be encoded twice."""
+    assert parse(request(onlineMeetingId="MSo1%2Bx%3D%3D")).online_meeting_id == "MSo1+x=="
+
+
+@pytest.mark.parametrize("meeting_id", [".", "..", "%2e%2E"])
 def test_a_meeting_id_that_would_change_the_path_is_refused(meeting_id: str) -> None:
     """Percent-encoding does not change these two."""
     assert list(faults(request(onlineMeetingId=meeting_id))) == ["/onlineMeetingId"]

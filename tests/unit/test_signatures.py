@@ -195,7 +195,10 @@ def test_an_id_with_a_full_stop_is_refused() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "sha256=", "HMAC ", "v1, ", "a,b ", "$(.*)"])
 def test_a_prefix_may_hold_blanks_and_commas(prefix: str) -> None:
-    """As in Teams' outgoing webhooks, before one signature or several."""
+    """As in Teams' outgoing webhooks, before one signature or several.
+
+    Its capitals and the blanks after it do not matter.
+    """
     scheme = BodyHmac(header="sig", encoding="base64", prefix=prefix)
     right, wrong = (base64.b64encode(mac(BODY, key)).decode() for key in (SECRET.encode(), b"x"))
 
@@ -203,6 +206,7 @@ def test_a_prefix_may_hold_blanks_and_commas(prefix: str) -> None:
         f"{prefix}{right}",
         f"{prefix}{wrong},{prefix}{right}",
         f"{prefix}{right} {prefix}{wrong}",
+        f"{prefix.swapcase()} {right}",
     ):
         body_hmac(scheme=scheme, headers={"sig": value}).verify()
     assert body_hmac(scheme=scheme, headers={"sig": prefix + wrong}).fault() == "signature_differs"

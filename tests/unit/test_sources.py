@@ -1,5 +1,6 @@
 """Sources: what WEBHOOK_SOURCES may hold, and what a source finds in a booking event."""
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.configuration import shown_name
+from shared.core.errors import PayloadTooLarge
 from shared.core.strict_json import Document, Json
 from shared.handlers.join_links import MAX_BODY_BYTES
 from shared.meetings.models import JoinRequest
@@ -150,6 +152,16 @@ def test_cal_coms_link_is_used_if_there_is_no_id() -> None:
     assert mapper.read(event).members["joinWebUrl"] == LONG
 
 
+def test_a_teams_link_may_begin_with_a_capital() -> None:
+    """Telephones write the first letter of a field so."""
+    event = booking("calendly")
+    link = "Teams.microsoft.com/meet/2345678901234?p=AbC"
+    event["payload"]["scheduled_event"]["location"] = {"type": "custom", "location": link}
+    mapper = preset("calendly").mapper
+    assert mapper.failed_condition(event) is None
+    assert mapper.read(event).members["joinWebUrl"] == link
+
+
 @pytest.mark.parametrize("case", bookings.cases(), ids=str)
 def test_a_preset_recognizes_bookings_for_teams(case: Case) -> None:
     """By a named condition, and whether the link is missing."""
@@ -217,6 +229,10 @@ def test_a_sources_own_members_override_its_preset() -> None:
         ({"url": SHORT}, DEFAULT),
         ({"url": SHORT, "email": "nobody"}, DEFAULT),
         ({"url": LONG, "id": "MSo1"}, IN_LINK),
+        ({"url": SHORT, "email": "mailto:Other@C.example"}, "other@c.example"),
+        ({"url": SHORT, "email": "Dr. O <Known@C.example>"}, DOCTOR),
+        ({"url": SHORT, "email": "\u202aother@c.example\u202c"}, "other@c.example"),
+        ({"url": SHORT, "email": IN_LINK}, IN_LINK),
     ],
 )
 def test_the_organizer_is_the_first_that_is_known(event: Json, organizer: str) -> None:
@@ -231,6 +247,20 @@ def test_a_missing_organizer_and_a_missing_meeting_are_reported() -> None:
     assert mapper.read({"url": SHORT}).missing == "organizer"
     assert mapper.read({"email": "a@b.example"}).missing == "meeting"
     assert mapper.read({"url": SHORT, "email": "nobody"}).members["userId"] == "nobody"
+
+
+def test_an_invalid_reference_is_reported_before_a_missing_organizer() -> None:
+    """It is not true that this link names no organizer."""
+    two_meetings = f"{LONG} {LONG.replace('meeting_', 'meeting_x')}"
+    found = source().mapper.read({"url": two_meetings})
+    assert (found.missing, found.members) == (None, {"joinWebUrl": two_meetings})
+
+
+@pytest.mark.parametrize("number", [2345678901234, 2.345678901234e12, "2345678901234"])
+def test_a_number_is_read_as_a_text(number: Json) -> None:
+    """Spreadsheets and flows make numbers of what looks like one."""
+    found = source().mapper.read({"user": DOCTOR, "number": number})
+    assert found.members["joinMeetingId"] == "2345678901234"
 
 
 def test_the_cheapest_reference_is_taken_first() -> None:
@@ -270,6 +300,7 @@ def test_an_invalid_reference_is_kept_only_if_there_is_no_valid_one(
         ({"email": ["a@c.example", "B@C.example"]}, "a@c.example", ["b@c.example"]),
         ({"email": ["nobody", "known@c.example", "a@c.example"]}, DOCTOR, ["a@c.example"]),
         ({"email": ["a@c.example", "A@c.example", None]}, "a@c.example", []),
+        ({"email": "a@c.example; B <b@c.example>"}, "a@c.example", ["b@c.example"]),
         ({"email": ["nobody", "x"]}, DEFAULT, []),
         ({"email": []}, DEFAULT, []),
         ({"email": ["a@c.example", "b@c.example"], "user": DOCTOR}, DOCTOR, []),
@@ -588,6 +619,47 @@ def test_json_that_is_quoted_as_a_string_is_read(value: Json, quotes: int) -> No
     assert decode("application/json", text.encode()) == value
 
 
+@pytest.mark.parametrize("member", ["data", "payload", "body"])
+@pytest.mark.parametrize("around", [lambda event: event, lambda event: [event]])
+def test_the_member_that_holds_an_event_may_be_quoted(
+    member: str, around: Callable[[Json], Json]
+) -> None:
+    """CloudEvents and flows pass it on as a text. Another text stays one."""
+    inner: Json = {"a": "Zoë"}
+    quoted: Json = {member: json.dumps(inner), "other": json.dumps(inner)}
+    body = json.dumps(around(quoted)).encode()
+    assert decode("application/json", body) == around({member: inner, "other": json.dumps(inner)})
+    for text in ("text", "7", '"x"', "[1]"):
+        event: Json = {member: text}
+        assert decode("application/json", json.dumps(around(event)).encode()) == around(event)
+
+
+def test_the_member_of_a_form_that_holds_an_event_is_read() -> None:
+    """Some systems send their JSON as the field payload."""
+    form = "application/x-www-form-urlencoded"
+    assert decode(form, b"payload=%7B%22a%22%3A1%7D") == {"payload": {"a": 1}}
+
+
+def test_a_members_values_count_as_well() -> None:
+    """As if the text were a part of the body."""
+    inner = json.dumps({"a": [0] * 3000})
+    with pytest.raises(PayloadTooLarge):
+        decode("application/json", json.dumps({"data": inner, "body": inner}).encode())
+
+
+def test_what_a_flow_makes_of_another_content_type_is_read() -> None:
+    """Logic Apps put the base64 of such a body into $content."""
+    content = base64.b64encode(b'{"a": 1}').decode()
+    body = {"$content-type": "application/octet-stream", "$content": content}
+    assert decode("application/json", json.dumps(body).encode()) == {"a": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_utf_16_is_read(encoding: str) -> None:
+    """It is what .NET calls Unicode."""
+    assert decode("application/json", '{"a": "Zoë"}'.encode(encoding)) == {"a": "Zoë"}
+
+
 def test_a_control_character_inside_a_string_is_read() -> None:
     """Templates insert texts without escapes."""
     assert decode("application/json", b'{"a": "one\ntwo\t"}') == {"a": "one\ntwo\t"}
@@ -597,6 +669,7 @@ def test_json_that_is_announced_as_a_form_is_read() -> None:
     """Cal.com sends a template's result with that content type."""
     form = "application/x-www-form-urlencoded"
     assert decode(form, b' {"a": "b&c=d"}') == {"a": "b&c=d"}
+    assert decode(form, rb'"{\"a\": \"b&c=d\"}"') == {"a": "b&c=d"}
 
 
 @pytest.mark.parametrize(
