@@ -93,7 +93,7 @@ var rules = [
   {
     name: 'settings'
     title: 'The app refuses its settings'
-    description: 'The app answers no request until they are corrected, and messages wait. The diagnostics name the settings.'
+    description: 'Until they are corrected, the app answers no request and messages wait. A mistake in one booking system or destination stops that one alone. The diagnostics name the settings.'
     severity: 1
     frequency: 'PT15M'
     window: 'PT15M'
