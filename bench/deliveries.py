@@ -109,7 +109,7 @@ def _inputs(destination: str) -> tuple[dict[str, wire.Data], dict[str, wire.Data
         "time": now,
         "data": data,
     }
-    body = Delivery(destination=destination, event=event, caller="key").to_message()
+    body = Delivery(destination=destination, event=event, caller_name="key").to_message()
     metadata: dict[str, wire.Data] = {
         "Id": {"string": "bench-1"},
         "DequeueCount": {"json": "1"},

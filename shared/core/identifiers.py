@@ -78,8 +78,8 @@ def is_source_name(text: str) -> bool:
     return _SOURCE_NAME.fullmatch(text) is not None
 
 
-def is_caller(text: str) -> bool:
-    """Say whether this is a caller as events show it: `key`, `app:ID` or `user:ID`."""
+def is_caller_name(text: str) -> bool:
+    """Say whether this is a caller's name as events show it: `key`, `app:ID` or `user:ID`."""
     return _CALLER.fullmatch(text) is not None
 
 

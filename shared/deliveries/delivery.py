@@ -13,7 +13,7 @@ from typing import TypeIs
 
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
-from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
+from shared.core.identifiers import is_caller_name, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Json, NotJson
 from shared.queues.messages import FAILED, QUEUE_CALLER, RESOLVED
 from shared.queues.retry_policy import History
@@ -34,12 +34,12 @@ class Delivery:
         destination: The destination's name in DELIVERIES.
         event: The outcome's event (CloudEvents).
         history: The earlier tries.
-        caller: Who asked, as events name it. The receiver is not told.
+        caller_name: Who asked, as events name it. The receiver is not told.
     """
 
     destination: str
     event: dict[str, Json] = field(repr=False)
-    caller: str
+    caller_name: str
     history: History = field(default_factory=History)
 
     @property
@@ -92,7 +92,7 @@ class Delivery:
             "type": _TYPE,
             "version": VERSION,
             "destination": self.destination,
-            "caller": self.caller,
+            "caller": self.caller_name,
             "event": self.event,
         }
         if self.history != History():
@@ -139,17 +139,17 @@ def _read(body: bytes) -> Delivery | ServiceError:
         destination=destination,
         event=event,
         history=History.from_members(members),
-        caller=_read_caller(members, event),
+        caller_name=_read_caller_name(members, event),
     )
 
 
-def _read_caller(members: Mapping[str, Json], event: Mapping[str, Json]) -> str:
+def _read_caller_name(members: Mapping[str, Json], event: Mapping[str, Json]) -> str:
     """Find who asked: the source, the queue, or what the message says of a caller over HTTP."""
-    data, caller = event["data"], members.get("caller")
+    data, name = event["data"], members.get("caller")
     source = data.get("source") if isinstance(data, dict) else None
     if isinstance(source, str):
         return source
-    return caller if isinstance(caller, str) and is_caller(caller) else QUEUE_CALLER
+    return name if isinstance(name, str) and is_caller_name(name) else QUEUE_CALLER
 
 
 def _is_outcome(event: Json) -> TypeIs[dict[str, Json]]:

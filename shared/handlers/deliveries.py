@@ -260,7 +260,7 @@ class _DeliveryProcessor(MessageProcessor):
                 code=None if error is None else error.code,
                 source=delivery.source if delivery else None,
                 destination=delivery.destination if delivery else None,
-                caller=delivery.caller if delivery else None,
+                caller=delivery.caller_name if delivery else None,
                 duration_ms=self._deadline.elapsed_ms(),
                 attempts=self._attempts,
                 request_id=delivery.request_id if delivery else None,

@@ -193,7 +193,7 @@ def request_join_link(
         message = messages.write_request(
             document.value,
             request_id=correlation.request_id,
-            caller=request.caller_name,
+            caller_name=request.caller_name,
             traceparent=read_traceparent(request.headers),
         )
         _enqueue(services, message, deadline=request.deadline)

@@ -13,7 +13,7 @@ def outcome_messages(
     time: float,
     attempts: int,
     source: str | None,
-    caller: str,
+    caller_name: str,
     traceparent: str | None,
 ) -> list[tuple[str, str]]:
     """Give the messages that publish an outcome: a queue's name and the text of each.
@@ -30,7 +30,7 @@ def outcome_messages(
         time: the time of the outcome, in seconds since the epoch.
         attempts: how often the request was tried.
         source: the webhook source's name, if the request came from one.
-        caller: the caller's name in events.
+        caller_name: the caller's name in events.
         traceparent: the request's trace context, where known.
     """
     event = messages.to_event(
@@ -48,6 +48,6 @@ def outcome_messages(
         from shared.deliveries.delivery import Delivery  # noqa: PLC0415 - only where there are any
 
         for name in taking:
-            delivery = Delivery(destination=name, event=event, caller=caller)
+            delivery = Delivery(destination=name, event=event, caller_name=caller_name)
             publishing.append((DELIVERIES, delivery.to_message()))
     return publishing

@@ -178,7 +178,7 @@ class _RequestProcessor(MessageProcessor):
                 self._incoming.document.value,
                 request_id=outcome.request_id,
                 source=self._incoming.source,
-                caller=self._incoming.caller,
+                caller_name=self._incoming.caller_name,
                 traceparent=self._incoming.traceparent,
                 history=history,
                 alternatives=self._incoming.alternatives,
@@ -249,7 +249,7 @@ class _RequestProcessor(MessageProcessor):
             time=self._now(),
             attempts=self._attempts,
             source=incoming.source,
-            caller=incoming.caller,
+            caller_name=incoming.caller_name,
             traceparent=incoming.traceparent,
         )
 
@@ -276,6 +276,6 @@ class _RequestProcessor(MessageProcessor):
             request_id=request_id or self._correlation.request_id,
             attempts=self._attempts,
             source=self._incoming.source,
-            caller=self._incoming.caller,
+            caller=self._incoming.caller_name,
         )
         telemetry.emit(replace(event, event=name, note=note or event.note))

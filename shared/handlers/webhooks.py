@@ -349,7 +349,7 @@ class _VerifiedWebhook:
             time=self.webhook.now(),
             attempts=0,
             source=self.source.name,
-            caller=self.source.name,
+            caller_name=self.source.name,
             traceparent=read_traceparent(self.webhook.headers),
         )
         self.messages.extend(publishing)

@@ -121,7 +121,7 @@ def restorable(body: bytes, incoming: Incoming) -> bytes:
         incoming.document.value,
         request_id=incoming.default_request_id,
         source=incoming.source,
-        caller=incoming.caller,
+        caller_name=incoming.caller_name,
         traceparent=incoming.traceparent,
         alternatives=incoming.alternatives,
     ).encode()

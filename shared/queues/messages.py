@@ -19,7 +19,7 @@ from functools import partial
 
 from shared.core import strict_json
 from shared.core.errors import InternalError, InvalidRequest, ServiceError, describe
-from shared.core.identifiers import is_caller, is_request_id, is_source_name, is_traceparent
+from shared.core.identifiers import is_caller_name, is_request_id, is_source_name, is_traceparent
 from shared.core.strict_json import Document, FieldError, Json, NotJson
 from shared.meetings.models import Alternatives, Correlation, Outcome, reduce_link
 from shared.queues.retry_policy import History
@@ -91,15 +91,15 @@ class VersionUnknown(MessageUndecodable):
 class Incoming:
     """A decoded message: the request's document, and what the envelope says about it.
 
-    `source` (a webhook source's name), `caller` (who asked over HTTP), `history` and `alternatives`
-    are read only from the app's own envelopes. `items` are the requests of a list.
+    `source` (a webhook source's name), `caller_name` (who asked over HTTP), `history` and
+    `alternatives` are read only from the app's own envelopes. `items` are the requests of a list.
     """
 
     document: Document = field(repr=False)
     default_request_id: str
     traceparent: str | None = None
     source: str | None = None
-    caller: str = QUEUE_CALLER
+    caller_name: str = QUEUE_CALLER
     history: History = field(default_factory=History)
     alternatives: Alternatives = field(default=(), repr=False)
     items: "tuple[Incoming, ...]" = field(default=(), repr=False)
@@ -207,7 +207,7 @@ def _single(
         inside,
         traceparent=traceparent,
         source=source,
-        caller=_read_caller(value) or source or QUEUE_CALLER,
+        caller_name=_read_caller_name(value) or source or QUEUE_CALLER,
         history=_read_history(value),
         alternatives=_read_alternatives(value),
         items=tuple(replace(each, traceparent=traceparent, source=source) for each in inside.items),
@@ -350,7 +350,7 @@ def write_request(
     *,
     request_id: str,
     source: str | None = None,
-    caller: str | None = None,
+    caller_name: str | None = None,
     traceparent: str | None = None,
     history: History | None = None,
     alternatives: Alternatives = (),
@@ -363,7 +363,7 @@ def write_request(
         value: the request's JSON.
         request_id: the request's id. It is also the envelope's, for a request without its own.
         source: the webhook source's name, if it came from one.
-        caller: who asked, as events name it; one of the queue or a source need not be written.
+        caller_name: who asked, as events name it. The queue's or a source's need not be written.
         traceparent: the request's trace context, where known.
         history: its earlier tries; None for a request that starts from the beginning.
         alternatives: what to try in place of the request's own members. As many are written as
@@ -380,8 +380,8 @@ def write_request(
     }
     if traceparent is not None:
         event["traceparent"] = traceparent
-    if caller is not None and is_caller(caller):
-        event["caller"] = caller
+    if caller_name is not None and is_caller_name(caller_name):
+        event["caller"] = caller_name
     if alternatives:
         event["alternatives"] = _write_alternatives(alternatives)
     if history is not None:
@@ -407,11 +407,11 @@ def _read_source(envelope: Mapping[str, Json]) -> str | None:
     return name if name != uri and is_source_name(name) else None
 
 
-def _read_caller(envelope: Mapping[str, Json]) -> str | None:
-    """Read the caller over HTTP from the app's own envelope."""
-    caller = envelope.get("caller")
-    valid = _is_ours(envelope) and isinstance(caller, str) and is_caller(caller)
-    return str(caller) if valid else None
+def _read_caller_name(envelope: Mapping[str, Json]) -> str | None:
+    """Read the name of the caller over HTTP from the app's own envelope."""
+    name = envelope.get("caller")
+    valid = _is_ours(envelope) and isinstance(name, str) and is_caller_name(name)
+    return str(name) if valid else None
 
 
 def _write_alternatives(alternatives: Alternatives) -> str:

@@ -56,7 +56,7 @@ def outcome(context: Json, *, resolved: bool = True) -> dict[str, Any]:
 def delivery(context: Json, *, resolved: bool = True) -> dict[str, Any]:
     """Make the body of a delivery."""
     event = outcome(context, resolved=resolved)
-    return dict(json.loads(Delivery(destination="flow", event=event, caller="queue").body()))
+    return dict(json.loads(Delivery(destination="flow", event=event, caller_name="queue").body()))
 
 
 ATTENDEES: Json = {"bookingId": "b", "attendees": [{"name": "Zoë", "email": "zoe@x.example"}]}

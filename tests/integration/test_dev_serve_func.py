@@ -1,4 +1,4 @@
-"""`python dev.py serve --host func`, with a func that notes what it is given and runs the app."""
+"""`python dev.py serve --host func`, with a stub of func that records its call and runs the app."""
 
 import json
 import os
@@ -26,7 +26,7 @@ UP = "Ctrl-C stops everything"
 
 
 class Func:
-    """The stub, in a folder that goes on the PATH, and what it was given."""
+    """The stub, in a folder that goes on the PATH, and what it recorded."""
 
     def __init__(self, folder: Path) -> None:
         self._record = folder / "record.json"
@@ -40,10 +40,10 @@ class Func:
         }
 
     @property
-    def given(self) -> dict[str, Any]:
+    def recorded(self) -> dict[str, Any]:
         """Its arguments, folder, environment and so on."""
-        given: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
-        return given
+        recorded: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+        return recorded
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_func_is_started_as_a_person_would_start_it(func: Func) -> None:
         guide = until(process, UP)
         stop(process)
 
-    assert func.given["arguments"] == ["start", "--port", str(port)]
-    assert func.given["folder"] == str(PROJECT)
-    assert func.given["prefix"] == func.given["environment"]["VIRTUAL_ENV"] == sys.prefix
+    assert func.recorded["arguments"] == ["start", "--port", str(port)]
+    assert func.recorded["folder"] == str(PROJECT)
+    assert func.recorded["prefix"] == func.recorded["environment"]["VIRTUAL_ENV"] == sys.prefix
     assert f"curl -iw '\\n' http://127.0.0.1:{port}/api/health" in guide
 
 
@@ -75,14 +75,14 @@ def test_a_users_own_sources_work_under_func(func: Func, tmp_path: Path) -> None
         guide = until(process, UP)
         stop(process)
 
-    assert "mine" in json.loads(func.given["environment"]["WEBHOOK_SOURCES"])
+    assert "mine" in json.loads(func.recorded["environment"]["WEBHOOK_SOURCES"])
     assert "\n== mine\n" in guide
 
 
 def test_the_app_works_under_func(func: Func) -> None:
     """A signed booking becomes a link, and the vault is reached past func's proxy."""
-    theirs = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "intranet.example"}
-    with serving("--host", "func", environment={**func.environment, **theirs}) as process:
+    proxies = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "intranet.example"}
+    with serving("--host", "func", environment={**func.environment, **proxies}) as process:
         guide = until(process, UP)
         url = guide.partition("curl -iw '\\n' ")[2].partition("/api/")[0]
         booking = guide.partition("\n== calcom")[2].partition("EVENT='")[2].partition("'\n")[0]
@@ -94,9 +94,9 @@ def test_the_app_works_under_func(func: Func) -> None:
         result = until(process, "virtualAppointmentJoinWebUrl")
         stop(process)
 
-    environment = func.given["environment"]
+    environment = func.recorded["environment"]
     assert json.loads(result)["requestId"] == answer.json()["requestId"]
-    assert environment["HTTPS_PROXY"] == theirs["HTTPS_PROXY"]
+    assert environment["HTTPS_PROXY"] == proxies["HTTPS_PROXY"]
     assert environment["NO_PROXY"] == environment["no_proxy"]
     assert environment["NO_PROXY"].split(",") == ["intranet.example", "127.0.0.1", "localhost"]
 
@@ -107,7 +107,7 @@ def test_the_demo_succeeds_under_func(func: Func) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "came out right." in done.stdout
-    assert func.given["arguments"][0] == "start"
+    assert func.recorded["arguments"][0] == "start"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_func_gets_every_setting_and_storage_for_its_own_locks(func: Func) -> No
     before = file.read_bytes() if file.exists() else None
     with serving("--host", "func", environment=func.environment) as process:
         until(process, UP)
-        environment = func.given["environment"]
+        environment = func.recorded["environment"]
         parts = (part.partition("=") for part in environment["AzureWebJobsStorage"].split(";"))
         endpoints = {name: urlsplit(value) for name, _, value in parts if "Endpoint" in name[-8:]}
         for endpoint in endpoints.values():
@@ -146,7 +146,7 @@ def test_func_gets_every_setting_and_storage_for_its_own_locks(func: Func) -> No
     assert (file.read_bytes() if file.exists() else None) == before
 
 
-def test_what_func_says_is_seen_and_what_is_different_is_told(func: Func) -> None:
+def test_funcs_output_is_shown_and_the_differences_are_explained(func: Func) -> None:
     """The extension bundle before it starts; the keys and the addresses in the guide."""
     with serving("--host", "func", environment=func.environment) as process:
         before = until(process, "func says: hello")
@@ -160,7 +160,7 @@ def test_what_func_says_is_seen_and_what_is_different_is_told(func: Func) -> Non
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc about processes")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_ctrl_c_or_a_closed_terminal_ends_func_too(func: Func, how: signal.Signals) -> None:
-    """Once, politely, before what it uses ends; no process is left."""
+    """It is asked once, before the services that it uses end. No process is left."""
     with serving("--host", "func", environment=func.environment) as process:
         until(process, UP)
         started = list(descendants(process.pid))
@@ -171,7 +171,7 @@ def test_ctrl_c_or_a_closed_terminal_ends_func_too(func: Func, how: signal.Signa
     assert output.count("func says: goodbye") == 1
     assert "Stopping ..." in output
     assert "Traceback" not in output
-    assert func.given["pid"] in started
+    assert func.recorded["pid"] in started
     assert len(started) >= 3  # func, its worker, and Azurite
     assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
 
@@ -215,7 +215,7 @@ def test_the_error_for_a_func_that_ends_later_has_its_exit_code(func: Func) -> N
     """Here it is killed while it serves."""
     with serving("--host", "func", environment=func.environment) as process:
         until(process, UP)
-        os.kill(func.given["pid"], signal.SIGKILL)
+        os.kill(func.recorded["pid"], signal.SIGKILL)
         output = end_of(process)
 
     assert process.returncode == 1
@@ -225,55 +225,55 @@ def test_the_error_for_a_func_that_ends_later_has_its_exit_code(func: Func) -> N
 def test_a_func_that_ignores_ctrl_c_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while."""
-    deaf = tmp_path / "func"
-    deaf.write_text(
-        "#!/bin/sh\ntrap '' INT\ntouch deaf\nwhile :; do sleep 0.1; done\n", encoding="utf-8"
+    """After PATIENCE seconds."""
+    program = tmp_path / "func"
+    program.write_text(
+        "#!/bin/sh\ntrap '' INT\ntouch ready\nwhile :; do sleep 0.1; done\n", encoding="utf-8"
     )
-    deaf.chmod(0o755)
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(func_host, "PATIENCE", 0.5)
 
-    monkeypatch.setattr(func_host, "ROOT", tmp_path)  # where it notes that it is deaf by now
+    monkeypatch.setattr(func_host, "ROOT", tmp_path)  # where it writes that it ignores Ctrl-C
 
     with FuncHost(environment={}) as func:
-        while not (tmp_path / "deaf").exists():
+        while not (tmp_path / "ready").exists():
             time.sleep(0.01)
 
     assert func.exit_code == -signal.SIGKILL
 
 
-def test_what_a_start_waits_for_is_told_once_each(
+def test_each_thing_that_a_start_waits_for_is_printed_once(
     func: Func, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Who waits for a download sees that something is awaited, and what."""
+    """A person who waits for func's download sees that the start goes on, and what is missing."""
     for name, value in func.environment.items():
         monkeypatch.setenv(name, value)
 
-    said = ""
+    printed = ""
     with FuncHost(environment={"AzureWebJobsStorage": ""}) as host:
         waiting = threading.Thread(target=host.wait_until_up)
         waiting.start()
         deadline = time.monotonic() + 30
-        while "/api/health answers 503" not in said and time.monotonic() < deadline:
+        while "/api/health answers 503" not in printed and time.monotonic() < deadline:
             time.sleep(0.1)
-            said += capfd.readouterr().out
+            printed += capfd.readouterr().out
     waiting.join(10)
 
-    assert said.count(f"{host.url}/api/health does not answer yet\n") == 1
-    assert said.count(f"{host.url}/api/health answers 503\n") == 1
+    assert printed.count(f"{host.url}/api/health does not answer yet\n") == 1
+    assert printed.count(f"{host.url}/api/health answers 503\n") == 1
 
 
-def test_a_local_settings_json_of_ones_own_is_read_and_told_of(
+def test_the_guide_mentions_a_local_settings_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By func as well; which of the two wins is said before it starts."""
+    """It says before the start whose settings win, because func reads the file as well."""
     monkeypatch.setattr(serve, "ROOT", tmp_path)
     func = FuncHost(environment={}, port=7071)
     without = serve._before_func(func)
     (tmp_path / "local.settings.json").write_text("{}", encoding="utf-8")
 
-    told = serve._before_func(func)
+    with_one = serve._before_func(func)
 
     assert "local.settings.json" not in without
-    assert "There is a local.settings.json: this run's settings go before it" in told
+    assert "There is a local.settings.json: this run's settings go before it" in with_one

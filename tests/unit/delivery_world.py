@@ -86,7 +86,9 @@ def event(error: Exception | None = None, **options: Any) -> dict[str, Any]:  # 
 
 def message(name: str = "crm", made: dict[str, Any] | None = None) -> bytes:
     """Write a delivery of an outcome as the app does."""
-    return Delivery(destination=name, event=made or event(), caller="queue").to_message().encode()
+    return (
+        Delivery(destination=name, event=made or event(), caller_name="queue").to_message().encode()
+    )
 
 
 def deliver(

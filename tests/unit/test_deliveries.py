@@ -221,7 +221,7 @@ def tried(error: str, *, attempts: int, age: float) -> bytes:
         attempts=attempts, repeats=attempts, last_error=error, first_seen=time.time() - age
     )
     return (
-        Delivery(destination="crm", event=event(), history=history, caller="queue")
+        Delivery(destination="crm", event=event(), history=history, caller_name="queue")
         .to_message()
         .encode()
     )
@@ -495,8 +495,8 @@ def test_a_delivery_to_a_busy_destination_is_not_put_back_for_ever(  # noqa: PLR
 
 def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
     """If the process ended after writing it, and the request was tried again."""
-    first = Delivery(destination="crm", event=event(time=1.0, attempts=1), caller="queue")
-    again = Delivery(destination="flow", event=event(time=2.0, attempts=3), caller="key")
+    first = Delivery(destination="crm", event=event(time=1.0, attempts=1), caller_name="queue")
+    again = Delivery(destination="flow", event=event(time=2.0, attempts=3), caller_name="key")
 
     assert first.id == again.id
     assert "." not in first.id
@@ -514,8 +514,8 @@ def test_the_id_is_the_same_for_an_outcome_that_comes_twice() -> None:
 )
 def test_another_outcome_has_another_id(other: dict[str, Any]) -> None:
     """Of the same request or of another one."""
-    first = Delivery(destination="crm", event=event(), caller="queue")
-    second = Delivery(destination="crm", event=other, caller="queue")
+    first = Delivery(destination="crm", event=event(), caller_name="queue")
+    second = Delivery(destination="crm", event=other, caller_name="queue")
 
     assert first.id != second.id
 
@@ -549,7 +549,7 @@ CALLERS = {
 def test_a_delivery_is_read_as_it_was_written(history: History, name: str, caller: str) -> None:
     """Also after it was put back. It never holds its destination's URL."""
     made = event(source=CALLERS[caller])
-    written = Delivery(destination=name, event=made, history=history, caller=caller)
+    written = Delivery(destination=name, event=made, history=history, caller_name=caller)
 
     assert read_delivery(written.to_message().encode()) == written
 
@@ -565,7 +565,7 @@ def test_a_delivery_that_names_no_caller_is_the_queues_or_its_sources(
     read = read_delivery(json.dumps({**members, "caller": caller}).encode())
 
     assert isinstance(read, Delivery)
-    assert read.caller == told
+    assert read.caller_name == told
 
 
 @given(

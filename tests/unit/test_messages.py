@@ -438,7 +438,7 @@ def test_a_message_that_names_no_caller_is_the_queues(caller: object, source: ob
 
     incoming = decode(as_json(event | {"caller": caller, "source": uri}))
 
-    assert (incoming.caller, incoming.source) == (messages.QUEUE_CALLER, None)
+    assert (incoming.caller_name, incoming.source) == (messages.QUEUE_CALLER, None)
 
 
 def test_of_an_alternative_that_was_pasted_only_the_link_is_written() -> None:
