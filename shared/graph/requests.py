@@ -163,11 +163,13 @@ def _link(value: dict[str, Any]) -> str:
 
 
 def _meeting_id(value: dict[str, Any]) -> str:
-    meetings = value.get("value")
-    if meetings == []:
-        raise error_mapping.meeting_not_found()
-    first = meetings[0] if isinstance(meetings, list) else None
-    return _id(first if isinstance(first, dict) else {}, "a meeting")
+    match value.get("value"):
+        case []:
+            raise error_mapping.meeting_not_found()
+        case [dict(found)]:
+            return _id(found, "a meeting")
+        case _:  # several would leave open which one is meant
+            raise errors.GraphUnexpected("Microsoft Graph gave no single meeting.")
 
 
 def _id(value: Mapping[str, Any], what: str) -> str:

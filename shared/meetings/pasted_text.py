@@ -28,7 +28,7 @@ _ICALENDAR = re.compile(
     r"^(?:BEGIN:V[A-Z]|(?:DESCRIPTION|X-MICROSOFT-|X-ALT-DESC)[A-Z;:-])", re.MULTILINE
 )
 _ICALENDAR_FOLD = re.compile(r"\r?\n[ \t]")
-_LINE_BREAK = re.compile(r"[\r\n]+[ \t>]*")
+_WHITE_SPACE = re.compile(r"[\r\n]+[ \t>]*|\s")
 
 _COLON = r"(?::|%(?:25){0,3}3a)"
 _SLASH = r"(?:/|%(?:25){0,3}2f)"
@@ -81,9 +81,9 @@ def without_invisible(text: str) -> str:
     return text if text.isascii() else text.translate(_INVISIBLE)
 
 
-def without_line_breaks(text: str) -> str:
-    """Join the lines of a text, and remove the marks of a quoted mail (`> `) between them."""
-    return _LINE_BREAK.sub("", text)
+def without_white_space(text: str) -> str:
+    """Remove white space, and the marks of a quoted mail (`> `) at the beginnings of lines."""
+    return _WHITE_SPACE.sub("", text)
 
 
 def plain(text: str) -> str:

@@ -306,6 +306,8 @@ class Resolver:
             given = self._cache.get(*key) or self._cache.set(
                 *key, value=(yield from find_user(given))
             )
+        elif given is not None:
+            given = given.lower()  # as Entra writes object ids, and caches know them
         if given and from_link and given.lower() != from_link:
             notes.append("organizer_differs_from_link")
         organizer = given or from_link

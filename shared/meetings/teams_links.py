@@ -20,7 +20,7 @@ from shared.meetings.pasted_text import (
     plain,
     read_link,
     without_invisible,
-    without_line_breaks,
+    without_white_space,
 )
 from shared.meetings.rewritten_links import decode_base64, unwrap
 
@@ -91,7 +91,7 @@ _NUMBER_ALONE = re.compile(
 )
 _AROUND_A_NUMBER = " \t\r\n\u00a0\u202f.,;'\""
 _LABEL_LENGTH = 40
-_LINE_BREAK = re.compile(r"[\r\n]")
+_WHITE_SPACE = re.compile(r"\s")
 _MEETING = re.compile(
     r"meeting|besprechung|r[eé]uni|riunion|vergader|m[öø][dt]e|kokouk|spotkani|schůzk|schôdz"
     r"|toplant|értekezlet|întâlnir|[șş]edin[țţ]|s[ae]stan|srečanj|koosolek|sapulc|susitikim"
@@ -331,24 +331,24 @@ def _find(text: str) -> tuple[TeamsLink | None, set[Cause]]:
 
 
 def _find_broken(text: str, part: TeamsLink | None) -> TeamsLink | None:
-    """Find a link that is broken over several lines, as in wrapped mails and copies from PDFs.
+    """Find a link that white space breaks, as in wrapped mails and copies from PDFs.
 
-    A line break may as well be the end of the link. So the lines are joined only if the link is not
-    complete, and count only if they complete it.
+    White space may as well be the end of the link. So what it separates is joined only if the link
+    is not complete, and counts only if it completes the link.
 
     Args:
         text: the pasted text.
-        part: what was read from it without its lines being joined.
+        part: what was read from it as it is.
     """
-    if not _LINE_BREAK.search(text.strip()) or (part is not None and part.is_complete):
+    if not _WHITE_SPACE.search(text.strip()) or (part is not None and part.is_complete):
         return None
     try:
-        whole, _ = _find(without_line_breaks(plain(text)))
+        whole, _ = _find(without_white_space(plain(text)))
     except NotATeamsLink:
         return None
     if whole is None or not whole.is_complete or (part is not None and not whole.continues(part)):
         return None
-    # A word of the next line may stand at the end of the passcode, and the number needs none.
+    # The next word may stand at the end of the passcode, and the number needs none.
     return replace(whole, passcode=None, given=())
 
 

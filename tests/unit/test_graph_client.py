@@ -223,6 +223,18 @@ def test_a_teams_link_stands_verbatim_in_the_filter_and_is_encoded_once(
     assert unquote(condition) == f"JoinWebUrl eq '{literal}'"
 
 
+@pytest.mark.parametrize(
+    "value", [[{"id": "M1"}, {"id": "M2"}], [{"id": "M1"}, None], [None], None, {"id": "M1"}]
+)
+def test_a_lookup_that_gives_no_single_meeting_is_unexpected(
+    scripted: Scripted, value: object
+) -> None:
+    """Of several meetings, the first may be the wrong one."""
+    bench = scripted(as_json(200, {"value": value}))
+    with pytest.raises(errors.GraphUnexpected):
+        bench.ask(graph_requests.meeting_by_join_web_url(user_id=USER, join_web_url="x"))
+
+
 def test_a_join_meeting_id_has_a_filter_of_its_own(scripted: Scripted) -> None:
     """It is a member of the meeting's settings."""
     bench = scripted(as_json(200, {"value": [{"id": "M1"}]}))

@@ -113,6 +113,15 @@ def test_the_result_names_the_organizer_and_the_meeting_that_were_found(plain: R
     assert (answer.user_id, answer.online_meeting_id) == (USER, "M1")
 
 
+def test_an_object_id_in_capitals_is_the_same_organizer(plain: Resolver) -> None:
+    """The cache knows it, and the result has it as Entra writes it."""
+    shouted = replace(BY_NUMBER, user_id=USER.upper())
+    assert calls_for(plain, BY_NUMBER) == 2
+    assert calls_for(plain, shouted) == 1
+    answer = plain.resolve(shouted, deadline=Deadline(seconds=10), stats=RequestStats())
+    assert answer.user_id == USER
+
+
 def test_a_join_link_is_never_cached(plain: Resolver, graph: FakeGraph) -> None:
     """So a new link is given out at once."""
     calls_for(plain, BY_SHORT_LINK)

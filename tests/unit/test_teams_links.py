@@ -231,12 +231,15 @@ def test_links_of_two_meetings_are_refused() -> None:
     assert cause_of(f"{SHORT} {SHORT.replace('234567', '987654')}") is Cause.SEVERAL_MEETINGS
 
 
-def test_lines_are_joined_only_where_that_completes_the_link() -> None:
-    """A line break may as well be the end of the link, and then what follows is not its part."""
+def test_what_white_space_separates_is_joined_only_if_that_completes_the_link() -> None:
+    """It may as well be the end of the link, and then what follows is not its part."""
     number = SHORT.partition("?")[0]
     other = f"{number}\n567?p=abc"
     assert parse_teams_link(f"{SHORT}\nx") == READ["short"]
     assert parse_teams_link(f"{number}\n567 people") == READ["number"]
+    assert parse_teams_link(f"{number} 567 people") == READ["number"]
+    assert parse_teams_link(SHORT.replace("567", "567 ")) == READ["number"]
+    assert parse_teams_link(LONG.replace("NDg2", "NDg2 ")) == READ["long"]
     assert parse_teams_link(other) == TeamsLink(join_meeting_id=f"{NUMBER}567")
     start, context = LONG.split("?")
     assert parse_teams_link(f"{start}\n?{context}") == READ["long"]
