@@ -1,5 +1,6 @@
 """The HTTP routes for join links, without azure.functions."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from shared.app import Application, Services
@@ -279,7 +280,7 @@ def _check_envelope(envelope: Document, parts: list[object] | None) -> list[Docu
     errors = FieldErrors(envelope.field_errors)
     if not isinstance(envelope.value, dict):
         if not errors:
-            errors.add("The body must be one JSON object.")
+            errors.add(f"The body must be one JSON object, with the list as its member {_MANY}.")
     else:
         for name in envelope.value:
             if name != _MANY:
@@ -320,7 +321,8 @@ def parse_body[Parsed](
         PayloadTooLarge: if the body is longer.
         InvalidRequest: if the body is empty or is not JSON.
     """
-    media_type = headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    # A client that sets the header twice sends it with a comma.
+    media_type = re.split("[;,]", headers.get("content-type", JSON))[0].strip().lower()
     if media_type != JSON:
         raise UnsupportedMediaType(
             "The body must be JSON.", fix="Send it with Content-Type: application/json."

@@ -287,7 +287,7 @@ def parse_teams_link(text: str) -> TeamsLink:
         return found
     cause = next((cause for cause in Cause if cause in causes), Cause.NO_LINK)
     if cause in (Cause.NOT_A_MEETING, Cause.NO_TEAMS_LINK, Cause.NO_LINK) and (
-        number := _labelled_number(text)
+        number := _labelled_number(text) or _number_alone(text)
     ):
         return TeamsLink(join_meeting_id=number)
     raise NotATeamsLink(cause)
@@ -299,13 +299,7 @@ def parse_join_meeting_id(text: str) -> str | None:
     White space between the digits and a label before them are left out, and what follows a number
     with a label, such as the passcode.
     """
-    match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip(_AROUND_A_NUMBER))
-    if match is None:
-        return _labelled_number(text)
-    label = (match["label"] or "").strip()
-    if label and label.lower() != "id" and not _is_of_a_meeting(label):
-        return None
-    return "".join(match["number"].split())
+    return _number_alone(text) or _labelled_number(text)
 
 
 def derive_meeting_id(*, organizer_id: str, thread_id: str) -> str:
@@ -462,6 +456,15 @@ def _merge(one: TeamsLink, other: TeamsLink) -> TeamsLink:
         passcode=one.passcode or other.passcode,
         given=(*one.given, *other.given),
     )
+
+
+def _number_alone(text: str) -> str | None:
+    """Read a text that holds a join meeting id, perhaps with its label, and nothing else."""
+    match = _NUMBER_ALONE.fullmatch(without_invisible(text).strip(_AROUND_A_NUMBER))
+    label = (match["label"] or "").strip() if match else ""
+    if match is None or (label and label.lower() != "id" and not _is_of_a_meeting(label)):
+        return None
+    return "".join(match["number"].split())
 
 
 def _labelled_number(text: str) -> str | None:

@@ -101,12 +101,16 @@ def test_a_request_without_an_id_is_given_one(application: Application) -> None:
         "Application/JSON",
         "application/json; charset=utf-8",
         "application/json;",
+        "application/json, application/json",
     ],
 )
 def test_json_may_be_announced_in_any_case_and_with_parameters(
     application: Application, media_type: str
 ) -> None:
-    """Header names may have any case. Without the header, JSON is assumed."""
+    """Header names may have any case. Without the header, JSON is assumed.
+
+    A client that sets the header twice sends it with a comma.
+    """
     assert post(application, REQUEST, {"content-TYPE": media_type})[0].status == 200
     assert post(application, REQUEST, {})[0].status == 200
 
