@@ -18,8 +18,6 @@ from dev.soak_world import World
 INVALID_EACH, UNDECODABLE_EACH = 100, 200
 """One message in this many is an invalid request, or no JSON."""
 DELETING_THREADS = 8
-WITHOUT_OUTCOME = {"host_gave_up", "failed_on_last_delivery"}
-"""Why a request may have a dead letter alone: an outcome may have been told."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,6 @@ class Ledger:
                 self._open.discard(text)
             else:
                 self._dead_letters.setdefault(str(request_id), []).append(letter["reason"])
-                if letter["reason"] in WITHOUT_OUTCOME:
-                    self._open.discard(str(request_id))
 
     def outcomes(self) -> Counter[str]:
         """Count the requests by outcome. A request with several counts with its best one."""
@@ -161,10 +157,8 @@ class Ledger:
         if not asked.decodable:
             return "undecodable" if asked.text in self._undecodable else "WRONG: no dead letter"
         events = self._events.get(asked.request_id)
-        reasons = self._dead_letters.get(asked.request_id, [])
         if not events:
-            kept = bool(reasons) and WITHOUT_OUTCOME.issuperset(reasons)
-            return min(reasons) if kept else "WRONG: no outcome"
+            return "WRONG: no outcome"
         links = {event["data"].get("virtualAppointmentJoinWebUrl") for event in events} - {None}
         codes = {event["data"].get("code") for event in events} - {None}
         if links - {asked.link}:
@@ -173,6 +167,7 @@ class Ledger:
             return "resolved"
         if asked.link is None:
             return "refused" if codes == {"invalid_request"} else f"WRONG: {sorted(codes)}"
+        reasons = self._dead_letters.get(asked.request_id)
         return min(reasons) if reasons else f"WRONG: {sorted(codes)}, and no dead letter"
 
 

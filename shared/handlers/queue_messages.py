@@ -55,9 +55,7 @@ def process(
 def process_poison(
     services: Services, message: QueueMessage, *, now: Callable[[], float] = time.time
 ) -> None:
-    """Make a dead letter of a message that the host has moved to its poison queue.
-
-    No outcome is published: the process ended at each try, and one of them may have published it.
+    """Make an outcome and a dead letter of a message that the host has moved to its poison queue.
 
     There is no second poison queue. So no content of a message makes this fail, only a queue that
     cannot be written. Then the host keeps the message hidden until its lease ends (ten
@@ -197,14 +195,12 @@ class _RequestProcessor(MessageProcessor):
         opposite. The operator sees the dead letter, and its replay publishes the outcome. So it is
 
         - where an outcome could not be written everywhere,
-        - where the process ended, perhaps after it had published one,
         - in a list, whose requests may be on the queue since an earlier delivery of the list.
 
         Each request of a list has its own dead letter, because the whole list may not fit into one.
         """
         listed = bool(self._incoming.items)
-        other_outcome = self._published or listed or reason is Reason.HOST_GAVE_UP
-        if self._correlation.request_id and not other_outcome:
+        if self._correlation.request_id and not self._published and not listed:
             try:
                 self._finish(Outcome.of(self._correlation, error))
             except QueueUnavailable:

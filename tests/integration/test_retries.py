@@ -114,10 +114,7 @@ def test_an_undecodable_message_is_a_dead_letter_at_once(app: App) -> None:
 
 
 def test_a_message_that_kills_the_process_becomes_a_dead_letter(fresh_app: FreshApp) -> None:
-    """The host gives up after five deliveries, and the app empties the poison queue.
-
-    Nobody is told `.failed`, because nobody knows what was told before the process ended.
-    """
+    """The host gives up after five deliveries, and the app empties the poison queue."""
     app = fresh_app()
     request = app.request()
     app.run.graph.always(Hang())
@@ -134,8 +131,10 @@ def test_a_message_that_kills_the_process_becomes_a_dead_letter(fresh_app: Fresh
     assert letter["error"]["code"] == "internal_error"
     assert letter["attempts"] == 5
     assert json.loads(letter["original"])["data"] == request
+    event = app.result(request["requestId"])
+    assert event["type"].endswith(".failed")
+    assert event["data"]["context"] == request["context"]
     assert eventually(lambda: count(app, POISON) == 0)
-    assert count(app, RESULTS) == 0
 
 
 def test_an_unreadable_poison_message_becomes_one_dead_letter(app: App) -> None:

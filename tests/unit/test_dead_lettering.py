@@ -150,21 +150,24 @@ def test_without_its_dead_letter_even_the_last_delivery_is_not_completed() -> No
         run(queues, delivery(as_bytes(make_request()), dequeue_count=MAX_DEQUEUE_COUNT))
 
 
-def test_a_poison_message_becomes_a_dead_letter_and_nobody_is_told_failed(
+def test_a_poison_message_becomes_an_outcome_and_a_dead_letter(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The process ended five times, and once perhaps after it had published the link."""
+    """The host had given it out five times."""
     queues = MemoryQueues()
 
     resolver = run(queues, outlived(), action=process_poison)
 
     assert resolver.requests == []
-    assert queues.journal == [DEAD_LETTERS, COMPLETE]
+    assert queues.journal == [RESULTS, DEAD_LETTERS, COMPLETE]
+    assert queues.on(RESULTS)[0].json["id"] == "booking-1"
     letter = queues.on(DEAD_LETTERS)[0].json
     assert (letter["reason"], letter["attempts"]) == ("host_gave_up", 104)
     assert letter["error"]["requestId"] == "booking-1"
-    (event,) = emitted(caplog)
-    assert (event["event"], event["note"]) == ("join_link.dead_lettered", "host_gave_up")
+    assert [(event["event"], event.get("note")) for event in emitted(caplog)] == [
+        ("join_link.failed", None),
+        ("join_link.dead_lettered", "host_gave_up"),
+    ]
 
 
 def test_each_request_of_a_poisoned_list_becomes_a_dead_letter() -> None:
@@ -273,6 +276,19 @@ def test_a_later_versions_message_is_left_to_that_version_and_then_kept_unchange
 
 
 def test_while_nothing_can_be_written_a_poison_message_stays() -> None:
+    """It comes back when its lease ends. From the fifth time on, its outcome is not needed."""
+    queues = MemoryQueues(RESULTS)
+    body = as_bytes(make_request())
+
+    with pytest.raises(MessageNotCompleted, match=r"^queue_unavailable$"):
+        run(queues, delivery(body), action=process_poison)
+    assert queues.journal == []
+
+    run(queues, delivery(body, dequeue_count=MAX_DEQUEUE_COUNT), action=process_poison)
+    assert queues.journal == [DEAD_LETTERS, COMPLETE]
+
+
+def test_without_its_dead_letter_a_poison_message_stays() -> None:
     """It comes back when its lease ends, as often as it takes."""
     queues = MemoryQueues(DEAD_LETTERS)
 
@@ -283,7 +299,8 @@ def test_while_nothing_can_be_written_a_poison_message_stays() -> None:
                 delivery(as_bytes(make_request()), dequeue_count=dequeue_count),
                 action=process_poison,
             )
-    assert queues.journal == []
+    assert DEAD_LETTERS not in queues.journal
+    assert COMPLETE not in queues.journal
 
 
 def test_a_message_that_breaks_the_decoder_is_kept_and_not_quoted(
