@@ -53,7 +53,7 @@ def measure(world: World, *, rounds: int, say: Callable[[str], None]) -> Report:
         _row(f"{instances} × {name}", found, drains[instances, RIVAL], drains[1, name])
         for (instances, name), found in drains.items()
     )
-    columns = ("", "messages/s", "of sdk's", "of one's", "worker", "host", "Azurite")
+    columns = ("", "messages/s", "× msgraph-sdk's", "× one worker's", "worker", "host", "Azurite")
     title = f"Drain: {MESSAGES:,} messages; CPU in ms per message"
     return Report(name="drain", tables=(Table(title=title, columns=columns, rows=rows),))
 
