@@ -23,6 +23,7 @@ _TAKEN_FOR_MEETING_IDS = (
     # The iCalendar UID of each event of Outlook begins with this.
     (re.compile("040000008200E00074C5B7101A82E008", re.IGNORECASE), "a calendar event's UID"),
     (re.compile(_CHAT_THREAD), "the id of a chat thread"),
+    (re.compile(rf"[0-9]+#{_CHAT_THREAD}"), "an id of Teams' own library for apps, decoded"),
     (re.compile(r"https?://|msteams:|teams\.", re.IGNORECASE), "a link"),
     (re.compile(rf"\{{?{_GUID.pattern}\}}?\Z"), "a GUID, such as a user's or an appointment's id"),
     (
@@ -37,6 +38,7 @@ _TAKEN_FOR_MEETING_IDS_IN_BASE64 = (
     ),
     (re.compile(_CHAT_THREAD), "the id of a chat thread, in base64"),
 )
+_FROM_BASE64URL = str.maketrans("-_", "+/")
 _LOGGABLE_ID = re.compile(r"[A-Za-z0-9._~:+=-]*")
 
 
@@ -95,7 +97,8 @@ def is_header_name(text: str) -> bool:
 
 def classify_non_meeting_id(meeting_id: str) -> str | None:
     """Say what an `onlineMeetingId` is instead, such as a link. None: it may be a meeting id."""
-    plain, decoded = unquote(meeting_id), _decode_base64(meeting_id)
+    plain = unquote(meeting_id)
+    decoded = unquote(_decode_base64(plain))
     for text, kinds in (
         (plain, _TAKEN_FOR_MEETING_IDS),
         (decoded, _TAKEN_FOR_MEETING_IDS_IN_BASE64),
@@ -107,10 +110,13 @@ def classify_non_meeting_id(meeting_id: str) -> str | None:
 
 
 def _decode_base64(text: str) -> str:
+    """Decode base64 or base64url of ASCII, which may be in UTF-16, as PowerShell writes it."""
+    padded = text + "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("latin-1")
+        decoded = base64.b64decode(padded.translate(_FROM_BASE64URL), validate=True)
     except ValueError:
         return ""
+    return decoded.decode("latin-1").replace("\0", "")
 
 
 def loggable_id(text: str) -> str:

@@ -6,16 +6,20 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 import base64
 import binascii
 
-_PREFIX = "whsec_"
+_PREFIXES = ("v1,", "whsec_")
 
 
 def decode_key(secret: str) -> bytes | None:
     """Decode a secret to the key's bytes: an optional `whsec_`, then base64.
 
+    Some systems show `v1,` before it, as before a signature.
+
     Returns:
         The key, or None where the text is not base64 or is empty.
     """
-    text = secret.strip().removeprefix(_PREFIX)
+    text = secret.strip()
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
     try:
         key = base64.b64decode((text + "=" * (-len(text) % 4)).encode(), validate=True)
     except (binascii.Error, UnicodeEncodeError):

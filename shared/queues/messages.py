@@ -44,6 +44,8 @@ _MOST_ITEMS = 1000
 _REQUEST_ID = re.compile(rb'"requestId\\*"\s*:\s*\\*"([!\x23-\x5b\x5d-\x7e]{1,128})\\*"')
 _MOST_ENCODINGS = 2
 """How often a message may be encoded in base64: a queue's client may do it once more."""
+_PYTHON_BYTES = re.compile(rb"b'([A-Za-z0-9+/=_-]*)'")
+"""Base64 as Python's `str` writes bytes, which senders take for the text."""
 _FROM_BASE64URL = bytes.maketrans(b"-_", b"+/")
 _logger = logging.getLogger("virtual_appointment")
 
@@ -261,6 +263,8 @@ def _nothing(detail: str) -> Document:
 def _json_text(body: bytes) -> bytes:
     """Decode a text that may be base64, or base64 of base64, until it begins as JSON does."""
     text = strict_json.to_utf_8(body).strip()
+    if written := _PYTHON_BYTES.fullmatch(text):
+        text = written[1]
     for _ in range(_MOST_ENCODINGS):
         if text[:1] in (b"{", b"[", b'"'):
             break

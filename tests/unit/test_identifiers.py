@@ -1,6 +1,7 @@
 """The forms of the identifiers that callers and Microsoft use."""
 
 import base64
+from urllib.parse import quote
 
 import pytest
 
@@ -129,6 +130,12 @@ def test_a_traceparent_is_version_00_in_lower_case() -> None:
         (base64.b64encode(b"0#19:meeting_NDg2OTY@thread.v2#0").decode(), "Teams-JS"),
         (base64.b64encode(b"0#19:meeting_NDg2OTYx@thread.v2#0").decode().rstrip("="), "Teams-JS"),
         (base64.b64encode(b"19:meeting_NDg2OTY@thread.v2").decode(), "chat thread"),
+        (base64.b64encode(b"19%3ameeting_NDg2OTY%40thread.v2").decode(), "chat thread"),
+        (base64.b64encode("19:meeting_NDg2OTY@thread.v2".encode("utf-16-le")).decode(), "thread"),
+        (base64.urlsafe_b64encode(b"0#19:meeting_>>>???@thread.v2#0").decode(), "Teams-JS"),
+        (quote(base64.b64encode(b"0#19:meeting_NDg2OTY@thread.v2#0"), safe=""), "Teams-JS"),
+        ("0#19:meeting_NDg2OTY@thread.v2#0", "Teams' own library"),
+        ("0#19%3ameeting_NDg2OTY%40thread.v2#0", "Teams' own library"),
     ],
 )
 def test_common_mistakes_for_a_meeting_id_are_named(meeting_id: str, what: str) -> None:

@@ -59,6 +59,7 @@ def as_json(value: object) -> bytes:
         re.sub(rb"(.{20})", rb"\1\r\n", base64.b64encode(PLAIN)),
         base64.b64encode(PLAIN).rstrip(b"="),
         base64.b64encode(base64.b64encode(PLAIN)),
+        str(base64.b64encode(PLAIN)).encode(),
         PLAIN.decode().encode("utf-16"),
         PLAIN.decode().encode("utf-16-le"),
         base64.b64encode(PLAIN.decode().encode("utf-16-le")),

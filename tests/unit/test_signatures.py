@@ -168,9 +168,13 @@ def test_a_signature_by_an_empty_secret_is_refused(key: str) -> None:
 
 
 def test_a_standard_secret_is_its_decoded_bytes() -> None:
-    """With or without its prefix and padding. A text that is not base64 is not a secret."""
+    """With or without its prefix and padding, or with `v1,` before it.
+
+    A text that is not base64 is not a secret.
+    """
     standard(secrets=(KEY,)).verify()
     standard(secrets=(KEY.rstrip("=") + "\n",)).verify()
+    standard(secrets=(f"v1,{KEY}",)).verify()
     assert standard(secrets=("whsec_*",)).fault() == "secret_missing"
     assert standard(secrets=("whsec_",)).fault() == "secret_missing"
 
