@@ -28,7 +28,8 @@ _ICALENDAR = re.compile(
     r"^(?:BEGIN:V[A-Z]|(?:DESCRIPTION|X-MICROSOFT-|X-ALT-DESC)[A-Z;:-])", re.MULTILINE
 )
 _ICALENDAR_FOLD = re.compile(r"\r?\n[ \t]")
-_WHITE_SPACE = re.compile(r"[\r\n]+[ \t>]*|\s")
+_WHITE_SPACE = re.compile(r"(?:[\r\n]|(?<!\\)\\{1,3}[rn])+[ \t>]*|\s")
+"""Also line breaks as JSON and iCalendar escape them."""
 
 _COLON = r"(?::|%(?:25){0,3}3a)"
 _SLASH = r"(?:/|%(?:25){0,3}2f)"
@@ -79,6 +80,11 @@ def decode_fully(text: str) -> str:
 def without_invisible(text: str) -> str:
     """Remove invisible characters."""
     return text if text.isascii() else text.translate(_INVISIBLE)
+
+
+def has_white_space(text: str) -> bool:
+    """Say whether there is white space inside a text."""
+    return _WHITE_SPACE.search(text.strip()) is not None
 
 
 def without_white_space(text: str) -> str:

@@ -25,7 +25,7 @@ _PARAMETERS = {
 _SOPHOS = re.compile(r"[a-z0-9-]+\.protection\.sophos\.com")
 _CISCO = "secure-web.cisco.com"
 _CHECK_POINT = frozenset({"protect.checkpoint.com", "url.avanan.click"})
-_CHECK_POINT_LINK = re.compile(r"/v2/(?:r[0-9]{2}/)?___(.*?)___")
+_CHECK_POINT_LINK = re.compile(r"/v2/(?:r[0-9]{2}/)?___(.*)___")
 
 _V2_ALPHABET = str.maketrans("-_", "%/")
 _V3_TOKEN = re.compile(r"\*(?:\*([A-Za-z0-9_-]))?")

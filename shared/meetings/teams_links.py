@@ -17,6 +17,7 @@ from urllib.parse import quote
 from shared.meetings.pasted_text import (
     decode_fully,
     find_links,
+    has_white_space,
     plain,
     read_link,
     without_invisible,
@@ -91,7 +92,6 @@ _NUMBER_ALONE = re.compile(
 )
 _AROUND_A_NUMBER = " \t\r\n\u00a0\u202f.,;'\""
 _LABEL_LENGTH = 40
-_WHITE_SPACE = re.compile(r"\s")
 _MEETING = re.compile(
     r"meeting|besprechung|r[eé]uni|riunion|vergader|m[öø][dt]e|kokouk|spotkani|schůzk|schôdz"
     r"|toplant|értekezlet|întâlnir|[șş]edin[țţ]|s[ae]stan|srečanj|koosolek|sapulc|susitikim"
@@ -334,7 +334,7 @@ def _find_broken(text: str, part: TeamsLink | None) -> TeamsLink | None:
         text: the pasted text.
         part: what was read from it as it is.
     """
-    if not _WHITE_SPACE.search(text.strip()) or (part is not None and part.is_complete):
+    if not has_white_space(text) or (part is not None and part.is_complete):
         return None
     try:
         whole, _ = _find(without_white_space(plain(text)))

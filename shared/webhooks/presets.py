@@ -77,7 +77,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
                 ),
                 "teams": (
                     "payload.scheduled_event.location.type == 'microsoft_teams_conference'"
-                    f" || payload.scheduled_event.location.[location][?{_TEAMS}]"
+                    f" || {_CALENDLY_LINKS}[?{_TEAMS}]"
                 ),
             },
             "deliveryId": "[payload.uri, event]",
