@@ -239,6 +239,19 @@ def test_a_vault_that_hangs_delays_no_caller_past_its_deadline(setup: Setup, fau
     setup.vault.release()
 
 
+def test_a_read_that_hangs_ends_by_itself(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After two tries, so that no thread waits for long. azure-core would wait five minutes."""
+    monkeypatch.setattr("shared.identity.key_vault._READ_SECONDS", 0.2)
+    setup.vault.set_secret(NAME, "value")
+    setup.vault.always(Hang())
+
+    with pytest.raises(SecretsUnavailable):
+        setup.current(seconds=20)
+
+    assert setup.vault.count() == 2
+    setup.vault.release()
+
+
 def test_without_a_token_there_is_no_secret(setup: Setup) -> None:
     """For each exception of the credential."""
     setup.vault.set_secret(NAME, "value")

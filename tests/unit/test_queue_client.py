@@ -82,6 +82,18 @@ def test_a_write_that_hangs_fails_at_the_deadline(reply: Reply) -> None:
         assert len(server.heads) <= 1
 
 
+def test_a_write_that_hangs_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three tries, so that its writer is free again. azure-core would wait five minutes."""
+    monkeypatch.setattr("shared.queues.client._READ_SECONDS", 0.1)
+    with ScriptedServer(keep_silent) as server:
+        queues = make_queues(storage_at(server))
+
+        with pytest.raises(QueueUnavailable, match="could not be written"):
+            queues.send(REQUESTS, "one", deadline=Deadline(seconds=20))
+
+        assert len(server.heads) == 3
+
+
 def test_a_write_that_hangs_delays_no_other() -> None:
     """Each has its own thread."""
     accepted = answer(201, ACCEPTED, {"Content-Type": "application/xml"})

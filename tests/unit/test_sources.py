@@ -320,8 +320,9 @@ def test_several_addresses_are_tried_in_turn(
 def test_a_member_finds_six_values_at_most() -> None:
     """More would not be tried."""
     many: list[Json] = [f"{number}@c.example" for number in range(1000)]
-    found = source().mapper.read({"url": SHORT, "email": many})
-    assert len(found.alternatives) == 5
+    links: list[Json] = [f"{SHORT}{number}" for number in range(1000)]
+    found = source().mapper.read({"url": links, "email": many})
+    assert [set(each) for each in found.alternatives] == [{"joinWebUrl"}] * 5 + [{"userId"}] * 5
 
 
 @pytest.mark.parametrize(
