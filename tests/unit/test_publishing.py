@@ -85,6 +85,15 @@ def test_with_unclaimed_an_outcome_for_a_destination_is_not_on_the_result_queue(
     assert queues.on(RESULTS)[0].json["data"]["code"] == "meeting_id_malformed"
 
 
+def test_with_unclaimed_a_destination_with_an_invalid_filter_claims_no_outcome() -> None:
+    """The corrected filter may not take the outcome, and somebody must get it."""
+    queues = MemoryQueues()
+
+    process(services(queues, {"crm": destination(sources=["cal com"])}), delivery(request(None)))
+
+    assert queues.journal == [RESULTS, DELIVERIES]
+
+
 @pytest.mark.parametrize("results", ["always", "unclaimed"])
 def test_without_destinations_everything_is_on_the_result_queue(results: str) -> None:
     """As if the setting did not exist."""

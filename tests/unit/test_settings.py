@@ -220,6 +220,21 @@ def test_invalid_storage_is_named_in_either_form(environment: dict[str, str], na
     assert list(faults(environment)) == [name]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK_SOURCES", '{"cal": {"preset": "calcom", "secret": "webhook-cal"}}'),
+        ("DELIVERIES", '{"crm": {"url": "https://crm.example/", "secret": "delivery-crm"}}'),
+    ],
+)
+def test_sources_and_destinations_need_the_vault_with_their_secrets(name: str, value: str) -> None:
+    """Otherwise each event would be refused, and each delivery would fail."""
+    found = faults({**STORAGE, name: value})
+
+    assert list(found) == ["KEY_VAULT_URI"]
+    assert name in found["KEY_VAULT_URI"]
+
+
 def test_sign_in_with_entra_needs_the_tenant_and_the_registration() -> None:
     """Both are reported together."""
     assert set(faults({**STORAGE, "HTTP_AUTH": "entra"})) == {"ENTRA_TENANT_ID", "ENTRA_CLIENT_ID"}
