@@ -334,7 +334,7 @@ def _find_broken(text: str, part: TeamsLink | None) -> TeamsLink | None:
         text: the pasted text.
         part: what was read from it as it is.
     """
-    if not has_white_space(text) or (part is not None and part.is_complete):
+    if (part is not None and part.is_complete) or not has_white_space(text):
         return None
     try:
         whole, _ = _find(without_white_space(plain(text)))
