@@ -48,6 +48,8 @@ _START = (
 _REST = r"(?P<rest>(?:[!#$%&*+,\-./0-9:;=?@A-Z_a-z~]++|\{[^{}]{0,2000}\}|(?(quoted)(?!)|'))*+)"
 _LINK = re.compile(rf"(?:(?<=')(?P<quoted>))?{_START}{_REST}", re.IGNORECASE | re.ASCII)
 _AFTER_A_LINK = ".,;:!?*'"
+CUT_OFF = "…"
+"""The end of a link of which the text shows only the beginning."""
 _TEAMS_HOST = re.compile(r"teams\.(?:microsoft\.com|cloud\.microsoft|live\.com)/", re.IGNORECASE)
 _DECODING_ROUNDS = 4
 
@@ -56,7 +58,7 @@ def find_links(text: str) -> Iterator[str]:
     """Yield each web address in a text, in the form `https://host…`.
 
     Addresses without a scheme are found for Teams' hosts and those that rewrite links. `msteams:`
-    addresses are given as https. Punctuation after an address is left out.
+    addresses are given as https. Punctuation after an address is left out, but for CUT_OFF.
     """
     for match in _LINK.finditer(plain(text)):
         yield _address(match)
@@ -120,6 +122,8 @@ def _without_entities(text: str) -> str:
 
 def _address(match: re.Match[str]) -> str:
     rest = match["rest"].rstrip(_AFTER_A_LINK)
+    if match["rest"].endswith("..") or match.string.startswith(CUT_OFF, match.end()):
+        rest += CUT_OFF
     for _ in range(_DECODING_ROUNDS):
         if "/" in rest or "%" not in rest:
             break

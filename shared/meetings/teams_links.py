@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from shared.meetings.pasted_text import (
+    CUT_OFF,
     decode_fully,
     find_links,
     has_white_space,
@@ -44,7 +45,7 @@ _ADDRESS = re.compile(
 _GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _THREAD = r"[0-9]{1,3}[:_][A-Za-z0-9_.+=~'-]{1,200}@thread\.[a-z0-9]{1,20}"
 _NUMBER = r"[0-9]{6,20}"
-_KEY = r"[A-Za-z0-9_-]{0,1999}[A-Za-z0-9](?![A-Za-z0-9])"
+_KEY = rf"[A-Za-z0-9_-]{{0,1999}}[A-Za-z0-9](?![A-Za-z0-9{CUT_OFF}])"
 _ANY_CASE = re.IGNORECASE | re.ASCII
 _ROUTE_PREFIX = re.compile(r"/+(?:_|v2)(?=/)")
 _LONG = re.compile(
@@ -364,7 +365,10 @@ def _read(address: str, wrappers: int) -> TeamsLink | Cause:
                 return Cause.PERSONAL
             direct = _LONG.match(decoded) or _SHORT.match(decoded)
             may_be_stored = (
-                direct and match["scheme"] == "https" and len(address) <= MAX_LINK_LENGTH
+                direct
+                and match["scheme"] == "https"
+                and len(address) <= MAX_LINK_LENGTH
+                and not address.endswith(CUT_OFF)
             )
             return replace(link, given=(address,)) if may_be_stored else link
     return Cause.EVENT if _EVENT.match(decoded) else Cause.NOT_A_MEETING

@@ -218,6 +218,7 @@ def test_an_apostrophe_is_a_part_of_a_link_unless_the_link_began_with_one() -> N
         LONG.replace(".com/l/", ".com/_#/l/"),
         LONG.replace("https:", "http:"),
         LONG + "&x=" + "x" * MAX_LINK_LENGTH,
+        LONG + "&x=...",
     ],
 )
 def test_a_link_that_graph_cannot_have_stored_is_not_asked_for(given: str) -> None:
