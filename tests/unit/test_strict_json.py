@@ -1,6 +1,7 @@
 """Strict reading of JSON: what is read, and the field errors."""
 
 import json
+import sys
 from contextlib import suppress
 
 import pytest
@@ -200,6 +201,29 @@ def test_nesting_too_deep_for_the_parser_is_a_field_error() -> None:
     assert [field_error.detail for field_error in document.field_errors] == [
         f"Nested more than {MAX_DEPTH} deep."
     ]
+
+
+def test_a_sender_cannot_choose_how_deep_pythons_stack_is() -> None:
+    """At some depths each call costs more. Only Python's parser, in C, calls itself."""
+
+    def calls(text: bytes) -> int:
+        depth = deepest = 0
+
+        def profile(_frame: object, event: str, _argument: object) -> None:
+            nonlocal depth, deepest
+            depth += {"call": 1, "return": -1}.get(event, 0)
+            deepest = max(deepest, depth)
+
+        sys.setprofile(profile)
+        try:
+            strict_json.read(text)
+        finally:
+            sys.setprofile(None)
+        return deepest
+
+    flat, nested = b'{"a":[0,"x",{}]}', b'{"a":[' * 30 + b'0,"x",{}' + b"]}" * 30
+
+    assert calls(nested) == calls(flat)
 
 
 def test_the_number_of_field_errors_is_bounded() -> None:
