@@ -1,15 +1,24 @@
 """What a body costs grows with its length and no faster, counted in the interpreter's steps.
 
-More shapes, longer ones, and the parts of it that are written in C, are tried by
+More shapes, longer ones, and the CPU of the parts that are written in C, are tried by
 `python dev.py test costs`.
 """
 
+import hashlib
 import json
 
 import pytest
 
 from shared.webhooks.presets import PRESETS
-from tests.unit.hostile_shapes import EVENTS_OF_SOURCES, KIB, SHAPES, cost_problem, steps, ways
+from tests.unit.hostile_shapes import (
+    EVENTS_OF_SOURCES,
+    KIB,
+    SHAPES,
+    cost_problem,
+    cpu_problem,
+    steps,
+    ways,
+)
 from tests.unit.memory_queues import make_request
 
 WAYS = ways()
@@ -53,6 +62,32 @@ def test_a_cost_that_grows_with_the_square_would_be_seen() -> None:
                 pass
 
     assert cost_problem(squares, SHAPES["digits"], small=SMALL, large=LARGE)
+
+
+def test_a_cost_that_grows_with_the_square_inside_code_in_c_would_be_seen() -> None:
+    """Each turn of the loop copies what is left. The number of turns is linear."""
+
+    def copies(body: bytes) -> None:
+        while body:
+            body = body[2:]
+
+    problem, _ = cpu_problem(copies, SHAPES["digits"])
+
+    assert "times the CPU" in problem
+    assert not cost_problem(copies, SHAPES["digits"], small=SMALL, large=LARGE)
+
+
+def test_a_high_cost_that_grows_no_faster_than_the_body_is_no_problem() -> None:
+    """It is only told."""
+
+    def hashes(body: bytes) -> None:
+        for _ in range(1000):
+            hashlib.sha256(body)
+
+    problem, seconds = cpu_problem(hashes, SHAPES["digits"])
+
+    assert problem == ""
+    assert seconds > 0.01
 
 
 @pytest.mark.parametrize(
