@@ -15,6 +15,7 @@ from shared.core.errors import MeetingNotFound
 from shared.meetings.models import Correlation, Outcome
 from shared.queues import messages
 from shared.queues.messages import MessageUndecodable, decode
+from shared.queues.retry_policy import History
 
 REQUEST: dict[str, Any] = {
     "userId": "30000000-0000-4000-8000-000000000003",
@@ -419,11 +420,20 @@ def test_malformed_alternatives_are_ignored(text: object) -> None:
 
 
 @pytest.mark.parametrize("change", [{"version": None}, {"type": "another"}])
-def test_alternatives_need_the_type_and_the_version_of_the_app(change: dict[str, object]) -> None:
-    """It has the app's type and version, as for the caller, the source and the history."""
-    text = messages.write_request(REQUEST, request_id="r", alternatives=ALTERNATIVES)
+def test_what_the_app_notes_needs_its_type_and_version(change: dict[str, object]) -> None:
+    """The alternatives, the caller, the source and the history of any other event are not its."""
+    text = messages.write_request(
+        REQUEST,
+        request_id="r",
+        source="calcom",
+        caller_name="key",
+        history=History(attempts=1, repeats=1, last_error="graph_timeout", first_seen=1.0),
+        alternatives=ALTERNATIVES,
+    )
     event = {name: value for name, value in (json.loads(text) | change).items() if value}
-    assert decode(as_json(event)).alternatives == ()
+    read = decode(as_json(event))
+    assert (read.alternatives, read.caller_name, read.source) == ((), messages.QUEUE_CALLER, None)
+    assert read.history == History()
 
 
 NO_CALLERS = [None, 7, "user:dr.meyer", "dr.meyer@clinic.example", "https://teams.microsoft.com/x"]
