@@ -326,6 +326,30 @@ def test_a_member_finds_six_values_at_most() -> None:
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [
+        1700000000,
+        1700000000.0,
+        1700000000000,
+        "1700000000",
+        "1700000000000",
+        "2023-11-14T22:13:20Z",
+    ],
+)
+def test_the_time_of_an_event_may_be_a_text(sent: Json) -> None:
+    """A form has only texts."""
+    mapper = source(mapping={**OWN["mapping"], "sentAt": "sent"}).mapper  # type: ignore[dict-item]
+    assert mapper.read({"sent": sent}).sent_at == 1700000000
+
+
+@pytest.mark.parametrize("sent", ["2023-11-14T22:13:20", "20231114", "now", "", None, True, {}])
+def test_another_value_is_no_time(sent: Json) -> None:
+    """A time without an offset could be any of 26 hours."""
+    mapper = source(mapping={**OWN["mapping"], "sentAt": "sent"}).mapper  # type: ignore[dict-item]
+    assert mapper.read({"sent": sent}).sent_at is None
+
+
+@pytest.mark.parametrize(
     ("value", "delivery_id"),
     [
         ("one", "one"),
