@@ -102,6 +102,8 @@ def policy_notes(client_id: str, organizers: Sequence[str], environment: str) ->
     noted = shlex.quote(f"{client_id} {','.join(organizers)}")
     option = f" --environment {environment}" if environment else ""
     return (
+        "In Cloud Shell, or where no browser opens, this in place of the second line:\n"
+        "  Connect-MicrosoftTeams -UseDeviceAuthentication\n"
         "If the third line says that the policy exists already, this in its place:\n"
         f"  Set-CsApplicationAccessPolicy -Identity {POLICY_NAME} "
         f'-AppIds @{{Add="{client_id}"}}\n'

@@ -72,9 +72,14 @@ Describe 'the script' {
         $module = Join-Path $TestDrive 'MicrosoftTeams'
         New-Item -ItemType Directory -Path $module | Out-Null
         Set-Content -Path (Join-Path $module 'MicrosoftTeams.psm1') -Value @'
-function Get-CsTenant { }
+function Get-CsTenant {
+    if (-not $global:Teams.SignedIn) { throw 'You must call Connect-MicrosoftTeams first' }
+}
 
-function Connect-MicrosoftTeams { }
+function Connect-MicrosoftTeams {
+    param([switch] $UseDeviceAuthentication)
+    $global:Teams.SignedIn = if ($UseDeviceAuthentication) { 'by code' } else { 'in a window' }
+}
 
 function Get-CsApplicationAccessPolicy {
     if ($global:Teams.Denied) { throw 'Access denied' }
@@ -134,6 +139,7 @@ function Get-CsGroupPolicyAssignment {
             Groups = @{}
             Changes = @()
             Denied = $false
+            SignedIn = 'before'
         }
     }
 
@@ -200,6 +206,23 @@ function Get-CsGroupPolicyAssignment {
         $LASTEXITCODE | Should -Be 0
         $global:Teams.Changes[-1] |
             Should -Be 'grant virtual-appointments to group 44444444-4444-4444-8444-444444444444 at 2'
+    }
+
+    It 'signs in <How> where the screen is <Screen>' -Skip:(-not $IsLinux) -ForEach @(
+        @{ Screen = ''; How = 'by code' }
+        @{ Screen = ':0'; How = 'in a window' }
+    ) {
+        $screens = $env:DISPLAY, $env:WAYLAND_DISPLAY
+        $global:Teams.SignedIn = ''
+        try {
+            $env:DISPLAY = $Screen
+            $env:WAYLAND_DISPLAY = ''
+            & $Path -AppId $Ours -User 'a@clinic.example' -WhatIf
+        }
+        finally { $env:DISPLAY, $env:WAYLAND_DISPLAY = $screens }
+
+        $LASTEXITCODE | Should -Be 0
+        $global:Teams.SignedIn | Should -Be $How
     }
 
     It 'changes nothing with -WhatIf' {

@@ -4,7 +4,8 @@ Lets the app act for Teams organizers, through their application access policy.
 
 .DESCRIPTION
 Needs the role Teams Administrator, and the MicrosoftTeams module (Install-Module MicrosoftTeams).
-Signs in by Connect-MicrosoftTeams; in Cloud Shell the module is there.
+Signs in by Connect-MicrosoftTeams: in a window of its own or, where there is no screen, as in Cloud
+Shell, by a code that is entered in a browser. In Cloud Shell the module is there.
 
 One policy counts for a user: the user's own, else a group's, else the Global one. So the app is
 added to the policy that counts already, which takes nothing from the apps in it; only where there
@@ -80,6 +81,16 @@ function Select-PolicyStep {
     if ($GlobalAppIds) { return 'Refuse' }
     if ($Scope -eq 'Group') { return 'GrantToGroup' }
     return 'GrantToUser'
+}
+
+# Without a screen no browser opens. Cloud Shell's own sign-in does not open the Cs cmdlets either:
+# https://learn.microsoft.com/microsoftteams/teams-powershell-managing-teams
+function Connect-Teams {
+    $linux = (Test-Path Variable:IsLinux) -and $IsLinux # Windows PowerShell does not know it
+    if ($linux -and -not $env:DISPLAY -and -not $env:WAYLAND_DISPLAY) {
+        Connect-MicrosoftTeams -UseDeviceAuthentication | Out-Host # which shows the code
+    }
+    else { Connect-MicrosoftTeams | Out-Null }
 }
 
 function Get-Policy {
@@ -178,7 +189,7 @@ try {
     Import-Module MicrosoftTeams
     # Signing in is no change, so -WhatIf must not keep it from happening.
     try { Get-CsTenant | Out-Null }
-    catch { & { $WhatIfPreference = $false; Connect-MicrosoftTeams | Out-Null } }
+    catch { & { $WhatIfPreference = $false; Connect-Teams } }
 
     $targets = switch ($PSCmdlet.ParameterSetName) {
         'User' { @($User | ForEach-Object { $_ -split ',' } | Where-Object { $_ }) }
