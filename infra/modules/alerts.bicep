@@ -45,12 +45,13 @@ var refusedLines = [
   '| where refused > 0 and accepted == 0'
 ]
 
-// A destination that accepts nothing for a while, or whose outcomes became dead letters.
+// A destination that accepts nothing for a while, that only an operator can correct, or whose
+// outcomes became dead letters.
 var deliveryLines = [
   events
   '| where event in ("delivery.retried", "delivery.dead_lettered")'
-  '| summarize retried = countif(event == "delivery.retried"), givenUp = countif(event == "delivery.dead_lettered") by destination'
-  '| where givenUp > 0 or retried > 5'
+  '| summarize retried = countif(event == "delivery.retried"), misconfigured = countif(code == "destination_invalid"), givenUp = countif(event == "delivery.dead_lettered") by destination'
+  '| where givenUp > 0 or misconfigured > 0 or retried > 5'
 ]
 
 var dailyCapLines = [
@@ -123,10 +124,10 @@ var rules = [
   {
     name: 'deliveries'
     title: 'Outcomes do not reach a destination'
-    description: 'A destination of DELIVERIES failed more than five times in 15 minutes, or an outcome for it became a dead letter. The diagnostics check each destination. See scripts/dead_letters.py.'
+    description: 'A destination of DELIVERIES failed more than five times in half an hour, is not set up correctly, or an outcome for it became a dead letter. The diagnostics check each destination. See scripts/dead_letters.py.'
     severity: 2
     frequency: 'PT15M'
-    window: 'PT15M'
+    window: 'PT30M'
     threshold: 0
     query: join(deliveryLines, '\n')
   }

@@ -71,14 +71,19 @@ BREAKS = (
         replace(RULE, quoted('"access_policy_missing", '), ""),
     ),
     Break(
+        policy.alerts_cover_what_operators_must_know,
+        "no alert on a destination that only an operator can correct",
+        replace(RULE, quoted('"destination_invalid"'), quoted('"another"')),
+    ),
+    Break(
         policy.alerts_on_dead_letters_are_frequent,
         "an evaluation once a day",
         put(RULE, "properties.evaluationFrequency", "P1D"),
     ),
     Break(
         policy.alerts_on_dead_letters_are_frequent,
-        "a window shorter than the interval",
-        put(RULE, "properties.windowSize", "PT5M"),
+        "a window as short as the interval",
+        put(RULE, "properties.evaluationFrequency", "PT15M"),
     ),
     Break(
         policy.alerts_reach_the_operator,
