@@ -22,7 +22,7 @@ def own_meeting(url: str, run: LocalApp) -> Mapping[str, Any]:
     answer = _ask(url, token, {"userId": "me", "joinWebUrl": meeting.join_web_url})
     again = _ask(url, token, {"onlineMeetingId": meeting.id})
     exchanges = run.entra.count(is_exchange)
-    print(f"   {exchanges} exchange of his token with Entra for both; no policy, no permission")
+    print(f"   {exchanges} exchange of the token at Entra for both; no policy, no permission")
     return {**answer, "again": again, "exchanges": exchanges}
 
 
