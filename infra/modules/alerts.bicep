@@ -97,7 +97,7 @@ var rules = [
     description: 'Until they are corrected, the app answers no request and messages wait. A mistake in one booking system or destination stops that one alone. The diagnostics name the settings.'
     severity: 1
     frequency: 'PT15M'
-    window: 'PT15M'
+    window: 'PT30M'
     threshold: 0
     query: '${events}\n| where event == "settings.invalid"'
   }

@@ -57,7 +57,7 @@ Any other name is left out: a caller may have sent a value, such as a link, in a
 FAULTS_SECONDS = 300.0
 """The time between two events of the same invalid setting, in seconds.
 
-The alert reads the last 15 minutes, so it finds one of them as long as the setting is invalid.
+The alert reads the last half hour, so it finds one of them as long as the setting is invalid.
 """
 REFUSALS_SECONDS = 60.0
 """The time between two events of equal refusals, in seconds."""

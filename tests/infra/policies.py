@@ -38,6 +38,7 @@ POLICIES: tuple[Policy, ...] = (
     query_policy.a_table_may_be_missing,
     query_policy.alerts_cover_what_operators_must_know,
     query_policy.alerts_on_dead_letters_are_frequent,
+    query_policy.alerts_see_what_is_found_late,
     query_policy.alerts_reach_the_operator,
     query_policy.workbook_has_each_chart,
     name_policy.names_are_within_limits,

@@ -81,7 +81,7 @@ BREAKS = (
         put(RULE, "properties.evaluationFrequency", "P1D"),
     ),
     Break(
-        policy.alerts_on_dead_letters_are_frequent,
+        policy.alerts_see_what_is_found_late,
         "a window as short as the interval",
         put(RULE, "properties.evaluationFrequency", "PT15M"),
     ),
