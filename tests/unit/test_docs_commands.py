@@ -33,7 +33,7 @@ SETUP_VARIABLES = {"GROUP", "APP", "URL", "CLIENT_ID", "VAULT"}
 """Set in docs/setup.md, *In every new shell*, for the other pages as well."""
 OPTIONS_OF_OTHERS = {"--secret", "--hypothesis-profile=explore"}
 """Of paconn, Microsoft's command line for connectors, and of pytest with Hypothesis."""
-READERS_VARIABLES = {"CALENDLY_TOKEN", "HOME", "PATH"}
+READERS_VARIABLES = {"TOKEN", "HOME", "PATH"}
 """What only the reader knows, and what a shell sets."""
 BASH = [(page, block.text) for page in PAGES for block in blocks(page) if block.language == "bash"]
 DEV_CALLS = commands(r"python dev\.py ")
