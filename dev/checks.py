@@ -1,8 +1,9 @@
 """The checks that a change must pass."""
 
+import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,15 @@ _ROOT = Path(__file__).resolve().parents[1]
 class Check:
     """One check: a Python module with its arguments. Exit code 0 means that it passed.
 
-    A silent check prints nothing while it runs.
+    A silent check prints nothing while it runs. One that waits most of its time runs beside those
+    after it, and what it prints is shown at its end.
     """
 
     name: str
     command: tuple[str, ...]
     slow: bool = False
     silent: bool = False
+    waits: bool = False
 
 
 def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
@@ -57,9 +60,9 @@ _CHECKS = (
     _tests("connector"),
     _tests("unit", processes=2),
     _tests("integration", processes=3),
-    Check("costs", ("tests.unit.hostile_shapes",), slow=True),
     Check("bench", ("dev", "bench", *_QUICK_BENCHES, "--rounds", "1"), slow=True),
-    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True),
+    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True, waits=True),
+    Check("costs", ("tests.unit.hostile_shapes",), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
     Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
     Check("generated-client", ("tests.connector.generated_client",), slow=True),
@@ -69,7 +72,9 @@ SLOW = tuple(check.name for check in _CHECKS if check.slow)
 
 
 def check(*, names: Sequence[str], everything: bool) -> int:
-    """Run the checks one after the other, and return an exit code.
+    """Run the checks, and return an exit code.
+
+    They run one after the other, but for those that wait.
 
     Args:
         names: The checks to run, of NAMES. An empty list means all that are not slow.
@@ -80,7 +85,15 @@ def check(*, names: Sequence[str], everything: bool) -> int:
         for check in _CHECKS
         if (check.name in names if names else everything or not check.slow)
     ]
-    failed = [check.name for check in chosen if not _run(check)]
+    failed = []
+    with ExitStack() as stack:
+        waiting = {}
+        for check in chosen:
+            if check.waits and check != chosen[-1]:
+                waiting[check.name] = stack.enter_context(_beside(check))
+            elif not _run(check):
+                failed.append(check.name)
+        failed += [name for name, end in waiting.items() if not end()]
     print()
     for name in failed:
         print(f"failed: {name}   (again: python dev.py test {name})")
@@ -89,11 +102,36 @@ def check(*, names: Sequence[str], everything: bool) -> int:
     return 1 if failed else 0
 
 
+@contextmanager
+def _beside(check: Check) -> Iterator[Callable[[], bool]]:
+    """Start a check. Give a function that waits for its end and says whether it passed."""
+    print(f"\n== {check.name}: runs beside the next ones", flush=True)
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+        processes.beside(*check.command, folder=_ROOT, output=output) as process,
+    ):
+
+        def end() -> bool:
+            print(f"\n== {check.name}", flush=True)
+            with ticking():
+                passed = process.wait() == 0
+            output.seek(0)
+            print(output.read(), end="")
+            return _told(passed=passed, began=began)
+
+        yield end
+
+
 def _run(check: Check) -> bool:
     print(f"\n== {check.name}", flush=True)
-    started = time.monotonic()
+    began = time.monotonic()
     with ticking() if check.silent else nullcontext():
         passed = processes.run(*check.command, folder=_ROOT) == 0
+    return _told(passed=passed, began=began)
+
+
+def _told(*, passed: bool, began: float) -> bool:
     told = green("passed") if passed else red("FAILED")
-    print(f"   {told} {dim(f'in {time.monotonic() - started:.1f} s')}", flush=True)
+    print(f"   {told} {dim(f'in {time.monotonic() - began:.1f} s')}", flush=True)
     return passed

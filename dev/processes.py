@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 INTERRUPTED = 130  # the exit code that shells expect: 128 and the number of the signal
 _PATIENCE = 6.0  # seconds that a process has to put things in order after Ctrl-C
@@ -57,9 +57,28 @@ def run(module: str, *arguments: str, folder: Path) -> int:
 
     After Ctrl-C it has a few seconds to clean up.
     """
-    command = [sys.executable, "-m", "dev.processes", module, *arguments]
-    with _started(command, patience=_PATIENCE, cwd=folder) as process:
+    with beside(module, *arguments, folder=folder) as process:
         return process.wait()
+
+
+@contextmanager
+def beside(
+    module: str, *arguments: str, folder: Path, output: IO[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a Python module as `run` does, but do not wait for its end.
+
+    Args:
+        module: The module.
+        *arguments: Its arguments.
+        folder: Where it runs.
+        output: A file for all that it prints. Without one it prints by itself.
+    """
+    command = [sys.executable, "-m", "dev.processes", module, *arguments]
+    complaints = None if output is None else subprocess.STDOUT
+    with _started(
+        command, patience=_PATIENCE, cwd=folder, stdout=output, stderr=complaints
+    ) as process:
+        yield process
 
 
 def run_quietly(command: Sequence[str], *, folder: Path) -> subprocess.CompletedProcess[str]:

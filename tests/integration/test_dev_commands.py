@@ -20,12 +20,14 @@ COPYABLE = re.compile(r" {8}\S.*| {6}\S+")
 
 CHECKS = """
 import sys
-from dev import checks
+from dev import checks, processes
 checks._CHECKS = (
     checks.Check("good", ("json.tool", "--help"), silent=True),
     checks.Check("bad", ("json.tool", "missing.json")),
+    checks.Check("long", ("timeit", "-n1", "-r1", "import time; time.sleep(1)"), waits=True),
+    checks.Check("later", ("json.tool", "--help")),
 )
-sys.exit(checks.check(names=sys.argv[1:], everything=False))
+processes.run_main(lambda: checks.check(names=sys.argv[1:], everything=False))
 """
 
 
@@ -112,17 +114,49 @@ def test_the_demo_succeeds_in_80_columns() -> None:
     assert too_wide(plain.replace("\r", "\n")) == []
 
 
+def run_checks(code: str, *names: str) -> subprocess.CompletedProcess[str]:
+    """Run some of the made-up checks."""
+    return subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code, *names],
+        cwd=PROJECT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
 def test_the_checks_end_with_their_number() -> None:
     """In a log it is alone on its line, so that a reader finds it."""
-    done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", CHECKS], cwd=PROJECT, capture_output=True, check=False, text=True
-    )
+    done = run_checks(CHECKS, "good", "bad")
 
     assert done.returncode == 1
     assert done.stdout.endswith("\nchecks: 1 passed, 1 failed\n")
     assert "\nfailed: bad   (again: python dev.py test bad)\n" in done.stdout
     assert re.search(r"\n== good\n(.*\n)*   passed in \d+\.\d s\n", done.stdout)
     assert COLOUR not in done.stdout
+
+
+def test_a_check_that_waits_runs_beside_the_next_ones() -> None:
+    """It is shown after them, and as ever if it is the last."""
+    both, alone = (run_checks(CHECKS, *names) for names in (["long", "later"], ["long"]))
+
+    assert re.fullmatch(
+        r"\n== long: runs beside the next ones\n\n== later\n(.*\n)+   passed in .*\n"
+        r"\n== long\n1 loop, .*\n   passed in [1-9].*\n\nchecks: 2 passed, 0 failed\n",
+        both.stdout,
+    )
+    assert re.match(r"\n== long\n1 loop, .*\n   passed in [1-9]", alone.stdout)
+
+
+def test_a_check_that_waits_can_fail() -> None:
+    """Like any other."""
+    done = run_checks(CHECKS.replace("import time;", "import tim;"), "long", "later")
+
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stdout
+    assert done.stdout.endswith(
+        "\nfailed: long   (again: python dev.py test long)\nchecks: 1 passed, 1 failed\n"
+    )
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -166,6 +200,20 @@ def test_ctrl_c_ends_the_checks() -> None:
         rest = press(process)
 
     assert set(rest.splitlines()) <= {"bringing up nodes..."}, "pytest may have begun"
+
+
+@on_linux
+def test_ctrl_c_ends_a_check_that_runs_beside_another() -> None:
+    """And the other."""
+    long = '("timeit", "-n1", "-r1", "import time; time.sleep(60)")'
+    code = CHECKS.replace("sleep(1)", "sleep(60)").replace(
+        '"later", ("json.tool", "--help")', f'"later", {long}'
+    )
+
+    with started("-c", code, "long", "later") as process:
+        until(process, "== later")
+
+        assert press(process) == ""
 
 
 @on_linux

@@ -79,7 +79,7 @@ class App(BaseHTTPRequestHandler):
 def app() -> Iterator[str]:
     """A deployed app's address."""
     server = HTTPServer(("127.0.0.1", 0), App)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
