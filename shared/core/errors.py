@@ -152,7 +152,7 @@ class MeetingMissing(Refused):
     """A booking event that the app should handle names no meeting or no organizer."""
 
     code = "meeting_missing"
-    title = "The booking names no Teams meeting"
+    title = "The booking names no Teams meeting or no organizer"
 
 
 class MeetingIdMalformed(Refused):

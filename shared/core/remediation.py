@@ -126,8 +126,8 @@ PERMISSION_REFUSED = (
 )
 OWN_MEETING = (
     "Ask for a meeting that you organize yourself. For another organizer's, either the organizer "
-    "asks, or an administrator assigns the app role JoinLink.Read.All to you. If the meeting is "
-    "yours, check that you have a licence with Teams."
+    "asks, or you send the organizer as userId, for which an administrator assigns the app role "
+    "JoinLink.Read.All to you. If the meeting is yours, check that you have a licence with Teams."
 )
 MEETING_ID = (
     "Send the onlineMeeting's id as Graph gives it. A calendar event's id (AAMk…), a chat thread's "

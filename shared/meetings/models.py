@@ -83,7 +83,7 @@ class JoinRequest:
         value = document.value
         if not isinstance(value, dict):
             if not errors:
-                errors.add("The body must be one JSON object.")
+                errors.add("The request must be one JSON object.")
             raise _invalid(errors)
         for name in value:
             if name not in _MEMBERS:
@@ -250,7 +250,8 @@ def _check_forms(texts: dict[str, str | None], errors: FieldErrors, *, from_pers
         check(
             "userId",
             from_person,
-            "`me` works only for a person who signs in. Here, name the organizer.",
+            "`me` works only where the app asks on behalf of a person who signs in. Here, name the "
+            "organizer.",
         )
     elif user_id:
         check(

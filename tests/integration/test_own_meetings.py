@@ -143,6 +143,7 @@ def test_two_persons_share_nothing(app: App, doctor: User) -> None:
     assert found.status_code == 200
     assert paths(app) == ["/me/onlineMeetings"]  # the look-up, and not what was found before
     assert (refused.status_code, refused.json()["code"]) == (403, "meeting_not_accessible")
+    assert "userId" in refused.json()["fix"]  # for whoever has the app role already
     assert exchanges(app) == 2
     assert app.run.graph.join_link(meeting) not in refused.text
 

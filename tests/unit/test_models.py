@@ -143,7 +143,7 @@ def test_the_organizer_is_an_object_id_or_a_user_principal_name(user: str) -> No
 @pytest.mark.parametrize("value", [[], [request()], "text", 1, None, True])
 def test_a_body_that_is_not_an_object_is_refused(value: object) -> None:
     """Also an array of requests."""
-    assert faults(value) == {"": "The body must be one JSON object."}
+    assert faults(value) == {"": "The request must be one JSON object."}
 
 
 @pytest.mark.parametrize("name", ["password", "a/b", "m~n", "ü", "", "userId" + "x" * 100])

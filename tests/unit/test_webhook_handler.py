@@ -413,6 +413,20 @@ def test_an_invalid_optional_member_is_left_out(
     assert emitted(caplog)[-1]["note"] == "context_left_out"
 
 
+def test_an_inline_reply_leaves_an_invalid_optional_member_out_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log event with the note is that of the link."""
+    caplog.set_level("INFO")
+    setup = Setup(sources=INLINE)
+
+    answer = setup.post({**BOOKED, "context": "x" * 5000})
+
+    assert (answer.status, members(answer)["context"]) == (200, None)
+    event = emitted(caplog)[-1]
+    assert (event["event"], event["note"]) == ("join_link.resolved", "context_left_out")
+
+
 @pytest.mark.parametrize("sources", [SOURCES, INLINE])
 def test_alternatives_of_an_event_are_queued_and_tried(sources: dict[str, Any]) -> None:
     """Also in an inline reply."""
