@@ -2,15 +2,18 @@
 
 import base64
 import json
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dev.local_run import LocalRun
+from dev.local_run import ROOT, LocalRun
 from tests.integration.app_under_test import REQUESTS, RESULTS, App, eventually
 from tests.integration.conftest import FreshApp
+
+CONTRACT = ROOT / "docs" / "api.md"
 
 
 def _cloud_event(request: dict[str, Any]) -> dict[str, Any]:
@@ -241,3 +244,22 @@ def test_queues_are_reached_by_identity_too(fresh_app: FreshApp) -> None:
     assert app.result(request["requestId"])["type"].endswith(".resolved")
     audiences = {call.request.target for call in app.run.identity.calls}
     assert any("storage.azure.com" in target for target in audiences)
+
+
+def test_the_contracts_program_sends_a_request_that_never_expires(app: App) -> None:
+    """The unchanged program of docs/api.md. Without its time, Azure drops it after seven days."""
+    (code,) = re.findall(r"```python\n(.*?)```", CONTRACT.read_text("utf-8"), re.DOTALL)
+    program: dict[str, Any] = {}
+    exec(code, program)  # noqa: S102 - ours
+    request = app.request()
+    aside = app.run.queue(f"aside-{uuid.uuid4()}")  # which the app does not read
+    aside.create_queue()
+
+    program["send"](app.run.queue(REQUESTS), request)
+    program["send"](aside, request)
+
+    assert app.result(request["requestId"])["type"].endswith(".resolved")
+    (message,) = aside.peek_messages()
+    assert message.expires_on is not None
+    assert message.expires_on.year == 9999
+    aside.delete_queue()
