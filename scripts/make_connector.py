@@ -81,7 +81,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--environment",
-        type=_guid,
+        type=_environment,
         help="the id of the Power Platform environment, for settings.json; paconn asks without it",
     )
     sign_in = parser.add_argument_group("sign-in with Entra, where the app has HTTP_AUTH=entra")
@@ -120,6 +120,13 @@ def _host(text: str) -> str:
     if not _HOST.fullmatch(host):
         raise argparse.ArgumentTypeError("a host's name, such as NAME.azurewebsites.net")
     return host
+
+
+def _environment(text: str) -> str:
+    """Read an environment's id, which in the default environment begins with a word."""
+    prefix = "Default-"
+    name = text.strip()
+    return (prefix if name.startswith(prefix) else "") + _guid(name.removeprefix(prefix))
 
 
 def _guid(text: str) -> str:

@@ -151,15 +151,16 @@ def test_environment_variables_replace_the_host_and_the_ids(tmp_path: Path) -> N
 
 
 def test_the_settings_name_only_a_given_environment(tmp_path: Path) -> None:
-    """Without one, the command-line tool asks for it."""
+    """Without one, the command-line tool asks for it. That of the default one is no bare GUID."""
     made(tmp_path / "with", "--host", HOST, "--environment", TENANT, *WHO)
+    made(tmp_path / "default", "--host", HOST, "--environment", f"Default-{TENANT}", *WHO)
     made(tmp_path / "without", "--host", HOST, *WHO)
 
     settings = [
         json.loads((tmp_path / name / "settings.json").read_text(encoding="utf-8"))
-        for name in ("with", "without")
+        for name in ("with", "default", "without")
     ]
-    assert [found.get("environment") for found in settings] == [TENANT, None]
+    assert [found.get("environment") for found in settings] == [TENANT, f"Default-{TENANT}", None]
 
 
 def test_an_administrators_older_python_can_compile_it() -> None:
@@ -206,6 +207,7 @@ def test_no_placeholder_is_left(tmp_path: Path) -> None:
         ("--host", "links." + variable("x_Host"), *WHO),
         ("--host", "@environmentVariables(x_Host)", *WHO),
         ("--host", HOST, "--environment", variable("x"), *WHO),
+        ("--host", HOST, "--environment", "Default-", *WHO),
         ("--host", HOST, "--client-id", SERVICE, *WHO),
         ("--host", HOST, "--tenant-id", "common", "--client-id", SERVICE, *WHO),
         ("--host", HOST, "--connector-client-id", CONNECTOR, *WHO),
