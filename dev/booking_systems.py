@@ -22,7 +22,7 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     "bookings": {"preset": "msbookings", "secret": "webhook-bookings"},
     "clinic": {"preset": "standard", "secret": "webhook-clinic"},
 }
-"""The local run's WEBHOOK_SOURCES, with one source for each signature scheme."""
+"""The local run's WEBHOOK_SOURCES, with one source for each preset."""
 
 SECRETS = {
     "webhook-calcom": "local-calcom-secret",

@@ -1,7 +1,8 @@
 """The presets for booking systems: how they sign, and where their events name the meeting.
 
 A preset has the members of a source's own configuration (docs/webhooks.md). Each member that the
-source gives itself replaces the preset's.
+source gives itself replaces the preset's. Only a preset may have `linkMissing` and
+`organizerMissing`: the fix where a booking for Teams names no meeting or no organizer.
 """
 
 from collections.abc import Mapping

@@ -262,8 +262,10 @@ def test_a_made_up_part_never_makes_an_event_one_that_is_not_for_the_app() -> No
 
 
 def test_each_preset_has_an_event_to_try() -> None:
-    """Also a new one."""
+    """And a source in the local run, with a secret of its own."""
     assert set(PRESETS) == set(presets.PRESETS)
+    assert {source["preset"] for source in SOURCES.values()} == set(presets.PRESETS)
+    assert {source["secret"] for source in SOURCES.values()} == SECRETS.keys()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])

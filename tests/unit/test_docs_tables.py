@@ -154,6 +154,25 @@ def test_webhooks_lists_each_expression_of_a_mapping() -> None:
     assert {name for row in rows for name in spans(row.split("|")[1])} == FIELDS
 
 
+def test_webhooks_lists_each_condition_of_a_preset() -> None:
+    """With the presets that have it."""
+    told = {
+        (condition, preset)
+        for conditions, names, _ in table("docs/webhooks.md", "Conditions of the presets")
+        for condition in spans(conditions)
+        for preset in spans(names)
+    }
+
+    assert told == {(name, preset) for preset in PRESETS for name in conditions_of(preset)}
+
+
+def conditions_of(preset: str) -> set[str]:
+    """Give the names of a preset's conditions."""
+    expressions = PRESETS[preset]["mapping"]
+    assert isinstance(expressions, dict)
+    return set(expressions.get("when", {}))
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_shown_as_a_source(preset: str) -> None:
     """Ready to be copied."""

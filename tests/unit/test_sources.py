@@ -162,6 +162,14 @@ def test_a_teams_link_may_begin_with_a_capital() -> None:
     assert mapper.read(event).members["joinWebUrl"] == link
 
 
+def test_each_condition_of_a_preset_has_a_booking_that_it_ignores() -> None:
+    """Among the cases below."""
+    decided = {(case.system, case.expect.get("ignored")) for case in bookings.cases()}
+    conditions = {(name, each) for name in PRESETS for each in preset(name).mapper.conditions}
+
+    assert conditions <= decided
+
+
 @pytest.mark.parametrize("case", bookings.cases(), ids=str)
 def test_a_preset_recognizes_bookings_for_teams(case: Case) -> None:
     """By a named condition, and whether the link is missing."""
