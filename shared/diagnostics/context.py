@@ -35,7 +35,7 @@ class Target:
         if not isinstance(value, dict):
             value = {}
             if not errors:
-                errors.add("The body must be one JSON object.")
+                errors.add("The request must be one JSON object.")
         texts: dict[str, str] = {}
         for name, text in value.items():
             if name not in _MEMBERS:
@@ -49,7 +49,7 @@ class Target:
             errors.add(f"Give at most one of {', '.join(MEETING_REFERENCES)}.")
         if errors:
             raise InvalidRequest(
-                "The request is not valid: it does not name an organizer and a meeting to check.",
+                errors.summary("the request"),
                 fix="Correct what `errors` lists, or leave it out.",
                 field_errors=errors,
             )
