@@ -1,7 +1,7 @@
 """Events for a user's own source, made from its mapping.
 
 A mapping is JMESPath, which says where things stand in an event. For expressions of the usual kind
-an event can be made from that; for others (functions, filters, projections) it cannot.
+an event can be made from that, also for one item of a list; for others (functions) it cannot.
 """
 
 import time
@@ -33,10 +33,10 @@ def event_for(
         for name, value in values.items():
             if isinstance(expression := mapping.get(name), str):
                 event = _with(_parsed(expression), event, value)
-        if isinstance(when := mapping.get("when"), str):
-            event = _true(_parsed(when), event)
-            if not jmespath.search(when, event):
-                return None
+        for condition in _conditions(mapping):
+            event = _true(_parsed(condition), event)
+        if not _lets_through(mapping, event):
+            return None
     except _TooHard:
         return None
     for name in _MADE_UP:
@@ -46,7 +46,7 @@ def event_for(
 
 def _with_made_up(name: str, mapping: Mapping[str, Any], event: Any) -> Any:  # noqa: ANN401 - JSON
     """Make up what an expression finds, unless that is too hard, or the event's `when` changes."""
-    expression, when = mapping.get(name), mapping.get("when")
+    expression = mapping.get(name)
     if not isinstance(expression, str):
         return event
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) if name == "sentAt" else None
@@ -54,7 +54,18 @@ def _with_made_up(name: str, mapping: Mapping[str, Any], event: Any) -> Any:  # 
         filled = _filled(_parsed(expression), event, now)
     except _TooHard:
         return event
-    return filled if not isinstance(when, str) or jmespath.search(when, filled) else event
+    return filled if _lets_through(mapping, filled) else event
+
+
+def _conditions(mapping: Mapping[str, Any]) -> list[str]:
+    """Give the conditions of `when`, which may be one or several with names."""
+    when = mapping.get("when")
+    several = when.values() if isinstance(when, Mapping) else (when,)
+    return [condition for condition in several if isinstance(condition, str)]
+
+
+def _lets_through(mapping: Mapping[str, Any], event: Any) -> bool:  # noqa: ANN401 - JSON
+    return all(jmespath.search(condition, event) for condition in _conditions(mapping))
 
 
 def _parsed(expression: str) -> Any:  # noqa: ANN401 - jmespath's trees are dicts of anything
@@ -71,14 +82,36 @@ def _with(node: Any, event: Any, value: object) -> Any:  # noqa: ANN401 - as abo
             return [*[None] * node["value"], value]
         case "subexpression" | "index_expression" | "pipe":
             first, *others = children
-            if not others:
-                return _with(first, event, value)
-            inner = _found(first, event)
-            rest = {**node, "children": others}
-            return _with(first, event, _with(rest, inner, value))
-        case "or_expression":
+            if others:
+                _refuse_list(first)
+                value = _with({**node, "children": others}, _found(first, event), value)
+            return _with(first, event, value)
+        case "or_expression" | "flatten":
             return _with(children[0], event, value)
+        case "identity":
+            return value
+        case "projection" | "filter_projection":
+            return _with_in_list(node, event, value)
     raise ValueError(node["type"])
+
+
+def _refuse_list(node: Any) -> None:  # noqa: ANN401 - as above
+    """Refuse an expression that finds a whole list, where the next one may look at any item."""
+    if node["type"] in ("projection", "filter_projection"):
+        raise ValueError(node["type"])
+
+
+def _with_in_list(node: Any, event: Any, value: object) -> Any:  # noqa: ANN401 - as above
+    """Give the event in which a projection finds a value, in the first item that it looks at."""
+    among, rest, *conditions = node["children"]
+    found = _found(among, event)
+    items = found if isinstance(found, list) else []
+    fits = [all(_found(condition, item) for condition in conditions) for item in items]
+    place = fits.index(True) if True in fits else len(items)
+    item = _with(rest, items[place] if place < len(items) else None, value)
+    for condition in conditions:
+        item = _true(condition, item)
+    return _with(among, event, [*items[:place], item, *items[place + 1 :]])
 
 
 def _filled(node: Any, event: Any, value: str | None) -> Any:  # noqa: ANN401 - as above
@@ -109,6 +142,11 @@ def _filled(node: Any, event: Any, value: str | None) -> Any:  # noqa: ANN401 - 
 
 def _true(node: Any, event: Any) -> Any:  # noqa: ANN401 - as above
     """Give the event for which a condition holds."""
+    return event if _found(node, event) else _changed(node, event)
+
+
+def _changed(node: Any, event: Any) -> Any:  # noqa: ANN401 - as above
+    """Change an event for which a condition does not hold, so that it does."""
     children = node["children"]
     match node["type"]:
         case "and_expression":
@@ -123,7 +161,7 @@ def _true(node: Any, event: Any) -> Any:  # noqa: ANN401 - as above
         case "function_expression" if node["value"] == "contains":
             among, place = children
             return _with(place, event, among["value"][0])
-    return event if _found(node, event) else _with(node, event, value=True)
+    return _with(node, event, value=True)
 
 
 def _found(node: Any, event: Any) -> Any:  # noqa: ANN401 - as above

@@ -86,7 +86,7 @@ OWN: dict[str, dict[str, Any]] = {
     "staff": {
         "preset": "msbookings",
         "secret": "webhook-staff",
-        "mapping": {"organizer": "StaffMembers[0].EmailAddress"},
+        "mapping": {"organizer": "StaffMembers[].EmailAddress"},
     },
     "own": {"preset": "standard", "scheme": "standard", "secret": "webhook-own"},
 }
@@ -259,6 +259,45 @@ def test_a_made_up_part_never_makes_an_event_one_that_is_not_for_the_app() -> No
     event = event_of({"mapping": {**mapping, "context": "{reason: cancelled}"}}, clinic)
 
     assert event == {"who": clinic.doctor.object_id, "id": clinic.meeting.id}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "expected"),
+    [
+        ({"organizer": "staff[].mail"}, {"staff": [{"mail": "DOCTOR"}]}),
+        ({"organizer": "visit.staff[*].mail"}, {"visit": {"staff": [{"mail": "DOCTOR"}]}}),
+        ({"organizer": "mails[]"}, {"mails": ["DOCTOR"]}),
+        (
+            {"organizer": "staff[?role=='host'].mail"},
+            {"staff": [{"mail": "DOCTOR", "role": "host"}]},
+        ),
+        (
+            {"userId": "staff[].id", "organizer": "staff[].mail"},
+            {"staff": [{"id": "ID", "mail": "DOCTOR"}]},
+        ),
+        ({"organizer": "staff | [0].mail"}, {"staff": [{"mail": "DOCTOR"}]}),
+        ({"organizer": "staff[].mail | [0]"}, None),
+        (
+            {
+                "organizer": "mail",
+                "when": {"kind": "kind == 'booked'", "ours": "contains(mail, 'clinic')"},
+            },
+            {"mail": "DOCTOR", "kind": "booked"},
+        ),
+    ],
+)
+def test_an_event_is_made_for_lists_filters_and_named_conditions(
+    mapping: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    """The mapping finds the organizer in it, and its conditions hold."""
+    clinic = Clinic.open(GraphData("72f988bf-0000-4000-8000-000000000001"))
+    words = {"DOCTOR": clinic.doctor.user_principal_name, "ID": clinic.doctor.object_id}
+
+    event = json.dumps(event_of({"mapping": mapping}, clinic))
+
+    for word, value in words.items():
+        event = event.replace(value, word)
+    assert json.loads(event) == expected
 
 
 def test_each_preset_has_an_event_to_try() -> None:
