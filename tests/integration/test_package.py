@@ -26,10 +26,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that would be uploaded."""
     folder = tmp_path_factory.mktemp("package")
     rules = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
-    for name in GitIgnoreSpec.from_lines(rules).match_tree_files(ROOT, negate=True):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
+    ignored = GitIgnoreSpec.from_lines(rules).match_file
+    for path, folders, files in ROOT.walk():
+        place = path.relative_to(ROOT)
+        # Not into node_modules and the like: they hold a hundred thousand files.
+        folders[:] = [name for name in folders if not ignored(f"{place / name}/")]
+        for name in files:
+            if not ignored(place / name):
+                (folder / place).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path / name, folder / place / name)
     return folder
 
 
