@@ -13,9 +13,10 @@ from tests.integration.app_under_test import App, LogWatch
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
 QUICK_QUEUES = {
     f"{_OVERRIDE}visibilityTimeout": "00:00:01",
-    f"{_OVERRIDE}maxPollingInterval": "00:00:00.1",
+    f"{_OVERRIDE}maxPollingInterval": "00:00:00.3",
 }
-"""The default values would make tests wait for half a minute."""
+"""The default values would make tests wait for half a minute. Polls that come more often take a
+tenth of a core from each app that waits for its next test."""
 
 TENANT = "10000000-0000-4000-8000-000000000001"
 """The tenant of `authority`."""
