@@ -17,15 +17,15 @@ _ROOT = Path(__file__).resolve().parents[1]
 class Check:
     """One check: a Python module with its arguments. Exit code 0 means that it passed.
 
-    A silent check prints nothing while it runs. One that waits most of its time runs beside those
-    after it, and what it prints is shown at its end.
+    A silent check prints nothing while it runs. One with `beside` leaves a core free, so it runs
+    beside those after it, and what it prints is shown at its end.
     """
 
     name: str
     command: tuple[str, ...]
     slow: bool = False
     silent: bool = False
-    waits: bool = False
+    beside: bool = False
 
 
 def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
@@ -61,10 +61,10 @@ _CHECKS = (
     _tests("unit", processes=2),
     _tests("integration", processes=3),
     Check("bench", ("dev", "bench", *_QUICK_BENCHES, "--rounds", "1"), slow=True),
-    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True, waits=True),
+    Check("soak", ("dev", "soak", "--messages", "600", "--seconds", "480"), slow=True, beside=True),
+    Check("schemathesis", ("tests.connector.schemathesis",), slow=True, beside=True),
     Check("costs", ("tests.unit.hostile_shapes",), slow=True),
     Check("checkov", ("tests.infra.checkov",), slow=True),
-    Check("schemathesis", ("tests.connector.schemathesis",), slow=True),
     Check("generated-client", ("tests.connector.generated_client",), slow=True),
 )
 NAMES = tuple(check.name for check in _CHECKS)
@@ -74,7 +74,7 @@ SLOW = tuple(check.name for check in _CHECKS if check.slow)
 def check(*, names: Sequence[str], everything: bool) -> int:
     """Run the checks, and return an exit code.
 
-    They run one after the other, but for those that wait.
+    They run one after the other, but for those that run beside the next ones.
 
     Args:
         names: The checks to run, of NAMES. An empty list means all that are not slow.
@@ -87,13 +87,13 @@ def check(*, names: Sequence[str], everything: bool) -> int:
     ]
     failed = []
     with ExitStack() as stack:
-        waiting = {}
+        started = {}
         for check in chosen:
-            if check.waits and check != chosen[-1]:
-                waiting[check.name] = stack.enter_context(_beside(check))
+            if check.beside and check != chosen[-1]:
+                started[check.name] = stack.enter_context(_beside(check))
             elif not _run(check):
                 failed.append(check.name)
-        failed += [name for name, end in waiting.items() if not end()]
+        failed += [name for name, end in started.items() if not end()]
     print()
     for name in failed:
         print(f"failed: {name}   (again: python dev.py test {name})")

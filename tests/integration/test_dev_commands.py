@@ -24,7 +24,7 @@ from dev import checks, processes
 checks._CHECKS = (
     checks.Check("good", ("json.tool", "--help"), silent=True),
     checks.Check("bad", ("json.tool", "missing.json")),
-    checks.Check("long", ("timeit", "-n1", "-r1", "import time; time.sleep(1)"), waits=True),
+    checks.Check("long", ("timeit", "-n1", "-r1", "import time; time.sleep(1)"), beside=True),
     checks.Check("later", ("json.tool", "--help")),
 )
 processes.run_main(lambda: checks.check(names=sys.argv[1:], everything=False))
@@ -136,7 +136,7 @@ def test_the_checks_end_with_their_number() -> None:
     assert COLOUR not in done.stdout
 
 
-def test_a_check_that_waits_runs_beside_the_next_ones() -> None:
+def test_a_check_may_run_beside_the_next_ones() -> None:
     """It is shown after them, and as ever if it is the last."""
     both, alone = (run_checks(CHECKS, *names) for names in (["long", "later"], ["long"]))
 
@@ -148,7 +148,7 @@ def test_a_check_that_waits_runs_beside_the_next_ones() -> None:
     assert re.match(r"\n== long\n1 loop, .*\n   passed in [1-9]", alone.stdout)
 
 
-def test_a_check_that_waits_can_fail() -> None:
+def test_a_check_that_runs_beside_others_can_fail() -> None:
     """Like any other."""
     done = run_checks(CHECKS.replace("import time;", "import tim;"), "long", "later")
 
