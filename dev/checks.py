@@ -106,7 +106,6 @@ def check(*, names: Sequence[str], everything: bool) -> int:
 def _beside(check: Check) -> Iterator[Callable[[], bool]]:
     """Start a check. Give a function that waits for its end and says whether it passed."""
     print(f"\n== {check.name}: runs beside the next ones", flush=True)
-    began = time.monotonic()
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
         processes.beside(*check.command, folder=_ROOT, output=output) as process,
@@ -118,7 +117,7 @@ def _beside(check: Check) -> Iterator[Callable[[], bool]]:
                 passed = process.wait() == 0
             output.seek(0)
             print(output.read(), end="")
-            return _told(passed=passed, began=began)
+            return _told("beside the others", passed=passed)
 
         yield end
 
@@ -128,10 +127,10 @@ def _run(check: Check) -> bool:
     began = time.monotonic()
     with ticking() if check.silent else nullcontext():
         passed = processes.run(*check.command, folder=_ROOT) == 0
-    return _told(passed=passed, began=began)
+    return _told(f"in {time.monotonic() - began:.1f} s", passed=passed)
 
 
-def _told(*, passed: bool, began: float) -> bool:
+def _told(how: str, *, passed: bool) -> bool:
     told = green("passed") if passed else red("FAILED")
-    print(f"   {told} {dim(f'in {time.monotonic() - began:.1f} s')}", flush=True)
+    print(f"   {told} {dim(how)}", flush=True)
     return passed
