@@ -29,8 +29,8 @@ class Check:
 
 
 def _tests(name: str, *, slow: bool = False, processes: int = 0) -> Check:
-    # A file's tests run in one process, because they share an app.
-    shared_out = (f"--numprocesses={processes}", "--dist=loadfile")
+    # A file's tests run in one process, because they share an app. The order is pytest's.
+    shared_out = (f"--numprocesses={processes}", "--dist=loadfile", "--no-loadscope-reorder")
     return Check(name, ("pytest", "--quiet", *shared_out, f"tests/{name}"), slow=slow)
 
 

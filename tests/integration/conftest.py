@@ -21,6 +21,21 @@ tenth of a core from each app that waits for its next test."""
 TENANT = "10000000-0000-4000-8000-000000000001"
 """The tenant of `authority`."""
 
+# What waits long or starts many programs. By the number of its tests each would come last, when
+# nothing else is left to run beside it.
+_LONGEST_FILES = (
+    *("test_retries.py", "test_script_setup.py", "test_dev_serve_func.py", "test_deliveries.py"),
+    *("test_name_server.py", "test_script_build_package.py", "test_retention.py"),
+    *("test_script_set_webhook_secret.py", "test_tokens.py", "test_own_meetings.py"),
+    *("test_webhooks.py", "test_join_link_requests.py", "test_join_link_queue.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST_FILES)
+
+
 type FreshApp = Callable[..., App]
 
 
