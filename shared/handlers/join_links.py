@@ -328,7 +328,10 @@ def parse_body[Parsed](
             "The body must be JSON.", fix="Send it with Content-Type: application/json."
         )
     if len(body) > most:
-        raise PayloadTooLarge(f"The body is {len(body):,} bytes long; at most {most:,} are read.")
+        raise PayloadTooLarge(
+            f"The body is {len(body):,} bytes long; at most {most:,} are read.",
+            fix="Send less: of a pasted text only the link, and a long list in parts.",
+        )
     if not body:
         raise InvalidRequest(
             "There is no body, or it came without a Content-Length header: the Functions host "

@@ -39,7 +39,7 @@ from shared.meetings.models import Alternatives, Correlation, JoinRequest, Outco
 from shared.queues import messages
 from shared.queues.client import REQUESTS
 from shared.webhooks import mapping
-from shared.webhooks.mapping import BodyUndecodable
+from shared.webhooks.mapping import SEND_LESS, BodyUndecodable
 from shared.webhooks.signatures import SECRET_MAY_BE_NEWER
 from shared.webhooks.sources import Source, Sources
 
@@ -194,7 +194,9 @@ def _verify(
         SecretsUnavailable: if there is no secret to check it with.
     """
     if len(webhook.body) > MAX_BODY_BYTES:
-        raise errors.PayloadTooLarge(f"The body is longer than {MAX_BODY_BYTES:,} bytes.")
+        raise errors.PayloadTooLarge(
+            f"The body is longer than {MAX_BODY_BYTES:,} bytes.", fix=SEND_LESS
+        )
     sources = services.sources or Sources()
     if name in sources.invalid:
         raise errors.SettingsInvalid("This webhook source is not set up correctly.")
@@ -409,7 +411,8 @@ def _reply_to_list(verified: _VerifiedWebhook, items: Sequence[Json]) -> _Reply:
     """Read each booking event of a list, and queue its request."""
     if len(items) > MOST_EVENTS:
         raise errors.PayloadTooLarge(
-            f"The list holds {len(items):,} events; at most {MOST_EVENTS} are taken at once."
+            f"The list holds {len(items):,} events; at most {MOST_EVENTS} are taken at once.",
+            fix=SEND_LESS,
         )
     taken = [verified.read_item(item) for item in items]
     ignored = [each for each in taken if isinstance(each, _Ignored)]

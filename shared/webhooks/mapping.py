@@ -43,6 +43,8 @@ _QUOTED_MEMBERS = ("data", "payload", "body")
 """Members that hold a whole event, in the envelopes of flows, of CloudEvents and of forms."""
 _LONGEST_ADDRESSES = 1000
 """How much of a text is searched for addresses, in characters."""
+SEND_LESS = "Let the booking system send less of each booking, or fewer booking events at once."
+"""The fix where a body is too large."""
 _UNREADABLE = "is no JSON object, no list of them and no form"
 _EMPTY_LIST = "is an empty list"
 _LEAST_MILLISECONDS = 10**11  # as seconds, the year 5138
@@ -256,7 +258,7 @@ def _too_many_values() -> PayloadTooLarge:
     return PayloadTooLarge(
         f"The body holds more than {_MOST_VALUES:,} values. A list or object counts as one, and so "
         "does each thing in it.",
-        fix="Let the booking system send less of each booking, or fewer booking events at once.",
+        fix=SEND_LESS,
     )
 
 
@@ -288,7 +290,7 @@ def _decode_form(body: bytes) -> dict[str, Json]:
     if body.count(b"&") >= _MOST_FORM_FIELDS:
         raise PayloadTooLarge(
             f"The form holds more than {_MOST_FORM_FIELDS:,} fields.",
-            fix="Let the booking system send less of each booking.",
+            fix=SEND_LESS,
         )
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")

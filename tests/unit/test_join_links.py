@@ -132,6 +132,7 @@ def test_a_body_past_64_kib_is_413(application: Application) -> None:
     assert post(application, fitting)[0].status == 200
     answer, problem = post(application, fitting + b" ")
     assert (answer.status, problem["code"]) == (413, "payload_too_large")
+    assert "in parts" in problem["fix"]
     assert join_links.MAX_BODY_BYTES == 65_536
 
 

@@ -20,6 +20,7 @@ from shared.handlers.responses import HttpResponse
 from shared.identity.key_vault import SecretStore
 from shared.queues import messages
 from shared.queues.client import REQUESTS, RESULTS
+from shared.webhooks.mapping import SEND_LESS
 from tests.unit.events import emitted
 from tests.unit.memory_queues import LINK, START, MemoryQueues, ResolverOfOneMind, Written
 
@@ -304,7 +305,7 @@ def test_the_size_is_checked_first(setup: Setup) -> None:
     """For unknown and known sources."""
     most = MAX_BODY_BYTES
     big = setup.post(json.dumps({**BOOKED, "padding": "x" * most}).encode())
-    assert big.status == 413
+    assert (big.status, members(big)["fix"]) == (413, SEND_LESS)
     assert setup.receive("nobody", {}, b"x" * (most + 1)).body == big.body
     padding = most - len(json.dumps({**BOOKED, "padding": ""}))
     assert setup.post({**BOOKED, "padding": "x" * padding}).status == 202
@@ -601,6 +602,7 @@ def test_a_list_may_hold_a_hundred_events(setup: Setup, caplog: pytest.LogCaptur
     answer = setup.post([BOOKED] * 101)
 
     assert (answer.status, members(answer)["code"]) == (413, "payload_too_large")
+    assert members(answer)["fix"] == SEND_LESS
     assert setup.queues.written == []
     (event,) = emitted(caplog)
     assert (event["event"], event["code"]) == ("webhook.refused", "payload_too_large")
