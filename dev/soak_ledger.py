@@ -1,6 +1,5 @@
 """What a soak run sent, what came back, and whether they agree."""
 
-import contextlib
 import json
 import threading
 from collections import Counter
@@ -10,14 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.queue import QueueClient, QueueMessage
+from azure.core.exceptions import HttpResponseError
+from azure.storage.queue import QueueClient, QueueMessage, StorageErrorCode
 
 from dev.soak_world import World
 
 INVALID_EACH, UNDECODABLE_EACH = 100, 200
 """One message in this many is an invalid request, or no JSON."""
 DELETING_THREADS = 8
+_GONE_OR_GIVEN_AGAIN = (StorageErrorCode.MESSAGE_NOT_FOUND, StorageErrorCode.POP_RECEIPT_MISMATCH)
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,12 @@ class Ledger:
 
 
 def _delete(queue: QueueClient, message: QueueMessage) -> None:
-    """Delete a message. After a late answer the client tries again, and then there is none."""
-    with contextlib.suppress(ResourceNotFoundError):
+    """Delete a message, unless it has gone or is given again: then it is counted twice.
+
+    After a late answer the client tries again, and then there is none.
+    """
+    try:
         queue.delete_message(message)
+    except HttpResponseError as error:
+        if getattr(error, "error_code", None) not in _GONE_OR_GIVEN_AGAIN:
+            raise

@@ -195,8 +195,13 @@ def _peek(queue: QueueClient) -> list[Letter]:
 
 
 def _take(queue: QueueClient) -> Iterator[Letter]:
-    """Receive the messages page by page, without those that arrive or return meanwhile."""
+    """Receive the messages page by page, without those that arrive or return meanwhile.
+
+    Those that return may come before others. So this ends only when the queue has given nothing new
+    for as many messages as there can be that have returned.
+    """
     seen: set[str] = set()
+    returned = 0
     began: datetime | None = None  # by the service's clock
     while True:
         page = queue.receive_messages(max_messages=PAGE, visibility_timeout=HIDDEN_SECONDS)
@@ -205,7 +210,8 @@ def _take(queue: QueueClient) -> Iterator[Letter]:
             began = hidden_until - timedelta(seconds=HIDDEN_SECONDS)
         there = [letter for letter in letters if _came_by(began, letter.message.inserted_on)]
         new = [letter for letter in there if letter.id not in seen]
-        if not new:
+        returned = 0 if new else returned + len(letters)
+        if not letters or returned > len(seen):
             return
         seen.update(letter.id for letter in new)
         yield from new
