@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
             "how many passed.",
             needs=f"{_NEEDS}. A Bicep compiler and Chromium for the tests of infra/ and of the "
             "page, which are skipped without",
-            takes="about five minutes; with --all three more, and the first time a few for tools",
+            takes="less than six minutes; with --all four more, and the first time a few for tools",
             examples=["test", "test unit types", "test --all"],
         ),
     )
@@ -189,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         **_told(
             "Send messages while Graph misbehaves, services go away or fall silent, and workers "
             "are killed. All is well if every request is accounted for.",
-            takes="about ten minutes for 10,000 messages, a minute or two for 600",
+            takes="about a quarter of an hour for 10,000 messages, two minutes for 600",
             examples=["soak", "soak --messages 600 --seconds 480"],
         ),
     )
