@@ -1,5 +1,6 @@
 """A server with scripted responses, which keeps the bytes of each request."""
 
+import re
 import socket
 import ssl
 import threading
@@ -8,6 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from dev.stand_ins.listener import Listener
+
+_END = b"\r\n\r\n"
+_MOST_READ = 65_536
 
 type Reply = bytes | Callable[[socket.socket], None]
 """Bytes of a response, or an action on the connection before it is closed."""
@@ -126,10 +130,22 @@ class ScriptedServer:
 
 
 def _read_head(connection: socket.socket) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head:
+    """Read a request and give its head. A body of more than 64 KiB is left to the reply.
+
+    Closing a connection with unread bytes resets it, and the caller would not see how it ended.
+    """
+    head, body = b"", b""
+    while not head.endswith(_END):
         received = connection.recv(65536)
         if not received:
             return b""
-        head += received
+        head, end, body = (head + received).partition(_END)
+        head += end
+    announced = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
+    length = int(announced[1]) if announced else 0
+    while len(body) < length <= _MOST_READ:
+        received = connection.recv(length - len(body))
+        if not received:
+            break
+        body += received
     return head
