@@ -129,7 +129,7 @@ class SingleFlight[Key: Hashable, Value]:
             try:
                 error = joined.future.exception(timeout=deadline.remaining())
             except FutureTimeoutError:
-                self._give_up(key, joined.future)
+                self._abandon(key, joined.future)
                 error = TimeoutError()
             if error is None:
                 return joined.future.result()
@@ -217,7 +217,7 @@ class SingleFlight[Key: Hashable, Value]:
     def _report(self, error: BaseException) -> None:
         _logger.warning("The %s failed: %s", self._name, root_cause(error))
 
-    def _give_up(self, key: Key, future: Future[Value]) -> None:
+    def _abandon(self, key: Key, future: Future[Value]) -> None:
         """Let no further caller wait for a fetch that hangs.
 
         Where there is a stored value, this counts as a failure, which starts the cool-down. Where

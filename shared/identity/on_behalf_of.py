@@ -246,7 +246,7 @@ class OnBehalfOf:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _TokenResponse:
     token: str = field(repr=False)
     expires_in: float
     scopes: frozenset[str]
@@ -256,7 +256,7 @@ def _key(caller: Caller) -> bytes:
     return hashlib.sha256(caller.token.encode()).digest()
 
 
-def _read_token(response: Response) -> _Answer | None:
+def _read_token(response: Response) -> _TokenResponse | None:
     """Read the token out of Entra's response. None where the response holds no token.
 
     A scope may have the resource before it: `https://graph.microsoft.com/User.Read`.
@@ -268,7 +268,7 @@ def _read_token(response: Response) -> _Answer | None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     valid = isinstance(token, str) and _TOKEN.fullmatch(token) and 0 < seconds < float("inf")
-    return _Answer(token, seconds, scopes) if response.status == 200 and valid else None
+    return _TokenResponse(token, seconds, scopes) if response.status == 200 and valid else None
 
 
 def _no_answer(cause: str) -> IdentityUnavailable:
